@@ -1,0 +1,185 @@
+"""How every galestim object sees images: one place that turns what the user has into ``(n, H, W, C)``.
+
+The checks never copy the pixels: a uint8 memmap of any size comes back as a view of itself, and what must look at
+every pixel does so in chunks of bounded size.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_feature_names, validate_data
+
+CHUNK_BYTES = 32 * 2**20
+"""Work on at most this many bytes of pixels at a time; large enough that the loop over chunks costs nothing."""
+
+
+def input_ndim(X) -> int:
+    """Number of dimensions of `X`, without converting it.
+
+    Examples
+    --------
+    >>> input_ndim([[1, 2], [3, 4]]), input_ndim(np.zeros((5, 8, 8, 3)))
+    (2, 4)
+    """
+    if hasattr(X, "ndim"):
+        return int(X.ndim)
+    if hasattr(X, "shape"):  # polars data frames have no ndim
+        return len(X.shape)
+    if isinstance(X, list | tuple) and len(X) and not hasattr(X[0], "__array__"):
+        return 1 + np.ndim(X[0])
+    return np.ndim(np.asarray(X))
+
+
+def row_chunks(images: NDArray, max_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Slices over the rows of `images`, each covering at most `max_bytes` of pixels (and at least one row)."""
+    bytes_per_row = max(1, images[:1].nbytes)
+    step = max(1, max_bytes // bytes_per_row)
+    for start in range(0, len(images), step):
+        yield slice(start, min(start + step, len(images)))
+
+
+def release_pages(images: NDArray) -> None:
+    """Let the operating system take back the pages of a file-backed array; a no-op for any other.
+
+    Pages that were read count as this process's memory until the system needs them elsewhere. Dropping them keeps
+    the resident size bounded; they stay in the file cache, so the next read is cheap. A copy-on-write map
+    (``mode="c"``) is left alone, because its changes live only in those pages.
+    """
+    mode: str | None = None
+    base: Any = images
+    while base is not None and not isinstance(base, mmap.mmap):
+        mode = getattr(base, "mode", mode)
+        base = getattr(base, "base", None)
+    if base is not None and mode in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.bool_]:
+    """Which images are *missing cutouts*, that is, NaN in every pixel.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, H, W, C)
+    allow_partial : bool, default=False
+        Whether an image may hold some NaN.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a pixel is infinite, or if an image is partly NaN and `allow_partial` is False. Names the first such row.
+    """
+    missing = np.zeros(len(images), dtype=bool)
+    if images.dtype.kind != "f":
+        return missing
+    for rows in row_chunks(images):
+        chunk = images[rows].reshape(rows.stop - rows.start, -1)
+        finite = np.isfinite(chunk)
+        if finite.all():
+            continue
+        n_nan = np.isnan(chunk).sum(axis=1)
+        _raise_if_any(finite.sum(axis=1) + n_nan < chunk.shape[1], rows, "infinite pixels (inf)")
+        missing[rows] = n_nan == chunk.shape[1]
+        if not allow_partial:
+            _raise_if_any((n_nan > 0) & ~missing[rows], rows, "some NaN pixels")
+    release_pages(images)
+    return missing
+
+
+def _raise_if_any(bad: NDArray[np.bool_], rows: slice, what: str) -> None:
+    if bad.any():
+        raise ValueError(
+            f"Input X contains NaN or infinity: row {rows.start + int(np.argmax(bad))} has {what}. "
+            "Replace those pixels, drop the row, or make all of it NaN (a missing cutout)."
+        )
+
+
+class ImageEstimator(BaseEstimator):
+    """Base of everything that takes images; gives subclasses `_check_images`.
+
+    A subclass has a parameter ``image_shape``. Images are ``(n, H, W)``, ``(n, H, W, C)``, or flat rows
+    ``(n, H·W·C)`` that ``image_shape=(H, W, C)`` or ``(H, W)`` unfolds. A flat row without ``image_shape`` is an
+    image one pixel high with one channel.
+
+    Attributes
+    ----------
+    image_shape_ : tuple of int (H, W, C)
+        Shape of the images seen in `fit`.
+    n_features_in_ : int
+        ``H·W·C``.
+    """
+
+    image_shape: tuple[int, ...] | None
+    image_shape_: tuple[int, int, int]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _check_images(self, X, *, reset: bool) -> NDArray:
+        """`X` as an array ``(n, H, W, C)`` of its own dtype, a view wherever numpy allows one.
+
+        With ``reset=True`` the shape is remembered; otherwise it must be the remembered one.
+        """
+        if input_ndim(X) > 2:
+            X = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=self)
+            _check_feature_names(self, X, reset=reset)
+        else:
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+        shape = self._image_shape_of(X.shape[1:])
+        if min(shape) == 0:
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required: "
+                f"images of shape (H, W, C) = {shape} have no pixels."
+            )
+        if reset:
+            self.image_shape_ = shape
+            self.n_features_in_ = int(np.prod(shape))
+        elif shape != self.image_shape_:
+            raise ValueError(
+                f"X has {int(np.prod(shape))} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                f"features as input: images of shape (H, W, C) = {self.image_shape_}, as in fit, not {shape}. "
+                "Resize or crop them (Downsampler, CenterCrop), or fit again."
+            )
+        return X.reshape(len(X), *shape)
+
+    def _image_shape_of(self, row_shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """``(H, W, C)`` of rows that have the shape `row_shape`."""
+        if len(row_shape) == 3:
+            return tuple(int(v) for v in row_shape)  # type: ignore[return-value]
+        if len(row_shape) == 2:
+            return int(row_shape[0]), int(row_shape[1]), 1
+        if len(row_shape) != 1:
+            raise ValueError(
+                f"Found array with dim {len(row_shape) + 1}. {type(self).__name__} expected <= 4: (n, H, W, C), "
+                "(n, H, W), or flat rows with image_shape=(H, W, C)."
+            )
+        if self.image_shape is None:
+            return 1, int(row_shape[0]), 1
+        shape = tuple(int(v) for v in self.image_shape)
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise ValueError(f"image_shape={self.image_shape!r}; expected (H, W, C) or (H, W), each at least 1.")
+        if int(np.prod(shape)) != row_shape[0]:
+            raise ValueError(
+                f"X has {row_shape[0]} features, but image_shape={shape} needs {'×'.join(map(str, shape))} = "
+                f"{int(np.prod(shape))}; pass the (H, W, C) of the flattened images."
+            )
+        return self._image_shape_of(shape)
+
+
+def in_layout_of(images: NDArray, ndim: int) -> NDArray:
+    """Fold ``(n, H, W, C)`` back to what the caller passed: flat for `ndim` ≤ 2, ``(n, H, W)`` for 3."""
+    if ndim <= 2:
+        return images.reshape(len(images), -1)
+    return images[..., 0] if ndim == 3 else images

@@ -1,0 +1,6 @@
+"""Galaxy images to learn from: simulated ones, whose truth is known, and folders of real ones."""
+
+from galestim.datasets._folder import load_image_folder
+from galestim.datasets._spin import make_spin_galaxies
+
+__all__ = ["load_image_folder", "make_spin_galaxies"]

@@ -1,0 +1,283 @@
+"""Predicted against actual values, with the numbers that sum the picture up."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils._plotting import _validate_style_kwargs as styled
+
+from ._statistics import (
+    BinnedMeans,
+    Correlation,
+    binned_means,
+    bootstrap_correlations,
+    root_mean_squared_error,
+)
+from ._style import BLUE, GRAY, INK, VERMILION, padded, quiet, require_pyplot
+from ._targets import pair_target
+
+MIN_PAIRS = 3
+"""With two points every correlation is ±1."""
+
+
+_TEXT = {"va": "top", "color": INK, "linespacing": 1.4}
+_LINE = {"color": GRAY, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2.5, "label": "one-to-one"}
+_ERRORBAR = {
+    "fmt": "o",
+    "color": VERMILION,
+    "markersize": 5,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+    "elinewidth": 1.4,
+    "zorder": 3,
+}
+
+
+class RegressionDisplay:
+    """Predicted against actual values of one target.
+
+    A scatter with the one-to-one line, the mean and standard deviation of the predictions in bins of the
+    actual value, and, in words, the Pearson and Spearman correlations with their intervals and the RMSE. Make
+    one with `from_estimator` or `from_predictions`; all parameters are stored as attributes.
+
+    Parameters
+    ----------
+    y_true, y_pred : ndarray of shape (n_samples,)
+        Actual and predicted values, finite.
+    pearson, spearman : Correlation
+        Named tuples ``(value, low, high)``.
+    rmse : float
+        Root mean squared error, in the units of the target.
+    bins : BinnedMeans
+        Named tuple of arrays ``(center, mean, std, n_points)``, each of shape (n_bins,).
+    n_missing : int, default=0
+        How many galaxies had no prediction and were left out.
+    target_name : str, default=None
+        What the axes call the target.
+
+    Attributes
+    ----------
+    scatter_ : matplotlib PathCollection
+        The galaxies.
+    line_ : matplotlib Line2D
+        The one-to-one line.
+    errorbar_ : matplotlib ErrorbarContainer
+        Binned mean ± standard deviation.
+    statistics_ : matplotlib Text
+        Correlations and RMSE, top left.
+    legend_ : matplotlib Legend
+        What the marks mean and how many galaxies there are, bottom right.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    See Also
+    --------
+    sklearn.metrics.PredictionErrorDisplay : Without the statistics; draws residuals too.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import Ridge
+    >>> from galestim.displays import RegressionDisplay
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> display = RegressionDisplay.from_estimator(Ridge().fit(X, y), X, y, random_state=0)
+    >>> round(display.pearson.value, 2)
+    0.7
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, y_true, y_pred, pearson, spearman, rmse, bins, n_missing=0, target_name=None):
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.pearson: Correlation = pearson
+        self.spearman: Correlation = spearman
+        self.rmse = rmse
+        self.bins: BinnedMeans = bins
+        self.n_missing = n_missing
+        self.target_name = target_name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, **kwargs):
+        """Predict `X` and draw the predictions against `y`.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            A fitted regressor, or a pipeline or search that ends in one.
+        X : array-like
+            What ``estimator.predict`` takes.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Actual values.
+        **kwargs
+            As for `from_predictions`.
+
+        Returns
+        -------
+        RegressionDisplay
+        """
+        require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
+        return cls.from_predictions(y, estimator.predict(X), **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true,
+        y_pred,
+        *,
+        target=None,
+        target_name=None,
+        n_bins=10,
+        bin_strategy="quantile",
+        n_bootstrap=1000,
+        confidence_level=0.95,
+        random_state=None,
+        ax=None,
+        **plot_kwargs,
+    ):
+        r"""Draw predictions against actual values.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Actual values.
+        y_pred : array-like of the same shape
+            Predicted values. NaN means that there is none, because the cutout is missing: such rows are left
+            out and counted.
+        target : int or str, default=None
+            Which target, if there are several: its index, or its name if `y_true` is a data frame.
+        target_name : str, default=None
+            What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name.
+        n_bins : int, default=10
+            Number of bins in the actual value; fewer if they would hold fewer than five galaxies on average.
+        bin_strategy : {"quantile", "uniform"}, default="quantile"
+            Bins of equal count, or of equal width.
+        n_bootstrap : int, default=1000
+            Number of bootstrap resamples behind the intervals of the correlations.
+        confidence_level : float, default=0.95
+            Confidence level of these intervals.
+        random_state : int, RandomState instance or None, default=None
+            Draws the resamples.
+        ax : matplotlib Axes, default=None
+            Where to draw; by default a new figure.
+        **plot_kwargs
+            As for `plot`.
+
+        Returns
+        -------
+        RegressionDisplay
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, an actual value is not finite, a prediction is infinite, `target` is needed
+            and absent, or fewer than three galaxies have a prediction.
+        """
+        actual, predicted, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
+        has_prediction = np.isfinite(predicted)
+        x, y = actual[has_prediction], predicted[has_prediction]
+        if len(x) < MIN_PAIRS:
+            raise ValueError(
+                f"{len(x)} of {len(actual)} rows have a prediction; expected at least {MIN_PAIRS}. "
+                "A prediction is NaN where the cutout is missing."
+            )
+        pearson, spearman = bootstrap_correlations(
+            x, y, n_bootstrap=n_bootstrap, confidence_level=confidence_level, random_state=random_state
+        )
+        display = cls(
+            y_true=x,
+            y_pred=y,
+            pearson=pearson,
+            spearman=spearman,
+            rmse=root_mean_squared_error(x, y),
+            bins=binned_means(x, y, n_bins=n_bins, bin_strategy=bin_strategy),
+            n_missing=int(np.sum(~has_prediction)),
+            target_name=name,
+        )
+        return display.plot(ax, **plot_kwargs)
+
+    def plot(self, ax=None, *, scatter_kwargs=None, line_kwargs=None, errorbar_kwargs=None):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; by default a new figure.
+        scatter_kwargs, line_kwargs, errorbar_kwargs : dict, default=None
+            Passed to matplotlib's ``scatter``, ``plot`` and ``errorbar``, over this display's own choices.
+
+        Returns
+        -------
+        RegressionDisplay
+            The display itself.
+        """
+        plt = require_pyplot(f"{type(self).__name__}.plot")
+        if ax is None:
+            _, ax = plt.subplots(figsize=(5.2, 5.2), layout="constrained")
+        limits = padded(min(self.y_true.min(), self.y_pred.min()), max(self.y_true.max(), self.y_pred.max()))
+        self.scatter_ = ax.scatter(self.y_true, self.y_pred, **styled(self._scatter_style(), scatter_kwargs or {}))
+        self.line_ = ax.plot(limits, limits, **styled(_LINE, line_kwargs or {}))[0]
+        self.errorbar_ = ax.errorbar(
+            self.bins.center,
+            self.bins.mean,
+            self.bins.std,
+            **styled(_ERRORBAR | {"label": _bins_label(len(self.bins.mean))}, errorbar_kwargs or {}),
+        )
+        name = self.target_name or "value"
+        ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"Actual {name}", ylabel=f"Predicted {name}")
+        ax.locator_params(nbins=6)
+        quiet(ax)
+        self.statistics_ = self._draw_statistics(ax)
+        self.legend_ = self._draw_legend(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _scatter_style(self) -> dict:
+        """Points that shrink and fade as they become many: 20 are seen, 20 000 show their density."""
+        n = len(self.y_true)
+        missing = f" ({self.n_missing:,} missing left out)" if self.n_missing else ""
+        return {
+            "s": np.clip(600 / np.sqrt(n), 4, 36),
+            "alpha": np.clip(14 / np.sqrt(n), 0.08, 0.8),
+            "color": BLUE,
+            "linewidth": 0,
+            "rasterized": n > 2000,  # a vector file with 20 000 circles is slow to open
+            "label": f"{n:,} galaxies{missing}",
+        }
+
+    def _draw_legend(self, ax):
+        """In the corner below the diagonal, which good predictions leave empty."""
+        legend = ax.legend(
+            handles=[self.scatter_, self.line_, self.errorbar_],
+            loc="lower right",
+            fontsize="small",
+            framealpha=0.7,
+            edgecolor="none",
+        )
+        legend.legend_handles[0].set(alpha=0.8, sizes=[24])
+        return legend
+
+    def _draw_statistics(self, ax):
+        """In the corner above the diagonal."""
+        from matplotlib.patheffects import withStroke
+
+        lines = [
+            f"Pearson r {_format(self.pearson)}",
+            f"Spearman ρ {_format(self.spearman)}",
+            f"RMSE = {self.rmse:#.3g}",
+        ]
+        text = ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, **_TEXT)
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])  # legible over points, hides few
+        return text
+
+
+def _bins_label(n_bins: int) -> str:
+    return f"mean ± std in {n_bins} bins" if n_bins > 1 else "mean ± std"
+
+
+def _format(correlation: Correlation) -> str:
+    """``= 0.75 [0.72, 0.78]``, a third decimal where two would hide the interval."""
+    value, low, high = correlation
+    if np.isnan(value):
+        return "undefined"
+    digits = 2 if high - low >= 0.02 else 3
+    return f"= {value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")

@@ -1,0 +1,37 @@
+"""The one look of all displays, and the one place that asks for matplotlib.
+
+Colors are those of Okabe & Ito (2008), which stay distinct in every common form of color blindness.
+"""
+
+from importlib import import_module
+
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+INK = "#222222"
+GRAY = "#767676"
+PALE = "#EDEDED"
+
+
+def require_pyplot(caller: str):
+    """``matplotlib.pyplot``, or an ImportError that says how to get it."""
+    try:
+        return import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise ImportError(
+            f'{caller} needs matplotlib, which is not installed; run: pip install "galestim[plot]"'
+        ) from error
+
+
+def quiet(ax) -> None:
+    """Keep of the frame only what carries a scale: the left and the bottom spine, thin and gray."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set(color=GRAY, linewidth=0.8)
+    ax.tick_params(which="both", color=GRAY, labelcolor=INK, width=0.8)
+    ax.xaxis.label.set_color(INK)
+    ax.yaxis.label.set_color(INK)
+
+
+def padded(low: float, high: float, fraction: float = 0.04) -> tuple[float, float]:
+    """Widen the interval on both sides by `fraction` of itself, and never leave it of zero width."""
+    margin = fraction * (high - low) or 0.5
+    return low - margin, high + margin

@@ -1,0 +1,336 @@
+"""Pipelines that keep the posterior, and splits whose parts agree in a continuous target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection._split import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
+from sklearn.pipeline import Pipeline, _final_estimator_has, _name_estimators
+from sklearn.utils import _safe_indexing, check_array, check_random_state, indexable
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+__all__ = ["ContinuousStratifiedKFold", "PosteriorPipeline", "make_pipeline", "stratified_train_test_split"]
+
+
+class PosteriorPipeline(Pipeline):
+    """A scikit-learn pipeline that also forwards `predict_posterior`, `sample_y` and `log_prob`.
+
+    scikit-learn's pipeline knows the names of scikit-learn's methods only, so it hides the posterior of its
+    last step. This one passes the images through all steps and hands them to the last; it has each of the
+    three methods exactly when its last step does. In every other way it is a
+    :class:`~sklearn.pipeline.Pipeline`: it fits, slices, clones, tunes and routes metadata alike.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator)
+        The steps, applied in order.
+    transform_input : list of str, default=None
+        Metadata to transform on the way, see :class:`~sklearn.pipeline.Pipeline`.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to cache fitted transformers.
+    verbose : bool, default=False
+        Whether to print the time that each step takes to fit.
+
+    Attributes
+    ----------
+    named_steps : :class:`~sklearn.utils.Bunch`
+        The steps by name.
+    n_features_in_ : int
+        Number of features seen by the first step in `fit`.
+    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+        Names of the features seen by the first step in `fit`, if it defines them.
+
+    Notes
+    -----
+    Keyword arguments of the three methods go to the last step. Metadata routing does not know these methods,
+    so the transformers get none.
+
+    Examples
+    --------
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from galestim.model_selection import PosteriorPipeline
+    >>> X, y = np.arange(6.0).reshape(6, 1), np.sin(np.arange(6.0))
+    >>> pipeline = PosteriorPipeline([("scale", StandardScaler()), ("gp", GaussianProcessRegressor())])
+    >>> pipeline.fit(X, y).sample_y(X, n_samples=10).shape
+    (6, 10)
+    >>> hasattr(pipeline, "predict_posterior")
+    False
+    """
+
+    @available_if(_final_estimator_has("predict_posterior"))
+    def predict_posterior(self, X, **params):
+        """Transform `X` and return the posteriors that the last step predicts.
+
+        Parameters
+        ----------
+        X : array-like
+            What the first step takes.
+        **params : dict
+            Keyword arguments of the last step's `predict_posterior`.
+
+        Returns
+        -------
+        posterior : object
+            What the last step returns, one posterior per row of `X`.
+        """
+        return self.steps[-1][1].predict_posterior(self._transform_all_but_last(X), **params)
+
+    @available_if(_final_estimator_has("sample_y"))
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Transform `X` and draw targets from the last step's posteriors.
+
+        Parameters
+        ----------
+        X : array-like
+            What the first step takes.
+        n_samples : int, default=1
+            Number of draws per row.
+        random_state : int, RandomState instance or None, default=0
+            Determines the draws.
+
+        Returns
+        -------
+        ndarray
+            The draws, in the shape that the last step gives them.
+        """
+        return self.steps[-1][1].sample_y(
+            self._transform_all_but_last(X), n_samples=n_samples, random_state=random_state
+        )
+
+    @available_if(_final_estimator_has("log_prob"))
+    def log_prob(self, X, y, **params):
+        """Transform `X` and return the log density of `y` under the last step's posteriors.
+
+        Parameters
+        ----------
+        X : array-like
+            What the first step takes.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets, one row per row of `X`.
+        **params : dict
+            Keyword arguments of the last step's `log_prob`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self.steps[-1][1].log_prob(self._transform_all_but_last(X), y, **params)
+
+    def _transform_all_but_last(self, X):
+        check_is_fitted(self)
+        for _, _, transformer in self._iter(with_final=False):
+            X = transformer.transform(X)
+        return X
+
+
+def make_pipeline(*steps, memory=None, transform_input=None, verbose=False):
+    """Chain `steps` into a :class:`PosteriorPipeline`, each named by its type in lowercase.
+
+    Parameters
+    ----------
+    *steps : estimators
+        The steps, applied in order.
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to cache fitted transformers. Hashing images costs more than most transformers save.
+    transform_input : list of str, default=None
+        Metadata to transform on the way, see :class:`~sklearn.pipeline.Pipeline`.
+    verbose : bool, default=False
+        Whether to print the time that each step takes to fit.
+
+    Returns
+    -------
+    pipeline : PosteriorPipeline
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from galestim.model_selection import make_pipeline
+    >>> make_pipeline(StandardScaler(), Ridge())
+    PosteriorPipeline(steps=[('standardscaler', StandardScaler()), ('ridge', Ridge())])
+    """
+    return PosteriorPipeline(_name_estimators(steps), memory=memory, transform_input=transform_input, verbose=verbose)
+
+
+class ContinuousStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
+    """K folds in which a continuous target has the same distribution.
+
+    The samples are sorted by target and cut into blocks of `n_splits` neighbors; each block gives one sample
+    to each fold. So the folds' distributions agree up to one sample per fold at every value of the target,
+    more closely than with quantile bins, and no number of bins has to be chosen.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+    shuffle : bool, default=True
+        Whether each block is dealt at random. Otherwise blocks are dealt there and back (0, 1, 2, 2, 1, 0,
+        …), and ties are taken in the order of the samples.
+    random_state : int, RandomState instance or None, default=None
+        Determines the dealing when `shuffle` is True. Pass an int for the same folds at every call.
+
+    See Also
+    --------
+    stratified_train_test_split : The same balance for a single split.
+    sklearn.model_selection.StratifiedKFold : For classes.
+
+    Notes
+    -----
+    Of several targets, ``y`` of shape (n_samples, n_targets), the first one is balanced. Samples of equal
+    target are dealt in random order (if `shuffle` is True), whatever their order in the data.
+
+    Examples
+    --------
+    >>> from galestim.model_selection import ContinuousStratifiedKFold
+    >>> folds = ContinuousStratifiedKFold(n_splits=2, random_state=0)
+    >>> folds
+    ContinuousStratifiedKFold(n_splits=2, random_state=0, shuffle=True)
+    >>> lambda_r = np.array([0.1, 0.2, 0.8, 0.9])
+    >>> for _, test in folds.split(lambda_r, lambda_r):
+    ...     print(lambda_r[test])
+    [0.1 0.8]
+    [0.2 0.9]
+    """
+
+    def __init__(self, n_splits=5, *, shuffle=True, random_state=None):
+        super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
+
+    def split(self, X, y, groups=None):
+        """Generate the indices of training and test samples.
+
+        Parameters
+        ----------
+        X : array-like with n_samples rows
+            Only its length matters.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            The target to balance; of several, the first.
+        groups : object
+            Ignored with a warning; exists for compatibility.
+
+        Yields
+        ------
+        train : ndarray of int
+        test : ndarray of int
+
+        Raises
+        ------
+        ValueError
+            If `y` is missing, not finite or not numeric, or if there are fewer samples than folds.
+        """
+        return super().split(X, y, groups)
+
+    def _iter_test_masks(self, X=None, y=None, groups=None) -> Iterator[NDArray[np.bool_]]:
+        fold_of = self._deal(_continuous_target(y, type(self).__name__))
+        for fold in range(self.n_splits):
+            yield fold_of == fold
+
+    def _deal(self, target: NDArray) -> NDArray[np.intp]:
+        """Fold number of each sample."""
+        k, n = self.n_splits, len(target)
+        n_blocks = -(-n // k)
+        if self.shuffle:
+            rng = check_random_state(self.random_state)
+            order = _sorted_with_random_ties(target, rng)
+            dealt = np.concatenate([rng.permutation(k) for _ in range(n_blocks)])
+        else:
+            order = np.argsort(target, kind="stable")
+            there_and_back = np.concatenate([np.arange(k), np.arange(k)[::-1]])
+            dealt = np.resize(there_and_back, n_blocks * k)
+        fold_of = np.empty(n, dtype=np.intp)
+        fold_of[order] = dealt[:n]
+        return fold_of
+
+
+def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=None, random_state=None):
+    """Split arrays at random into two parts in which a continuous target has the same distribution.
+
+    The samples are sorted by target and cut into as many runs of equal length as the test set has samples;
+    each run gives one of its samples, drawn at random, to the test set.
+
+    Parameters
+    ----------
+    *arrays : sequence of indexables with n_samples rows each
+        Lists, arrays, sparse matrices or data frames.
+    stratify : array-like of shape (n_samples,) or (n_samples, n_targets)
+        The target to balance; of several, the first.
+    test_size : float or int, default=None
+        Share (float) or number (int) of test samples. None is the complement of `train_size`, or 0.25 if that
+        is None too.
+    train_size : float or int, default=None
+        Share or number of training samples. None is the complement of `test_size`.
+    random_state : int, RandomState instance or None, default=None
+        Determines the split. Pass an int for the same split at every call.
+
+    Returns
+    -------
+    splitting : list of length 2 * len(arrays)
+        Training and test part of each array, each part in random order.
+
+    Raises
+    ------
+    ValueError
+        If `stratify` is not finite or not numeric, if lengths differ, or if the sizes do not fit the samples.
+
+    See Also
+    --------
+    ContinuousStratifiedKFold : The same balance for cross-validation.
+    sklearn.model_selection.train_test_split : Without balance, or balanced on classes.
+
+    Notes
+    -----
+    As in scikit-learn, the parts of a memmap are copied into memory. For images that do not fit, split
+    ``np.arange(n_samples)`` and index the images with the result.
+
+    Examples
+    --------
+    The published split, 70 % to train, 15 % to validate and 15 % to test, takes two calls:
+
+    >>> from galestim.model_selection import stratified_train_test_split
+    >>> X, y = np.zeros((200, 3)), np.random.default_rng(0).random(200)
+    >>> X_train, X_rest, y_train, y_rest = stratified_train_test_split(
+    ...     X, y, stratify=y, test_size=0.3, random_state=0
+    ... )
+    >>> X_valid, X_test, y_valid, y_test = stratified_train_test_split(
+    ...     X_rest, y_rest, stratify=y_rest, test_size=0.5, random_state=0
+    ... )
+    >>> len(y_train), len(y_valid), len(y_test)
+    (140, 30, 30)
+    """
+    if not arrays:
+        raise ValueError("stratified_train_test_split got no array to split; pass at least one before stratify=.")
+    *arrays, stratify = indexable(*arrays, stratify)
+    target = _continuous_target(stratify, "stratified_train_test_split")
+    n_train, n_test = _validate_shuffle_split(_num_samples(arrays[0]), test_size, train_size, default_test_size=0.25)
+    rng = check_random_state(random_state)
+    order = _sorted_with_random_ties(target, rng)
+    in_test = _one_per_run(len(order), n_test, rng)
+    rest = order[~in_test]
+    in_train = _one_per_run(len(rest), n_train, rng)
+    train, test = rng.permutation(rest[in_train]), rng.permutation(order[in_test])
+    return [_safe_indexing(array, part) for array in arrays for part in (train, test)]
+
+
+def _continuous_target(y, caller: str) -> NDArray[np.float64]:
+    """Target to balance, ``(n,)``: `y` itself or its first column."""
+    if y is None:
+        raise ValueError(f"{caller} balances a continuous target, but y is None; pass y.")
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    return y if y.ndim == 1 else y[:, 0]
+
+
+def _sorted_with_random_ties(target: NDArray, rng: np.random.RandomState) -> NDArray[np.intp]:
+    """Sort `target`, as indices; equal values come in random order."""
+    shuffled = rng.permutation(len(target))
+    return shuffled[np.argsort(target[shuffled], kind="stable")]
+
+
+def _one_per_run(n: int, n_runs: int, rng: np.random.RandomState) -> NDArray[np.bool_]:
+    """Mask of `n` ranks that picks one at random from each of `n_runs` consecutive runs of equal length."""
+    edges = np.arange(n_runs + 1) * n // n_runs
+    mask = np.zeros(n, dtype=bool)
+    mask[rng.randint(edges[:-1], edges[1:])] = True
+    return mask

@@ -1,0 +1,123 @@
+"""Convolutions that commute with the eight flips and quarter turns of an image (the group D4, or p4m).
+
+A feature map carries eight orientation planes, ordered ``(orientation, feature)``. Turning the image by an element
+of D4 turns each plane and permutes the eight, so their mean over orientations and pixels does not change at all.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+ORDER = 8
+
+
+def transform(images: torch.Tensor, element: int) -> torch.Tensor:
+    """Act with one of D4's eight elements on the last two axes: from 4 up a left-right flip, then quarter turns."""
+    flipped = images.flip(-1) if element >= 4 else images
+    return torch.rot90(flipped, element % 4, (-2, -1))
+
+
+def _left_quotients() -> torch.Tensor:
+    """``table[g, h]``, the element g⁻¹h; read off the action on a square without symmetry."""
+    square = torch.arange(9).reshape(3, 3)
+    views = [transform(square, element) for element in range(ORDER)]
+    number = {tuple(view.flatten().tolist()): element for element, view in enumerate(views)}
+    product = torch.tensor(
+        [[number[tuple(transform(view, g).flatten().tolist())] for view in views] for g in range(ORDER)]
+    )
+    return torch.stack([(product[g] == torch.arange(ORDER)[:, None]).int().argmax(1) for g in range(ORDER)])
+
+
+def _kernel_index(kernel_size: int) -> torch.Tensor:
+    """Where in an ``(8, k, k)`` kernel each entry of its eight transformed, permuted copies comes from."""
+    pixels = torch.arange(ORDER * kernel_size**2).reshape(ORDER, kernel_size, kernel_size)
+    copies = [transform(pixels[quotient], g) for g, quotient in enumerate(_left_quotients())]
+    return torch.stack(copies)
+
+
+class LiftingConv(nn.Module):
+    """A convolution from an image to eight orientation planes: each kernel is applied in its eight positions.
+
+    Source: Cohen & Welling 2016, *Group equivariant convolutional networks*, section 6.1.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Image channels, and features per orientation.
+    kernel_size : int
+        Odd, in pixels; the map keeps its size.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, kernel_size: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs, kernel_size, kernel_size))
+        nn.init.kaiming_normal_(self.weight)
+
+    def forward(self, x):
+        kernels = torch.cat([transform(self.weight, element) for element in range(ORDER)])
+        return nn.functional.conv2d(x, kernels, padding=self.weight.shape[-1] // 2)
+
+
+class GroupConv(nn.Module):
+    """A convolution between maps of eight orientation planes that commutes with D4, with an eighth of the weights.
+
+    Source: Cohen & Welling 2016, equation 11: plane g of the output sums over planes h of the input, convolved with
+    kernel g⁻¹h turned by g.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Features per orientation.
+    kernel_size : int
+        Odd, in pixels; the map keeps its size.
+    """
+
+    index: torch.Tensor
+
+    def __init__(self, n_inputs: int, n_outputs: int, kernel_size: int):
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs, ORDER * kernel_size**2))
+        nn.init.normal_(self.weight, std=math.sqrt(2 / (n_inputs * ORDER * kernel_size**2)))
+        self.register_buffer("index", _kernel_index(kernel_size).flatten(), persistent=False)
+
+    def forward(self, x):
+        n_outputs, n_inputs, _ = self.weight.shape
+        k = self.kernel_size
+        kernels = self.weight.index_select(2, self.index).reshape(n_outputs, n_inputs, ORDER, ORDER, k, k)
+        kernels = kernels.permute(2, 0, 3, 1, 4, 5).reshape(ORDER * n_outputs, ORDER * n_inputs, k, k)
+        return nn.functional.conv2d(x, kernels, padding=k // 2)
+
+
+class GroupBatchNorm(nn.BatchNorm2d):
+    """Batch normalization that shares its statistics among the eight orientation planes."""
+
+    def forward(self, x):
+        n, _, height, width = x.shape
+        planes = x.reshape(n * ORDER, self.num_features, height, width)
+        return super().forward(planes).reshape(x.shape)
+
+
+class BlurPool(nn.Module):
+    """Halve a map without aliasing and without preferring a side.
+
+    A binomial filter, then every second pixel (Zhang 2019, *Making convolutional networks shift-invariant again*).
+    The filter has four taps along an even side and three along an odd one, so that the kept samples lie symmetric
+    about the middle and flips and turns commute with the pooling. A side of N pixels becomes ⌈N/2⌉.
+    """
+
+    def forward(self, x):
+        taps = [_binomial(side) for side in x.shape[2:]]
+        kernel = torch.outer(*taps).to(x).expand(x.shape[1], 1, -1, -1)
+        (high, wide), (row_step, column_step) = zip(*((int(len(t) > 1), 1 + int(len(t) > 1)) for t in taps))
+        x = nn.functional.pad(x, (wide, wide, high, high), mode="replicate")
+        return nn.functional.conv2d(x, kernel, stride=(row_step, column_step), groups=x.shape[1])
+
+
+def _binomial(side: int) -> torch.Tensor:
+    """Normalized filter taps for an axis of `side` pixels; a single pixel is left alone."""
+    taps = [1.0] if side == 1 else [1.0, 3.0, 3.0, 1.0] if side % 2 == 0 else [1.0, 2.0, 1.0]
+    return torch.tensor(taps, dtype=torch.float64) / sum(taps)

@@ -1,0 +1,37 @@
+"""The way in: pixels as the user has them become what a network expects, on the device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class ImageNetwork(nn.Module):
+    """A network with its input: cast, vary (while training), standardize per channel.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps ``(n, C, H, W)`` to ``(n, n_outputs)``.
+    augmentation : torch.nn.Module or None
+    pixel_mean, pixel_scale : ndarray of shape (C,)
+        Of the training images; the network sees ``(pixel - mean) / scale``.
+    """
+
+    pixel_mean: torch.Tensor
+    pixel_scale: torch.Tensor
+
+    def __init__(self, network: nn.Module, augmentation: nn.Module | None, pixel_mean, pixel_scale):
+        super().__init__()
+        self.network = network
+        self.augmentation = nn.Identity() if augmentation is None else augmentation
+        # np.array copies: a read-only memmap behind a tensor is a segmentation fault on the first write
+        self.register_buffer("pixel_mean", torch.tensor(np.array(pixel_mean)).reshape(-1, 1, 1))
+        self.register_buffer("pixel_scale", torch.tensor(np.array(pixel_scale)).reshape(-1, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(n, H, W, C)`` of any real dtype → ``(n, n_outputs)``."""
+        images = pixels.movedim(-1, 1).to(self.pixel_mean.dtype)
+        images = (self.augmentation(images) - self.pixel_mean) / self.pixel_scale
+        return self.network(images)

@@ -1,0 +1,39 @@
+"""What a network is before it has weights: hyper-parameters that scikit-learn can clone and search."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from sklearn.base import BaseEstimator
+from torch import nn
+
+
+class NetworkSpec(BaseEstimator):
+    """Base of the network specs: hyper-parameters only, weights are made by `build`.
+
+    A spec is to an estimator what a kernel is to ``GaussianProcessRegressor``: its parameters are searched as
+    ``estimator__network__<name>``, and one spec may serve many fits.
+    """
+
+    @abstractmethod
+    def build(self, image_shape: tuple[int, int, int], n_outputs: int) -> nn.Module:
+        """Make the network, freshly initialized from torch's random state.
+
+        Parameters
+        ----------
+        image_shape : tuple of int (H, W, C)
+        n_outputs : int
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps ``(n, C, H, W)`` to ``(n, n_outputs)``.
+        """
+
+
+def per_layer(name: str, values, n_layers: int) -> list:
+    """`values` as a list with one entry per layer; a clear error when the number differs."""
+    values = list(values)
+    if len(values) != n_layers:
+        raise ValueError(f"{name}={values} has {len(values)} entries; expected {n_layers}, one per convolution.")
+    return values

@@ -1,0 +1,10 @@
+"""From images to the images a network wants: resize, crop, normalize.
+
+Stateless or nearly so, numpy only, and always in the layout they were given.
+"""
+
+from ._crop import CenterCrop
+from ._downsample import Downsampler
+from ._normalize import Normalizer
+
+__all__ = ["CenterCrop", "Downsampler", "Normalizer"]

@@ -1,0 +1,242 @@
+"""What every image regressor does: check, standardize, train, predict, and keep as plain arrays."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from torch import nn
+
+from .. import __version__
+from .._images import ImageEstimator, missing_rows, release_pages
+from ..networks import Augmentation
+from ..networks._image_network import ImageNetwork
+from ._device import resolve_device
+from ._moments import moments, pixel_moments
+from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, pixel_tensor, train
+from ._rows import TrainingRows, training_rows
+from ._targets import check_targets
+
+AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
+PREDICT_BATCH = 256
+
+
+class ImageRegressor(RegressorMixin, ImageEstimator):
+    """Base of the estimators; a subclass supplies a default network, a loss, and how many outputs a target needs."""
+
+    _parameter_constraints: dict = {
+        "network": [HasMethods(["build"]), type, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
+        "lr_schedule": [StrOptions(set(LR_SCHEDULES)), None],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), HasMethods(["build"]), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping_patience": [Interval(Integral, 1, None, closed="left"), None],
+        "image_shape": ["array-like", None],
+        "precision": [StrOptions({"float32", "float64", "bfloat16"})],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "callbacks": ["array-like", None],
+        "verbose": ["verbose"],
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @abstractmethod
+    def _default_network(self): ...
+
+    @abstractmethod
+    def _make_loss(self) -> nn.Module: ...
+
+    def _n_network_outputs(self) -> int:
+        return self.n_outputs_
+
+    # ---- fit
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the network on images and what is to be predicted from them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
+            one warning that counts them.
+        y : array-like of shape (n,) or (n, n_targets)
+            Targets, in their own units.
+        sample_weight : array-like of shape (n,), default=None
+            A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If images or targets are not what is said above, or leave nothing to train or validate on.
+        FloatingPointError
+            If the training diverges.
+        """
+        resume = self.warm_start and hasattr(self, "network_")
+        if self.early_stopping_patience is not None and self.validation_fraction == 0:
+            raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
+        images = self._check_images(X, reset=not resume)
+        y, names = check_targets(y, X, self)
+        if resume and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
+            raise ValueError(
+                f"y has {names}, but warm_start continues a fit on {self.target_names_}; set it to False."
+            )
+        weights = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+        )
+        targets = y.reshape(len(y), -1)
+        rows = training_rows(images, targets, weights)
+        rng = check_random_state(self.random_state)
+        training, validation = rows.split(self.validation_fraction, rng)
+
+        self._one_dimensional_y = y.ndim == 1
+        self.target_names_: list[str] = names
+        self.n_outputs_: int = targets.shape[1]
+        self.device_ = resolve_device(self.device)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        with _private_torch_seed(self.device_, seed):
+            if not resume:
+                self.target_mean_, self.target_scale_ = moments(targets[training.rows], training.weight)
+                self.network_ = self._build(*pixel_moments(images, training)).to(self.device_)
+                self.history_: list[dict] = []
+            epochs = self._train(images, targets, training, validation, seed)
+        self.history_ += [{**row, "epoch": row["epoch"] + len(self.history_)} for row in epochs]
+        self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
+        return self
+
+    def _build(self, pixel_mean: NDArray, pixel_scale: NDArray) -> ImageNetwork:
+        spec = self._default_network() if self.network is None else self.network
+        make = spec if isinstance(spec, type) else spec.build
+        network = make(self.image_shape_, self._n_network_outputs())
+        views = AUGMENTATIONS.get(self.augmentation) if isinstance(self.augmentation, str) else self.augmentation
+        module = ImageNetwork(network, None if views is None else views.build(), pixel_mean, pixel_scale)
+        return module.to(torch.float64 if self.precision == "float64" else torch.float32)
+
+    def _train(self, images, targets, training: TrainingRows, validation: TrainingRows | None, seed: int):
+        dtype = np.float64 if self.precision == "float64" else np.float32
+        scaled = (targets - self.target_mean_) / self.target_scale_
+
+        def dataset(rows: TrainingRows) -> ImageDataset:
+            labels = {"target": scaled[rows.rows], "weight": rows.weight / training.weight.mean()}
+            return ImageDataset(images, rows.rows, {k: v.astype(dtype) for k, v in labels.items()}, dtype)
+
+        return train(
+            self.network_,
+            self._make_loss(),
+            dataset(training),
+            None if validation is None else dataset(validation),
+            device=self.device_,
+            seed=seed,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            optimizer=self.optimizer,
+            lr_schedule=self.lr_schedule,
+            early_stopping_patience=self.early_stopping_patience,
+            callbacks=self.callbacks,
+            autocast=self.precision == "bfloat16",
+            verbose=self.verbose,
+        )
+
+    # ---- predict
+
+    def _network_output(self, X) -> NDArray[np.float64]:
+        """Raw outputs ``(n, n_network_outputs)`` in float64; NaN for missing cutouts."""
+        check_is_fitted(self)
+        images = self._check_images(X, reset=False)
+        present = np.flatnonzero(~missing_rows(images))
+        output = np.full((len(images), self._n_network_outputs()), np.nan)
+        network = self.network_.eval()
+        dtype = np.float64 if self.precision == "float64" else np.float32
+        autocast = torch.autocast(
+            torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
+        )
+        with torch.inference_mode(), autocast:
+            for start in range(0, len(present), PREDICT_BATCH):
+                batch = present[start : start + PREDICT_BATCH]
+                pixels = pixel_tensor(images[batch], dtype).to(self.device_)
+                output[batch] = network(pixels).double().cpu().numpy()
+                release_pages(images)
+        return output
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination R² of `predict`; missing cutouts are left out.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+        y : array-like of shape (n,) or (n, n_targets)
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X)
+        present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+        weight = None if sample_weight is None else np.asarray(sample_weight)[present]
+        return r2_score(np.asarray(y)[present], predicted[present], sample_weight=weight)
+
+    # ---- files: parameters and weights as arrays; no optimizer, no data, no device
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        network = state.pop("network_", None)
+        if network is not None:
+            del state["device_"]
+            state["_weights"] = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+            state["_galestim_version"] = __version__
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        weights, version = state.pop("_weights", None), state.pop("_galestim_version", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        self.device_ = resolve_device(self.device, fall_back=True)
+        pixels = np.array(weights["pixel_mean"]).ravel(), np.array(weights["pixel_scale"]).ravel()
+        with _private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
+            network = self._build(*pixels)
+        try:
+            network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(
+                f"this {type(self).__name__} was saved by galestim {version} and its network does not fit that of "
+                f"galestim {__version__}; load it with that version, or fit again. ({error})"
+            ) from error
+        self.network_ = network.to(self.device_)
+
+
+@contextmanager
+def _private_torch_seed(device: str, seed: int):
+    """Within this context torch draws from `seed`; outside, its random state is as it was."""
+    kind = torch.device(device).type
+    fork: dict = {"devices": []} if kind == "cpu" else {"device_type": kind}
+    with torch.random.fork_rng(**fork):
+        torch.manual_seed(seed)
+        yield

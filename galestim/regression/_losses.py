@@ -1,0 +1,24 @@
+"""Losses per galaxy, averaged with the galaxies' weights."""
+
+from __future__ import annotations
+
+from torch import nn
+
+POINTWISE = {"mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
+
+
+class WeightedLoss(nn.Module):
+    """Weighted mean over a batch of a pointwise loss, itself averaged over the targets.
+
+    Parameters
+    ----------
+    kind : {"mse", "mae", "huber"}
+    """
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.pointwise = POINTWISE[kind](reduction="none")
+
+    def forward(self, output, labels):
+        loss = self.pointwise(output, labels["target"]).mean(dim=1)
+        return (labels["weight"] * loss).sum() / labels["weight"].sum()

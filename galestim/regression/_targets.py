@@ -1,0 +1,52 @@
+"""What is to be predicted, as numbers and names."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import _check_y, check_consistent_length
+
+
+def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
+    """`y` as float64 ``(n,)`` or ``(n, k)``, and the names of its columns.
+
+    Data frames, series, structured arrays and astropy tables give their own names; others get ``y`` or ``y0, y1, …``.
+
+    Raises
+    ------
+    ValueError
+        If `y` is missing, not numeric, not finite, or of another length than `X`. Names the first bad row.
+    """
+    names = _column_names(y)
+    if getattr(getattr(y, "dtype", None), "names", None):  # structured array or astropy table
+        y = np.column_stack([np.asarray(y[name]) for name in y.dtype.names])
+    _name_non_finite(y)
+    y = _check_y(y, multi_output=True, y_numeric=True, estimator=estimator).astype(np.float64)
+    check_consistent_length(X, y)
+    if y.ndim > 2:
+        raise ValueError(f"y has shape {y.shape}; expected (n,) or (n, n_targets).")
+    n_targets = 1 if y.ndim == 1 else y.shape[1]
+    if names is None or len(names) != n_targets:
+        names = ["y"] if y.ndim == 1 else [f"y{i}" for i in range(n_targets)]
+    return y, names
+
+
+def _column_names(y) -> list[str] | None:
+    names = getattr(y, "columns", None)
+    if getattr(getattr(y, "dtype", None), "names", None):
+        names = y.dtype.names
+    elif names is None and isinstance(getattr(y, "name", None), str):  # series
+        names = [y.name]
+    return None if names is None else [str(name) for name in names]
+
+
+def _name_non_finite(y) -> None:
+    values = np.asarray(y)
+    if values.dtype.kind != "f" or values.ndim == 0 or len(values) == 0:
+        return  # scikit-learn's own checks say what is wrong
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"Input y contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
+            f"{int(np.argmax(bad))}; expected finite targets. Drop those rows."
+        )

@@ -1,0 +1,86 @@
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from galestim.displays._targets import pair_target
+
+TWO = pd.DataFrame({"bulge_to_total": [0.1, 0.2, 0.3], "flux": [10.0, 20.0, 30.0]})
+
+
+@pytest.mark.parametrize("frame", [TWO, pl.from_pandas(TWO)], ids=["pandas", "polars"])
+@pytest.mark.parametrize("target", ["flux", 1, -1])
+def test_a_target_by_name_and_by_index(frame, target):
+    pair = pair_target(frame, TWO.to_numpy() + 1, target=target)
+    np.testing.assert_array_equal(pair.actual, [10, 20, 30])
+    np.testing.assert_array_equal(pair.predicted, [11, 21, 31])
+    assert pair.name == "flux"
+
+
+def test_a_series_lends_its_name_and_target_name_goes_first():
+    y = TWO["flux"]
+    assert pair_target(y, y.to_numpy()).name == "flux"
+    assert pair_target(y, y, target_name="F").name == "F"
+    assert pair_target(y.to_numpy(), y.to_numpy()).name is None
+    assert pair_target(pd.Series([1.0], name=0), [1.0]).name is None
+
+
+def test_a_single_column_needs_no_target():
+    pair = pair_target([[1.0], [2.0]], [1.5, 2.5])
+    np.testing.assert_array_equal(pair.actual, [1, 2])
+    assert pair.predicted.shape == (2,)
+
+
+def test_missing_predictions_stay_nan():
+    assert np.isnan(pair_target([1.0, 2.0], [np.nan, 2.0]).predicted[0])
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "target", "sentence"),
+    [
+        (
+            [1, 2, 3],
+            [1, 2],
+            None,
+            "y_true has shape (3,) and y_pred has shape (2,); expected one prediction for each actual value.",
+        ),
+        (
+            TWO,
+            TWO.to_numpy(),
+            None,
+            "target=None, but y_true has 2 target(s); "
+            "expected one of ['bulge_to_total', 'flux'] or an index below 2.",
+        ),
+        (
+            TWO.to_numpy(),
+            TWO.to_numpy(),
+            2,
+            "target=2, but y_true has 2 target(s); expected an index below 2.",
+        ),
+        (
+            TWO,
+            TWO[["flux", "bulge_to_total"]],
+            "flux",
+            "y_true has columns ['bulge_to_total', 'flux'] "
+            "and y_pred has columns ['flux', 'bulge_to_total']; "
+            "expected the same names in the same order.",
+        ),
+        (
+            [1, np.nan, 3],
+            [1, 2, 3],
+            None,
+            "y_true is not finite in 1 row(s), first in row 1; drop the rows that have no label.",
+        ),
+        (
+            [1, 2, 3],
+            [1, np.nan, -np.inf],
+            None,
+            "y_pred is infinite in 1 row(s), first in row 2; use NaN where there is no prediction.",
+        ),
+    ],
+)
+def test_errors_say_what_to_do(y_true, y_pred, target, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        pair_target(y_true, y_pred, target=target)
