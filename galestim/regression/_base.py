@@ -96,27 +96,11 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             If the training diverges.
         """
         resume = self.warm_start and hasattr(self, "network_")
-        if self.early_stopping_patience is not None and self.validation_fraction == 0:
-            raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
-        images = self._check_images(X, reset=not resume)
-        y, names = check_targets(y, X, self)
-        if resume and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(
-                f"y has {names}, but warm_start continues a fit on {self.target_names_}; set it to False."
-            )
-        weights = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-        )
-        targets = y.reshape(len(y), -1)
-        rows = training_rows(images, targets, weights)
+        images, targets, weights = self._check_fit_input(X, y, sample_weight, resume)
         rng = check_random_state(self.random_state)
-        training, validation = rows.split(self.validation_fraction, rng)
-
-        self._one_dimensional_y = y.ndim == 1
-        self.target_names_: list[str] = names
-        self.n_outputs_: int = targets.shape[1]
-        self.device_ = resolve_device(self.device)
+        training, validation = training_rows(images, targets, weights).split(self.validation_fraction, rng)
         seed = int(rng.randint(np.iinfo(np.int32).max))
+        self.device_ = resolve_device(self.device)
         with _private_torch_seed(self.device_, seed):
             if not resume:
                 self.target_mean_, self.target_scale_ = moments(targets[training.rows], training.weight)
@@ -126,6 +110,26 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         self.history_ += [{**row, "epoch": row["epoch"] + len(self.history_)} for row in epochs]
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
         return self
+
+    def _check_fit_input(self, X, y, sample_weight, resume: bool):
+        """Images ``(n, H, W, C)``, targets ``(n, k)`` and weights ``(n,)``; remembers their shapes and names."""
+        if self.early_stopping_patience is not None and self.validation_fraction == 0:
+            raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
+        images = self._check_images(X, reset=not resume)
+        y, names = check_targets(y, X, self)
+        weights = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+        )
+        targets = y.reshape(len(y), -1)
+        if resume and targets.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y has the targets {names}, but warm_start=True goes on from a fit on {self.target_names_}; give "
+                "the same targets, or set warm_start=False."
+            )
+        self._one_dimensional_y = y.ndim == 1
+        self.target_names_: list[str] = names
+        self.n_outputs_: int = targets.shape[1]
+        return images, targets, weights
 
     def _build(self, pixel_mean: NDArray, pixel_scale: NDArray) -> ImageNetwork:
         spec = self._default_network() if self.network is None else self.network

@@ -20,5 +20,11 @@ class WeightedLoss(nn.Module):
         self.pointwise = POINTWISE[kind](reduction="none")
 
     def forward(self, output, labels):
-        loss = self.pointwise(output, labels["target"]).mean(dim=1)
+        target = labels["target"]
+        if output.shape != target.shape:  # torch would broadcast, and learn something else
+            raise ValueError(
+                f"the network maps {len(target)} images to {tuple(output.shape)}; expected {tuple(target.shape)}, "
+                "(n, n_outputs). Build it with as many outputs as its second argument says."
+            )
+        loss = self.pointwise(output, target).mean(dim=1)
         return (labels["weight"] * loss).sum() / labels["weight"].sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from torch.optim import lr_scheduler as scheduler
 from tqdm.auto import tqdm
 
 from .._images import release_pages
+
+logger = logging.getLogger(__name__)
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 LR_SCHEDULES = ("plateau", "cosine", "one_cycle")
@@ -89,7 +92,7 @@ class _Net(NeuralNet):
 
 
 class _Watch(Callback):
-    """Record the learning rate, show progress, and stop a training that diverges."""
+    """Record the learning rate, show and log progress, and stop a training that diverges."""
 
     def on_train_begin(self, net, **kwargs):
         # disable=None: tqdm stays silent where there is no terminal
@@ -105,7 +108,9 @@ class _Watch(Callback):
                 f"the training loss became {losses['train_loss']} in epoch {len(net.history)}; lower lr "
                 f"(now {net.lr:g}), scale the images (Normalizer), or use precision='float32'."
             )
-        self.bar.set_postfix({name: f"{loss:.4f}" for name, loss in losses.items()}, refresh=False)
+        told = {name: f"{loss:.4f}" for name, loss in losses.items()}
+        logger.info("epoch %d of %d: %s", len(net.history), net.max_epochs, told)
+        self.bar.set_postfix(told, refresh=False)
         self.bar.update()
 
     def on_train_end(self, net, **kwargs):

@@ -61,7 +61,7 @@ def training_rows(images: NDArray, targets: NDArray, weights: NDArray) -> Traini
     if missing.any():
         warnings.warn(
             f"{missing.sum()} of {len(images)} images are NaN in every pixel (missing cutouts); fit ignores them.",
-            stacklevel=5,
+            stacklevel=4,
         )
     used = np.flatnonzero(~missing & (weights > 0))
     _, first, group = np.unique(_digests(images, targets)[used], return_index=True, return_inverse=True)

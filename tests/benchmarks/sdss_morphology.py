@@ -2,14 +2,16 @@
 
     python tests/benchmarks/sdss_morphology.py --out results.jsonl           # everything, resumes where it stopped
     python tests/benchmarks/sdss_morphology.py --only features pixels        # the forests alone
-    python tests/benchmarks/sdss_morphology.py --only compact --folds 1
+    python tests/benchmarks/sdss_morphology.py --only compact --folds 0
 
 The images (424×424 px, scaled to each galaxy's size) and labels are those of ../shared/data/sdss_jpeg; give --data to
 read them elsewhere: a folder of <object_id>.jpg with a catalog.csv that has the columns object_id and spiral.
 """
 
 import argparse
+import logging
 import time
+from ast import literal_eval
 from pathlib import Path
 
 import numpy as np
@@ -101,12 +103,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--only", nargs="+", default=["features", "pixels", "compact", "search", "spin"])
-    parser.add_argument("--folds", type=int, default=5, help="how many of the five folds to run")
+    parser.add_argument("--folds", nargs="+", type=int, default=range(5), help="which of the five folds to run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAMETER=VALUE", help="for trying things out")
     parser.add_argument("--out", type=Path, help="append results to this file, and skip what it has")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     data = load_image_folder(options.data, options.data / "catalog.csv")
     images, spiral = data.images, np.asarray(data.catalog["spiral"])
@@ -117,12 +120,15 @@ def main():
             start = time.perf_counter()
             found = small_search(images, spiral, options.seed, options.device)
             record(options.out, what="search", **found, minutes=round((time.perf_counter() - start) / 60, 1))
-        for fold, (train, test) in enumerate(folds[: options.folds if name != "search" else 0]):
+        for fold in [] if name == "search" else options.folds:
             if (name, fold) in done:
                 continue
+            train, test = folds[fold]
             start = time.perf_counter()
             model = models(options.seed, options.device)[name]
-            model.set_params(**{key: eval(value) for key, value in (item.split("=", 1) for item in options.set)})
+            model.set_params(
+                **{key: literal_eval(value) for key, value in (item.split("=", 1) for item in options.set)}
+            )
             model.fit(images[train], spiral[train])
             auc = roc_auc_score(spiral[test], score_of(model, images[test]))
             minutes = (time.perf_counter() - start) / 60

@@ -8,6 +8,7 @@ The data are `make_spin_galaxies`, whose Pearson ceiling is known; the recipe is
 """
 
 import argparse
+import logging
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="append the result to this file")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
     train = make_spin_galaxies(options.galaxies, random_state=options.seed)
     test = make_spin_galaxies(options.test_galaxies, random_state=options.seed + 1)

@@ -169,6 +169,10 @@ def test_warm_start_goes_on(blobs, small):
     assert [row["epoch"] for row in model.history_] == list(range(1, 17))
     again = model.history_[8]["train_loss"]
     assert again - first < 0.3 * (model.history_[0]["train_loss"] - first)
+    with pytest.raises(
+        ValueError, match=r"y has the targets \['y0', 'y1'\], but warm_start=True goes on from a fit on \['y'\]"
+    ):
+        model.fit(images, np.column_stack([radius, radius]))
     cold = small(augmentation=None, max_epochs=8).fit(images, radius).fit(images, radius)
     assert len(cold.history_) == 8
 
@@ -178,6 +182,20 @@ def test_own_module_and_own_optimizer(blobs, small):
     model = small(network=Linear, optimizer=torch.optim.RMSprop).fit(images, radius)
     assert model.n_parameters_ == 12 * 12 * 2 + 1
     assert isinstance(model.network_.network, Linear)
+
+
+class Squeezed(Linear):
+    """Forgets the axis of the outputs."""
+
+    def forward(self, x):
+        return super().forward(x)[:, 0]
+
+
+def test_outputs_of_the_wrong_shape_are_refused(blobs, small):
+    images, radius, _ = blobs
+    message = r"the network maps 26 images to \(26,\); expected \(26, 1\), \(n, n_outputs\)\."
+    with pytest.raises(ValueError, match=message):
+        small(network=Squeezed).fit(images, radius)
 
 
 def test_network_numbers_are_searchable(blobs, small):

@@ -1,0 +1,92 @@
+"""Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import galestim
+
+HERE = Path(__file__).parent
+
+project = "galestim"
+author = "the galestim developers"
+copyright = "2026, the galestim developers"
+version = release = galestim.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_nb",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# ---- the API, from docstrings
+
+default_role = "py:obj"
+autosummary_generate = True
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
+numpydoc_validation_checks = {
+    "all",  # but these:
+    "ES01",  # one line may say it all
+    "EX01",  # the example of a class shows its methods
+    "GL01",  # summaries start beside the quotes
+    "PR07",  # name and shape of a parameter may say it all
+    "RT01",  # "Make the torch module that …" says what comes back
+    "RT02",  # what comes back may have a name
+    "RT03",  # its shape may say it all
+    "RT04",  # a Bunch is described by the names in it
+    "SA01",  # not everything has a relative
+    "SS05",  # "Names of the columns" is taken for a verb
+}
+
+
+def skip_foreign(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn gives every estimator, and methods that only carry out what a base describes."""
+    function = getattr(obj, "fget", obj)  # of a property
+    if not callable(function):
+        return skip
+    ours = (getattr(function, "__module__", None) or "").startswith("galestim")
+    return skip if ours and function.__doc__ else True
+
+
+def escape_fitted_names(app, what, name, obj, options, lines):
+    """Keep the type ``ndarray of shape (n_outputs_,)`` from being read as a hyperlink."""
+    lines[:] = [re.sub(r"(?<=\w)_(?=,\))", r"\_", line) for line in lines]
+
+
+# ---- guides and notebooks
+
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+myst_enable_extensions = ["dollarmath"]
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180  # seconds a cell
+# The networks shown are small: a second thread gains little, and costs much where the cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Sphinx reads nothing outside its folder; this copy is ignored by git.
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", ignore=shutil.ignore_patterns(".*"))
+
+# ---- looks
+
+html_theme = "pydata_sphinx_theme"
+html_title = "galestim"
+html_theme_options = {
+    "show_prev_next": False,
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_show_sourcelink = False
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", escape_fitted_names)
