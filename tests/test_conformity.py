@@ -3,24 +3,9 @@
 import numpy as np
 import pytest
 import sklearn.utils.estimator_checks as checks
-import torch
-from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
-from galestim import CNNRegressor, CompactCNN, SpinCNN
-
-ROUNDING = {
-    "check_methods_subset_invariance": "float32: rounding in matrix products depends on the batch's shape",
-}
-SMALL = SpinCNN(filters=(8, 8), kernel_sizes=(3, 2), conv_dropout=(0.25, 0.1), pool_after=(1,), dense_units=(16, 8))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny networks run faster on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from galestim import CNNRegressor
 
 
 def lift(X):
@@ -37,32 +22,22 @@ class LiftedCNNRegressor(CNNRegressor):
         return super().predict(lift(X))
 
 
-@parametrize_with_checks(
-    [
-        CNNRegressor(precision="float64"),
-        LiftedCNNRegressor(precision="float64"),
-        CNNRegressor(CompactCNN(widths=(2, 4), hidden=8), precision="float64"),
-    ]
-)
-def test_battery_in_float64(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.parametrize("lifted", [False, True])
-def test_battery_skips_nothing(lifted):
-    estimator = (LiftedCNNRegressor if lifted else CNNRegressor)(SMALL, precision="float64")
-    results = check_estimator(estimator, on_skip=None)
+def not_passed(estimator):
+    """Names of the checks that failed or were skipped."""
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
     assert len(results) >= 60
-    assert {result["status"] for result in results} == {"passed"}
+    return {f"{result['check_name']}: {result['exception']!r}" for result in results if result["status"] != "passed"}
 
 
-@parametrize_with_checks(
-    [CNNRegressor(), LiftedCNNRegressor()],
-    expected_failed_checks=lambda estimator: ROUNDING,
-    xfail_strict=False,
-)
-def test_battery_in_float32(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("kind", [CNNRegressor, LiftedCNNRegressor])
+def test_float64_passes_every_check(kind):
+    assert not_passed(kind(precision="float64")) == set()
+
+
+@pytest.mark.parametrize("kind", [CNNRegressor, LiftedCNNRegressor])
+def test_float32_differs_in_rounding_only(kind):
+    # rounding in matrix products depends on the shape of the batch
+    assert {name.split(":")[0] for name in not_passed(kind())} <= {"check_methods_subset_invariance"}
 
 
 @pytest.mark.parametrize(
@@ -70,4 +45,4 @@ def test_battery_in_float32(estimator, check):
     ["check_dataframe_column_names_consistency", "check_param_validation", "check_inplace_ensure_writeable"],
 )
 def test_checks_that_the_battery_never_yields(check):
-    getattr(checks, check)("CNNRegressor", CNNRegressor(SMALL, max_epochs=2))
+    getattr(checks, check)("CNNRegressor", CNNRegressor(max_epochs=2))

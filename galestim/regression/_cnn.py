@@ -97,7 +97,9 @@ class CNNRegressor(ImageRegressor):
     >>> radius = rng.uniform(1, 3, size=64)
     >>> r2 = np.sum((np.indices((12, 12)) - 5.5) ** 2, axis=0)
     >>> images = np.exp(-r2 / radius[:, None, None] ** 2)
-    >>> model = CNNRegressor(CompactCNN(widths=(2, 4)), max_epochs=20, lr=1e-2, random_state=0)
+    >>> model = CNNRegressor(
+    ...     CompactCNN(widths=(2, 4)), max_epochs=20, lr=1e-2, augmentation="rotation", random_state=0
+    ... )
     >>> model.fit(images, radius).score(images, radius) > 0.9
     True
     >>> model.predict(images[:3]).shape

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, P
 from skorch.helper import predefined_split
 from torch import nn
 from torch.optim import lr_scheduler as scheduler
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .._images import release_pages
 

@@ -17,6 +17,10 @@ def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     ValueError
         If `y` is missing, not numeric, not finite, or of another length than `X`. Names the first bad row.
     """
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
     names = _column_names(y)
     if getattr(getattr(y, "dtype", None), "names", None):  # structured array or astropy table
         y = np.column_stack([np.asarray(y[name]) for name in y.dtype.names])
