@@ -19,8 +19,8 @@ from torch import nn
 from .. import __version__
 from .._images import ImageEstimator, missing_rows, release_pages
 from ..networks import Augmentation
-from ..networks._image_network import ImageNetwork
 from ._device import resolve_device
+from ._image_network import ImageNetwork
 from ._moments import moments, pixel_moments
 from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, pixel_tensor, train
 from ._rows import TrainingRows, training_rows

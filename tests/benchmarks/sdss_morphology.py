@@ -52,7 +52,7 @@ def models(seed: int, device: str) -> dict:
         "features": sklearn_pipeline(FunctionTransformer(handmade_features), forest),
         "pixels": sklearn_pipeline(Downsampler(80), Normalizer("minmax"), flat, forest),
         "compact": make_pipeline(
-            CenterCrop(256),
+            CenterCrop(192),
             Downsampler(64),
             Normalizer("scale"),
             CNNRegressor(
