@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from astropy.table import QTable
 from scipy.stats import pearsonr
+from sklearn.model_selection import cross_validate
 from skorch.callbacks import Callback
 from torch import nn
 
-from galestim import CNNRegressor, CompactCNN, SpinCNN
+from galestim import CNNRegressor, CompactCNN, Downsampler, SpinCNN, make_pipeline
 from galestim.networks import Augmentation
 
 
@@ -91,6 +93,20 @@ def test_weight_two_is_the_row_twice_in_any_order(blobs, small):
     again = small().fit(images[repeated], radius[repeated])
     np.testing.assert_array_equal(weighted.predict(images), again.predict(images))
     assert losses(weighted) == losses(again)
+
+
+def test_sample_weight_is_routed_through_pipelines_and_folds(blobs, small):
+    images, radius, _ = blobs
+    weights = np.arange(120) % 3.0
+    direct = small(max_epochs=2).fit(Downsampler(8).transform(images), radius, sample_weight=weights)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = small(max_epochs=2).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        pipeline = make_pipeline(Downsampler(8), routed).fit(images, radius, sample_weight=weights)
+        scores = cross_validate(pipeline, images, radius, params={"sample_weight": weights}, cv=2)["test_score"]
+    np.testing.assert_array_equal(pipeline.predict(images), direct.predict(Downsampler(8).transform(images)))
+    assert np.isfinite(scores).all()
+    unweighted = cross_validate(make_pipeline(Downsampler(8), small(max_epochs=2)), images, radius, cv=2)
+    assert scores != pytest.approx(unweighted["test_score"])
 
 
 def test_same_seed_same_answer_and_no_trace_in_global_random_state(blobs, small):
