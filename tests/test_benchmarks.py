@@ -47,7 +47,10 @@ def test_sdss_morphology(tmp_path):
     tiny = ["cnnregressor__max_epochs=1", "downsampler__size=16"]
     run("sdss_morphology.py", "--only", "features", "--folds", 0, "--out", out)
     table = run("sdss_morphology.py", "--only", "features", "compact", "--folds", 0, "--out", out, "--set", *tiny)
-    features, compact = map(json.loads, out.read_text().splitlines())  # the second run skips what the first has done
+    run("sdss_morphology.py", "--only", "search", "--out", out, "--set", *tiny)
+    features, compact, search = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert len(search["scores"]) == 4
+    assert all(0 <= score <= 1 for score in search["scores"].values())
     assert features["auc"] > 0.7
     assert (features["what"], compact["what"]) == ("features", "compact")
     assert "| features | 1 | 0.7" in table

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from _record import record, recorded
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline as sklearn_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -86,11 +86,12 @@ def score_of(model, images):
     return model.predict_proba(images)[:, 1] if hasattr(model, "predict_proba") else model.predict(images)
 
 
-def small_search(images, spiral, seed: int, device: str) -> dict:
+def small_search(images, spiral, seed: int, device: str, settings: dict) -> dict:
     """Search learning rate and dropout of the best pipeline, cut short, 2-fold on half of the images."""
-    pipeline = models(seed, device)["compact"].set_params(cnnregressor__max_epochs=6, cnnregressor__verbose=0)
+    pipeline = models(seed, device)["compact"].set_params(**{"cnnregressor__max_epochs": 6, **settings})
+    ranking = make_scorer(roc_auc_score, response_method="predict")  # by the number itself; there are no classes
     grid = {"cnnregressor__lr": [1e-3, 5e-3], "cnnregressor__network__dropout": [0.0, 0.2]}
-    search = GridSearchCV(pipeline, grid, cv=2, scoring="roc_auc", refit=False)
+    search = GridSearchCV(pipeline, grid, cv=2, scoring=ranking, refit=False, error_score="raise")
     search.fit(images[::2], spiral[::2])
     return {
         "scores": {
@@ -113,12 +114,13 @@ def main():
 
     data = load_image_folder(options.data, options.data / "catalog.csv")
     images, spiral = data.images, np.asarray(data.catalog["spiral"])
+    settings = {key: literal_eval(value) for key, value in (item.split("=", 1) for item in options.set)}
     done = {(row["what"], row.get("fold")) for row in recorded(options.out)}
     folds = list(StratifiedKFold(5, shuffle=True, random_state=options.seed).split(images, spiral))
     for name in options.only:
         if name == "search" and ("search", None) not in done:
             start = time.perf_counter()
-            found = small_search(images, spiral, options.seed, options.device)
+            found = small_search(images, spiral, options.seed, options.device, settings)
             record(options.out, what="search", **found, minutes=round((time.perf_counter() - start) / 60, 1))
         for fold in [] if name == "search" else options.folds:
             if (name, fold) in done:
