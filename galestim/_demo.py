@@ -44,7 +44,7 @@ def run_demo(folder: Path, n_galaxies: int, n_epochs: int, seed: int) -> None:
     print(
         f"2/4  Training on {len(train_images)} of them, by a reduced recipe: CompactCNN on 40×40, {n_epochs} epochs"
     )
-    print("     in place of the published one (SpinCNN on 80×80, 35 epochs), which takes a CPU half an hour.")
+    print("     in place of the published one (SpinCNN on 80×80, 35 epochs), which takes far longer on a CPU.")
     pipeline = spin_pipeline(n_epochs, seed).fit(train_images, train_spin)
 
     print(f"3/4  Predicting the other {len(images)}.")

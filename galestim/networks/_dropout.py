@@ -11,10 +11,8 @@ _LEVELS = 2**16
 class Dropout(nn.Module):
     """Zero each entry with probability `rate` while training, and scale the others by ``1 / (1 - rate)``.
 
-    The same layer as `torch.nn.Dropout` [1]_, with two differences. On a CPU the mask is cut from 64-bit random
-    words, four entries a word, which makes the published spin network train about a third faster; `rate` is
-    therefore rounded to a multiple of 2⁻¹⁶. And it obeys `self.training` alone, so that Monte Carlo dropout can
-    turn on this layer and no other.
+    The same layer as `torch.nn.Dropout` [1]_, but on a CPU the mask is cut from 64-bit random words, four entries a
+    word, so drawing it costs less; `rate` is therefore rounded to a multiple of 2⁻¹⁶.
 
     Parameters
     ----------
