@@ -14,10 +14,24 @@ _HOME = {
     "Downsampler": "preprocessing",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
+    "STNPosteriorRegressor": "regression",
+    "SpatialTransformer": "networks",
     "SpinCNN": "networks",
+    "VGG16": "networks",
     "make_pipeline": "model_selection",
 }
-_SUBPACKAGES = ["datasets", "displays", "model_selection", "networks", "preprocessing", "regression"]
+_SUBPACKAGES = [
+    "calibration",
+    "checkpoints",
+    "datasets",
+    "displays",
+    "model_selection",
+    "networks",
+    "posteriors",
+    "preprocessing",
+    "regression",
+    "targets",
+]
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES])
 

@@ -1,18 +1,18 @@
-"""scikit-learn's whole battery on the regressor: flat rows, lifted to images, and in every precision."""
+"""scikit-learn's whole battery on the regressors: flat rows, lifted to images, and in every precision."""
 
 import numpy as np
 import pytest
 import sklearn.utils.estimator_checks as checks
 from sklearn.utils.estimator_checks import check_estimator
 
-from galestim import CNNRegressor
+from galestim import CNNRegressor, STNPosteriorRegressor
 
 
 def lift(X):
     return X[:, None, :, None] if isinstance(X, np.ndarray) and X.ndim == 2 else X
 
 
-class LiftedCNNRegressor(CNNRegressor):
+class Lifted:
     """Turns every row into an image ``(1, p, 1)``, so that the battery drives the 4-D path."""
 
     def fit(self, X, y, sample_weight=None):
@@ -22,6 +22,17 @@ class LiftedCNNRegressor(CNNRegressor):
         return super().predict(lift(X))
 
 
+class LiftedCNNRegressor(Lifted, CNNRegressor):
+    pass
+
+
+class LiftedSTNPosteriorRegressor(Lifted, STNPosteriorRegressor):
+    pass
+
+
+KINDS = [CNNRegressor, LiftedCNNRegressor, STNPosteriorRegressor, LiftedSTNPosteriorRegressor]
+
+
 def not_passed(estimator):
     """Names of the checks that failed or were skipped."""
     results = check_estimator(estimator, on_fail=None, on_skip=None)
@@ -29,12 +40,12 @@ def not_passed(estimator):
     return {f"{result['check_name']}: {result['exception']!r}" for result in results if result["status"] != "passed"}
 
 
-@pytest.mark.parametrize("kind", [CNNRegressor, LiftedCNNRegressor])
+@pytest.mark.parametrize("kind", KINDS)
 def test_float64_passes_every_check(kind):
     assert not_passed(kind(precision="float64")) == set()
 
 
-@pytest.mark.parametrize("kind", [CNNRegressor, LiftedCNNRegressor])
+@pytest.mark.parametrize("kind", KINDS)
 def test_float32_differs_in_rounding_only(kind):
     # rounding in matrix products depends on the shape of the batch
     assert {name.split(":")[0] for name in not_passed(kind())} <= {"check_methods_subset_invariance"}
@@ -44,5 +55,6 @@ def test_float32_differs_in_rounding_only(kind):
     "check",
     ["check_dataframe_column_names_consistency", "check_param_validation", "check_inplace_ensure_writeable"],
 )
-def test_checks_that_the_battery_never_yields(check):
-    getattr(checks, check)("CNNRegressor", CNNRegressor(max_epochs=2))
+@pytest.mark.parametrize("kind", [CNNRegressor, STNPosteriorRegressor])
+def test_checks_that_the_battery_never_yields(check, kind):
+    getattr(checks, check)(kind.__name__, kind(max_epochs=2))

@@ -18,7 +18,7 @@ def test_import_is_light():
 
 
 def test_torch_comes_with_the_estimators_only():
-    modules = "preprocessing, datasets, displays, model_selection"
+    modules = "preprocessing, datasets, displays, model_selection, targets, posteriors, calibration"
     assert in_a_fresh_process(f"from galestim import {modules}; import sys; print('torch' in sys.modules)") == [
         "False"
     ]

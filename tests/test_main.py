@@ -6,21 +6,28 @@ import numpy as np
 import pytest
 
 from galestim.__main__ import main
-from galestim.datasets import make_spin_galaxies
+from galestim.datasets import make_galaxies, make_spin_galaxies
+from galestim.posteriors import Posterior
 
 
 def test_demo_writes_pictures_numbers_and_a_pipeline_that_predicts(tmp_path, capsys):
     main(["demo", "--output", str(tmp_path / "out"), "--galaxies", "60", "--epochs", "2"])
     said = capsys.readouterr().out
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    pictures = ["cutouts.png", "predicted_against_actual.png", "training_history.png"]
-    assert files == sorted([*pictures, "predictions.csv", "spin.joblib"])
+    spin = ["cutouts.png", "predicted_against_actual.png", "training_history.png", "predictions.csv", "spin.joblib"]
+    structure = ["crops.png", "coverage.png", "posterior.png", "posteriors.fits", "structure.csv", "structure.joblib"]
+    assert files == sorted([*spin, *structure])
     assert all(str(tmp_path / "out" / name) in said for name in files)
     assert "is the best possible here" in said
     numbers = np.loadtxt(tmp_path / "out" / "predictions.csv", delimiter=",", skiprows=1)
     assert numbers.shape == (15, 2)
     images, _ = make_spin_galaxies(3, random_state=1, return_X_y=True)
     assert np.isfinite(joblib.load(tmp_path / "out" / "spin.joblib").predict(images)).all()
+    images = make_galaxies(3, size=40, random_state=1).images
+    assert joblib.load(tmp_path / "out" / "structure.joblib").predict_posterior(images).sample(7).shape == (3, 7, 3)
+    posterior = Posterior.read(tmp_path / "out" / "posteriors.fits")
+    assert posterior.target_names == ["bulge_to_total", "half_light_radius", "flux"]
+    assert len(posterior) == 15
 
 
 def test_too_few_galaxies(capsys):

@@ -8,17 +8,16 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len
-from scipy.special import gamma, kv
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils._param_validation import Interval, validate_params
+
+from galestim.datasets._spergel import BULGE, DISK, HALF_LIGHT, joint_half_light_radius, spergel_spectrum
 
 FRAME = 8.48  # side of the frame in half-light radii: 424 px of 0.02 R_e, as in the published recipe
 PSF_FWHM = 1.3  # arcsec, the seeing of SDSS
 FINE_SIZE = 80  # smaller frames are drawn on at least this many pixels and averaged, else the PSF is undersampled
 BATCH = 32  # galaxies drawn at a time; their Fourier transforms fit in the cache
 
-# Spergel (2010) indices: 0.5 is the exponential profile exactly, -0.6 is close to de Vaucouleurs'.
-BULGE, DISK = -0.6, 0.5
 DISK_THICKNESS = 0.2  # axis ratio of a disk seen edge-on
 
 # Colors g - r and r - i: old bulges are red, star-forming disks are blue.
@@ -205,38 +204,9 @@ def _pearson_ceiling(intrinsic_scatter: float) -> float:
     return float(np.sqrt(variance / (variance + intrinsic_scatter**2)))
 
 
-def _flux_within(radius: NDArray, nu: float) -> NDArray:
-    """Share of the light of a Spergel profile of scale 1 inside `radius` (Spergel 2010)."""
-    return 1 - 2 * (1 + nu) * (radius / 2) ** (nu + 1) * kv(nu + 1, radius) / gamma(nu + 2)
-
-
-def _bisect(function, low: NDArray, high: NDArray) -> NDArray:
-    """Root of an increasing `function`, elementwise, to a relative precision of 1e-9 or better."""
-    for _ in range(40):
-        middle = np.sqrt(low * high)
-        above = function(middle) > 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return np.sqrt(low * high)
-
-
-def _half_light(nu: float) -> float:
-    """Half-light radius of a Spergel profile in units of its scale."""
-    return float(_bisect(lambda r: _flux_within(r, nu) - 0.5, np.array(0.01), np.array(10.0)))
-
-
-HALF_LIGHT = {nu: _half_light(nu) for nu in (BULGE, DISK)}
-
-
 def _disk_radius(bulge_to_total: NDArray, radius_ratio: NDArray) -> NDArray:
     """Half-light radius of the disk for which bulge and disk together have half-light radius 1, face-on."""
-
-    def excess(inverse_radius):
-        disk = _flux_within(HALF_LIGHT[DISK] * inverse_radius, DISK)
-        bulge = _flux_within(HALF_LIGHT[BULGE] * inverse_radius / radius_ratio, BULGE)
-        return bulge_to_total * bulge + (1 - bulge_to_total) * disk - 0.5
-
-    # The sum is at least as compact as its disk and no more compact than its bulge.
-    return 1 / _bisect(excess, 0.99 * radius_ratio, 1.01 * np.ones_like(radius_ratio))
+    return 1 / joint_half_light_radius(bulge_to_total, radius_ratio, 1.0)
 
 
 # --- the picture --------------------------------------------------------------------------------------------
@@ -281,7 +251,7 @@ def _component_images(truth: dict[str, NDArray], size: int, pixels: NDArray) -> 
         (DISK, truth["disk_radius"], truth["axis_ratio"]),
     ):
         scale = pixels * radius / HALF_LIGHT[nu]
-        spectrum = transfer * _spergel_spectrum(kx, ky, scale, axis_ratio, truth["position_angle"], nu)
+        spectrum = transfer * spergel_spectrum(kx, ky, scale, axis_ratio, truth["position_angle"], nu)
         images.append(irfft2(spectrum, s=(padded, padded), overwrite_x=True)[:, :size, :size])
     return images[0], images[1]
 
@@ -290,21 +260,6 @@ def _axis_transfer(k: NDArray, center: NDArray, sigma: NDArray) -> NDArray:
     """Fourier transform along one axis of a Gaussian at `center` [pixels], integrated over pixels."""
     pixel = np.sinc(k / (2 * np.pi))
     return (pixel * np.exp(-0.5 * np.outer(sigma, k) ** 2 - 1j * np.outer(center, k))).astype(np.complex64)
-
-
-def _spergel_spectrum(
-    kx: NDArray, ky: NDArray, scale: NDArray, axis_ratio: NDArray, position_angle: NDArray, nu: float
-) -> NDArray:
-    """(1 + k² r₀²)^-(1+ν) with elliptical k (Spergel 2010): ``(n, len(ky), len(kx))``."""
-    angle = np.radians(position_angle)
-    # North is against the rows, east against the columns: the major axis is along (x, y) = (sin, cos).
-    major, minor = scale**2, (scale * axis_ratio) ** 2
-    xx = major * np.sin(angle) ** 2 + minor * np.cos(angle) ** 2
-    yy = major * np.cos(angle) ** 2 + minor * np.sin(angle) ** 2
-    xy = (major - minor) * np.sin(2 * angle)
-    xx, yy, xy = (v.astype(np.float32)[:, None, None] for v in (xx, yy, xy))
-    base = (1 + yy * ky[:, None] ** 2) + (xx * kx + xy * ky[:, None]) * kx
-    return 1 / (base * np.sqrt(base)) if nu == DISK else base ** np.float32(-1 - nu)
 
 
 def _camera_noise(sky: NDArray, pixel_scale: NDArray, rng: np.random.Generator) -> NDArray:

@@ -1,12 +1,22 @@
 """Pictures of how well an estimator does: scikit-learn displays for galaxies.
 
-Each display is made by ``from_estimator`` or from numbers (``from_predictions``, ``from_history``), holds the
-numbers it shows, and draws them with ``plot``. matplotlib is needed only to draw:
-``pip install "galestim[plot]"``.
+Each display is made by ``from_estimator`` or from numbers (``from_predictions``, ``from_posterior``,
+``from_history``, ``from_crops``), holds the numbers it shows, and draws them with ``plot``. matplotlib is needed
+only to draw: ``pip install "galestim[plot]"``.
 """
 
+from ._coverage import CoverageDisplay
+from ._crop import CropDisplay
 from ._cutouts import CutoutGridDisplay
 from ._history import TrainingHistoryDisplay
+from ._posterior import PosteriorDisplay
 from ._regression import RegressionDisplay
 
-__all__ = ["CutoutGridDisplay", "RegressionDisplay", "TrainingHistoryDisplay"]
+__all__ = [
+    "CoverageDisplay",
+    "CropDisplay",
+    "CutoutGridDisplay",
+    "PosteriorDisplay",
+    "RegressionDisplay",
+    "TrainingHistoryDisplay",
+]

@@ -180,7 +180,7 @@ class CutoutGridDisplay:
         self.axes_ = axes[: len(self.images)]
         self.figure_ = self.axes_[0].figure
         style = {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"} | (imshow_kwargs or {})
-        self.images_ = [_draw_image(ax, image, style) for ax, image in zip(self.axes_, self.images)]
+        self.images_ = [draw_image(ax, image, style) for ax, image in zip(self.axes_, self.images)]
         self.captions_ = [ax.set_xlabel(text, **_CAPTION) for ax, text in zip(self.axes_, self._caption_texts())]
         return self
 
@@ -241,11 +241,12 @@ def _check_images(X, n_samples: int) -> None:
         raise ValueError(f"X holds {len(X)} images and y_true {n_samples} values; expected one image for each value.")
 
 
-def _draw_image(ax, image: NDArray, style: dict):
+def draw_image(ax, image: NDArray, style: dict, like: NDArray | None = None):
+    """Draw `image`, or one that is NaN throughout as missing (None); `like` is that of `stretch`."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     if image.dtype.kind != "f" or np.isfinite(image).any():
-        return ax.imshow(stretch(image), **style)
+        return ax.imshow(stretch(image, like), **style)
     ax.set(facecolor=PALE, aspect="equal", box_aspect=image.shape[0] / image.shape[1])
     ax.text(0.5, 0.5, "no image", transform=ax.transAxes, ha="center", va="center", color=GRAY, fontsize="small")
     return None

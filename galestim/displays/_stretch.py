@@ -6,13 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def stretch(image: NDArray) -> NDArray[np.float64]:
+def stretch(image: NDArray, like: NDArray | None = None) -> NDArray[np.float64]:
     """`image` in [0, 1], as (H, W) for gray and (H, W, 3) for color.
 
     Parameters
     ----------
     image : ndarray of shape (H, W) or (H, W, C)
         With three channels R, G, B; any other number of channels is averaged to gray. NaN pixels become sky.
+    like : ndarray of shape (H', W') or (H', W', C), default=None
+        The image whose sky and brightest pixels set the scale, in the same units; by default `image` itself. A
+        part of an image, shown like the whole, keeps its grays and its colors.
 
     Notes
     -----
@@ -22,26 +25,35 @@ def stretch(image: NDArray) -> NDArray[np.float64]:
     and so the colors. Where noise dominates, or the contrast was compressed before, 10σ is near the peak and
     asinh nearly linear.
     """
-    if image.dtype == np.uint8 and image.shape[2:] == (3,):
-        return image / 255.0
-    pixels = np.where(np.isfinite(image), image, np.nan).reshape(*image.shape[:2], -1)
-    pixels[..., np.isnan(pixels).all(axis=(0, 1))] = 0  # a band without data
+    like = image if like is None else like
+    if like.dtype == np.uint8 and like.shape[2:] == (3,):
+        return np.clip(np.nan_to_num(image / 255.0), 0, 1)
+    pixels, reference = _pixels(image), _pixels(like)
     is_color = pixels.shape[-1] == 3
-    if is_color and np.nanmin(pixels) >= 0 and np.nanmax(pixels) <= 1:
-        return np.nan_to_num(pixels)
-    excess = np.nan_to_num(pixels - np.nanmedian(pixels, axis=(0, 1)))
+    if is_color and np.nanmin(reference) >= 0 and np.nanmax(reference) <= 1:
+        return np.clip(np.nan_to_num(pixels), 0, 1)
+    sky = np.nanmedian(reference, axis=(0, 1))
+    excess, reference = np.nan_to_num(pixels - sky), np.nan_to_num(reference - sky)
     if not is_color:
-        return np.clip(_asinh(excess.mean(axis=-1)), 0, 1)
+        return np.clip(_asinh(excess.mean(axis=-1), reference.mean(axis=-1)), 0, 1)
     intensity = excess.max(axis=-1)  # of the brightest channel, so that none saturates before the others
-    gain = np.divide(_asinh(intensity), intensity, out=np.zeros_like(intensity), where=intensity != 0)
+    shown = _asinh(intensity, reference.max(axis=-1))
+    gain = np.divide(shown, intensity, out=np.zeros_like(intensity), where=intensity != 0)
     return np.clip(excess * gain[..., None], 0, 1)
 
 
-def _asinh(intensity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`intensity` above the sky, stretched so that its 99.8th percentile becomes 1."""
-    white = np.percentile(intensity, 99.8)
+def _pixels(image: NDArray) -> NDArray[np.float64]:
+    """`image` as (H, W, C), NaN where a pixel has no value and zero where a whole band has none."""
+    pixels = np.where(np.isfinite(image), image, np.nan).reshape(*image.shape[:2], -1)
+    pixels[..., np.isnan(pixels).all(axis=(0, 1))] = 0
+    return pixels
+
+
+def _asinh(intensity: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`intensity` above the sky, stretched so that the 99.8th percentile of `reference` becomes 1."""
+    white = np.percentile(reference, 99.8)
     if white <= 0:
         return np.zeros_like(intensity)
-    sky_noise = 1.4826 * np.median(np.abs(intensity))
+    sky_noise = 1.4826 * np.median(np.abs(reference))
     softening = max(10 * sky_noise, 0.01 * white)  # the floor is for images without noise
     return np.arcsinh(intensity / softening) / np.arcsinh(white / softening)

@@ -10,6 +10,8 @@ VERMILION = "#D55E00"
 INK = "#222222"
 GRAY = "#767676"
 PALE = "#EDEDED"
+PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""For several curves in one panel, in this order."""
 
 
 def require_pyplot(caller: str):

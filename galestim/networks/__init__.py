@@ -3,7 +3,21 @@
 from ._augmentation import Augmentation
 from ._compact import CompactCNN
 from ._dropout import Dropout
+from ._gaussian_head import GaussianHead
+from ._spatial_transformer import SpatialTransformer
 from ._spec import NetworkSpec
 from ._spin_cnn import SpinCNN
+from ._split import SplitNetwork
+from ._vgg import VGG16
 
-__all__ = ["Augmentation", "CompactCNN", "Dropout", "NetworkSpec", "SpinCNN"]
+__all__ = [
+    "VGG16",
+    "Augmentation",
+    "CompactCNN",
+    "Dropout",
+    "GaussianHead",
+    "NetworkSpec",
+    "SpatialTransformer",
+    "SpinCNN",
+    "SplitNetwork",
+]

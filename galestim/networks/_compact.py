@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ._d4 import ORDER, BlurPool, GroupBatchNorm, GroupConv, LiftingConv
+from ._d4 import ORDER, BlurPool, GroupBatchNorm, GroupConv, HalvingLift, LiftingConv
 from ._dropout import Dropout
+from ._readout import RadialReadout
 from ._spec import NetworkSpec
+from ._split import SplitNetwork, with_context
 
 
 class CompactCNN(NetworkSpec):
@@ -29,6 +31,12 @@ class CompactCNN(NetworkSpec):
         Units of the dense layer in front of the output.
     dropout : float, default=0.2
         Dropout rate in front of the dense layer and of the output.
+    readout : {"mean", "radial"}, default="mean"
+        How a stage's map becomes numbers: its mean, for images that are all galaxy, or also its means in apertures
+        about the center, which tell the galaxy from its neighbors and its size from its brightness.
+    stem : {"full", "strided"}, default="full"
+        Whether the first features are made nonlinear on all pixels, or filtered and halved in one step, which takes
+        half of the time.
 
     Notes
     -----
@@ -49,45 +57,70 @@ class CompactCNN(NetworkSpec):
     True
     """
 
-    def __init__(self, widths=(4, 8, 16, 32), blocks=1, hidden=64, dropout=0.2):
+    takes_context = True
+    sees_directions = False
+
+    def __init__(self, widths=(4, 8, 16, 32), blocks=1, hidden=64, dropout=0.2, readout="mean", stem="full"):
         self.widths = widths
         self.blocks = blocks
         self.hidden = hidden
         self.dropout = dropout
+        self.readout = readout
+        self.stem = stem
 
-    def build(self, image_shape, n_outputs):
-        return _CompactNetwork(image_shape[2], n_outputs, list(self.widths), self.blocks, self.hidden, self.dropout)
+    def build(self, image_shape, n_outputs, n_context=0):
+        if self.readout not in ("mean", "radial"):
+            raise ValueError(f"readout={self.readout!r}; expected 'mean' or 'radial'.")
+        if self.stem not in ("full", "strided"):
+            raise ValueError(f"stem={self.stem!r}; expected 'full' or 'strided'.")
+        return _CompactNetwork(self, image_shape[2], n_outputs, n_context)
 
 
-class _CompactNetwork(nn.Module):
-    def __init__(self, n_channels, n_outputs, widths, blocks, hidden, dropout):
+class _CompactNetwork(SplitNetwork):
+    def __init__(self, spec: CompactCNN, n_channels: int, n_outputs: int, n_context: int):
         super().__init__()
-        self.stem = nn.Sequential(
-            LiftingConv(n_channels, widths[0], 5),
-            GroupBatchNorm(widths[0]),
-            nn.SiLU(inplace=True),
-            BlurPool(),
-        )
+        widths = list(spec.widths)
+        self.stem = _stem(spec.stem, n_channels, widths[0])
         self.stages = nn.ModuleList(
-            nn.Sequential(_entry(before, width), *(_ResidualBlock(width) for _ in range(blocks)))
+            nn.Sequential(_entry(before, width), *(_ResidualBlock(width) for _ in range(spec.blocks)))
             for before, width in zip([None, *widths], widths)
         )
-        self.readouts = nn.ModuleList(nn.Sequential(GroupBatchNorm(width), nn.SiLU(inplace=True)) for width in widths)
+        radial = spec.readout == "radial"
+        self.readouts = nn.ModuleList(
+            nn.Sequential(
+                GroupBatchNorm(width), nn.SiLU(inplace=True), RadialReadout() if radial else _InvariantMean()
+            )
+            for width in widths
+        )
+        n_features = sum(RadialReadout.n_features(width) if radial else width for width in widths)
         self.head = nn.Sequential(
-            Dropout(dropout),
-            nn.Linear(sum(widths), hidden),
+            Dropout(spec.dropout),
+            nn.Linear(n_features + n_context, spec.hidden),
             nn.SiLU(inplace=True),
-            Dropout(dropout),
-            nn.Linear(hidden, n_outputs),
+            Dropout(spec.dropout),
+            nn.Linear(spec.hidden, n_outputs),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def trunk(self, x):
         x = self.stem(x)
         features = []
         for stage, readout in zip(self.stages, self.readouts):
             x = stage(x)
-            features.append(_invariant(readout(x)))
-        return self.head(torch.cat(features, dim=1))
+            features.append(readout(x))
+        return torch.cat(features, dim=1)
+
+    def rest(self, features, context=None):
+        dropout, dense = self.head[0], self.head[1:]
+        return dense(with_context(dropout(features), context))
+
+
+def _stem(kind: str, n_channels: int, width: int) -> nn.Sequential:
+    """From the image to a map of half its size."""
+    if kind == "strided":
+        return nn.Sequential(HalvingLift(n_channels, width, 5))
+    return nn.Sequential(
+        LiftingConv(n_channels, width, 5), GroupBatchNorm(width), nn.SiLU(inplace=True), BlurPool()
+    )
 
 
 def _entry(before: int | None, width: int) -> nn.Module:
@@ -115,6 +148,8 @@ class _ResidualBlock(nn.Module):
         return x + self.branch(x)
 
 
-def _invariant(x: torch.Tensor) -> torch.Tensor:
+class _InvariantMean(nn.Module):
     """Mean over orientations and pixels, ``(n, 8·K, H, W)`` → ``(n, K)``."""
-    return x.unflatten(1, (ORDER, -1)).mean(dim=(1, 3, 4))
+
+    def forward(self, x):
+        return x.unflatten(1, (ORDER, -1)).mean(dim=(1, 3, 4))

@@ -1,7 +1,11 @@
-"""Dropout whose masks come from random 16-bit words, since on a CPU drawing the mask is what dropout costs."""
+"""Dropout: cheap to draw while training, and drawn once per pass for Monte Carlo dropout."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,16 +40,66 @@ class Dropout(nn.Module):
         if not 0 <= rate < 1:
             raise ValueError(f"rate={rate}; expected a dropout rate in [0, 1).")
         self.rate = rate
+        self.generators: list[np.random.Generator] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.rate == 0:
+        if self.rate == 0:
+            return x
+        if self.generators:
+            return self._one_mask_per_pass(x)
+        if not self.training:
             return x
         if x.device.type != "cpu":
             return nn.functional.dropout(x, self.rate)
         return x * _kept(x, self.rate)
 
+    def _one_mask_per_pass(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows ``(pass, galaxy)`` of `x`: all galaxies of a pass lose the same entries."""
+        n_passes, shape = len(self.generators), x.shape[1:]
+        kept = np.stack([generator.random(shape, dtype=np.float32) >= self.rate for generator in self.generators])
+        mask = torch.from_numpy(kept).to(x) / (1 - self.rate)
+        return (x.unflatten(0, (n_passes, -1)) * mask.unsqueeze(1)).flatten(0, 1)
+
     def extra_repr(self) -> str:
         return f"rate={self.rate}"
+
+
+def set_dropout(module: nn.Module, rate: float | None) -> None:
+    """Give every dropout layer inside `module` this rate (None: leave it), and make those of torch ours."""
+    for name, child in module.named_children():
+        if type(child) is nn.Dropout:
+            child = Dropout(child.p)
+            setattr(module, name, child)
+        if isinstance(child, Dropout) and rate is not None:
+            child.rate = rate
+        set_dropout(child, rate)
+
+
+def drops_out(module: nn.Module) -> bool:
+    """Whether passes through `module` can differ."""
+    return any(isinstance(layer, Dropout) and layer.rate > 0 for layer in module.modules())
+
+
+@contextmanager
+def monte_carlo_passes(module: nn.Module, seed: int, passes: range) -> Iterator[None]:
+    """Within this context every dropout layer drops, whatever mode `module` is in.
+
+    The batch must hold the galaxies once per pass, pass by pass. The masks of a pass depend on `seed` and on its
+    number alone, not on the galaxies: a pass is one network, drawn from the posterior over networks that dropout
+    stands for [1]_, and a galaxy's posterior does not depend on the company in which it is predicted.
+
+    References
+    ----------
+    .. [1] Gal & Ghahramani 2016, *Dropout as a Bayesian approximation*, ICML.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
+    for number, layer in enumerate(layers):
+        layer.generators = [np.random.default_rng((seed, number, index)) for index in passes]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.generators = []
 
 
 def _kept(x: torch.Tensor, rate: float) -> torch.Tensor:

@@ -13,7 +13,18 @@ class NetworkSpec(BaseEstimator):
 
     A spec is to an estimator what a kernel is to ``GaussianProcessRegressor``: its parameters are searched as
     ``estimator__network__<name>``, and one spec may serve many fits.
+
+    Attributes
+    ----------
+    takes_context : bool
+        Whether `build` takes a third argument ``n_context`` and gives a `SplitNetwork`, so that numbers known of each
+        galaxy can be handed to its last layers.
+    sees_directions : bool
+        Whether its output can differ between an image and its flips and quarter turns.
     """
+
+    takes_context = False
+    sees_directions = True
 
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int], n_outputs: int) -> nn.Module:

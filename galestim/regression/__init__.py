@@ -1,5 +1,6 @@
-"""Estimators that go from images to numbers."""
+"""Estimators: images in, numbers or posteriors out."""
 
 from ._cnn import CNNRegressor
+from ._stn_posterior import STNPosteriorRegressor
 
-__all__ = ["CNNRegressor"]
+__all__ = ["CNNRegressor", "STNPosteriorRegressor"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -24,7 +25,7 @@ from ._image_network import ImageNetwork
 from ._moments import moments, pixel_moments
 from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, pixel_tensor, train
 from ._rows import TrainingRows, training_rows
-from ._targets import check_targets
+from ._targets import check_targets, forbid_directions
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
@@ -41,7 +42,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), type],
         "lr_schedule": [StrOptions(set(LR_SCHEDULES)), None],
-        "augmentation": [StrOptions(set(AUGMENTATIONS)), HasMethods(["build"]), None],
+        "augmentation": [StrOptions(set(AUGMENTATIONS)), Augmentation, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "early_stopping_patience": [Interval(Integral, 1, None, closed="left"), None],
         "image_shape": ["array-like", None],
@@ -95,24 +96,32 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         FloatingPointError
             If the training diverges.
         """
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X, y, sample_weight, **errors):
         resume = self.warm_start and hasattr(self, "network_")
-        images, targets, weights = self._check_fit_input(X, y, sample_weight, resume)
+        images, labels, weights = self._check_fit_input(X, y, sample_weight, resume, **errors)
+        targets = labels["target"]
         rng = check_random_state(self.random_state)
-        training, validation = training_rows(images, targets, weights).split(self.validation_fraction, rng)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
+        rows = training_rows(images, np.hstack(list(labels.values())), weights)
+        training, validation = rows.split(self.validation_fraction, rng)
+        self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_ = resolve_device(self.device)
-        with _private_torch_seed(self.device_, seed):
+        with _private_torch_seed(self.device_, self._seed):
             if not resume:
-                self.target_mean_, self.target_scale_ = moments(targets[training.rows], training.weight)
-                self.network_ = self._build(*pixel_moments(images, training)).to(self.device_)
+                self.target_mean_, self.target_scale_ = self._target_moments(targets[training.rows], training.weight)
+                self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, training)
+                self.network_ = self._build().to(self.device_)
+                self._initialize(self.network_)
                 self.history_: list[dict] = []
-            epochs = self._train(images, targets, training, validation, seed)
-        self.history_ += [{**row, "epoch": row["epoch"] + len(self.history_)} for row in epochs]
+            done = self.history_[-1]["epoch"] if self.history_ else 0
+            epochs = self._train(images, self._standardized(labels), training, validation)
+        self.history_ += [{**row, "epoch": row["epoch"] + done} for row in epochs]
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
         return self
 
-    def _check_fit_input(self, X, y, sample_weight, resume: bool):
-        """Images ``(n, H, W, C)``, targets ``(n, k)`` and weights ``(n,)``; remembers their shapes and names."""
+    def _check_fit_input(self, X, y, sample_weight, resume: bool) -> tuple[NDArray, dict[str, NDArray], NDArray]:
+        """Images ``(n, H, W, C)``, labels ``(n, k)`` by name, weights ``(n,)``; remembers their shapes and names."""
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         images = self._check_images(X, reset=not resume)
@@ -126,29 +135,62 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
                 f"y has the targets {names}, but warm_start=True goes on from a fit on {self.target_names_}; give "
                 "the same targets, or set warm_start=False."
             )
+        forbid_directions(names, self._what_turns_images())
         self._one_dimensional_y = y.ndim == 1
         self.target_names_: list[str] = names
         self.n_outputs_: int = targets.shape[1]
-        return images, targets, weights
+        return images, {"target": targets}, weights
 
-    def _build(self, pixel_mean: NDArray, pixel_scale: NDArray) -> ImageNetwork:
-        spec = self._default_network() if self.network is None else self.network
+    def _what_turns_images(self) -> str | None:
+        """What makes an image and its flips and turns the same to this estimator; None if nothing does."""
+        if not getattr(self._spec(), "sees_directions", True):
+            return type(self._spec()).__name__
+        views = self._views()
+        turned = views is not None and (views.rotation or views.horizontal_flip or views.vertical_flip)
+        return f"augmentation={self.augmentation!r}" if turned else None
+
+    def _views(self):
+        return AUGMENTATIONS[self.augmentation] if isinstance(self.augmentation, str) else self.augmentation
+
+    def _target_moments(self, targets: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+        return moments(targets, weights)
+
+    def _standardized(self, labels: dict[str, NDArray]) -> dict[str, NDArray]:
+        return {"target": (labels["target"] - self.target_mean_) / self.target_scale_}
+
+    def _build(self) -> nn.Module:
+        """The untrained network with its input."""
+        views = None if self._views() is None else self._views().build()
+        module = ImageNetwork(self._build_network(), views, self.pixel_mean_, self.pixel_scale_)
+        return module.to(self._torch_dtype())
+
+    def _build_network(self) -> nn.Module:
+        spec = self._spec()
         make = spec if isinstance(spec, type) else spec.build
-        network = make(self.image_shape_, self._n_network_outputs())
-        views = AUGMENTATIONS.get(self.augmentation) if isinstance(self.augmentation, str) else self.augmentation
-        module = ImageNetwork(network, None if views is None else views.build(), pixel_mean, pixel_scale)
-        return module.to(torch.float64 if self.precision == "float64" else torch.float32)
+        return make(self.image_shape_, self._n_network_outputs())
 
-    def _train(self, images, targets, training: TrainingRows, validation: TrainingRows | None, seed: int):
-        dtype = np.float64 if self.precision == "float64" else np.float32
-        scaled = (targets - self.target_mean_) / self.target_scale_
+    def _spec(self):
+        return self._default_network() if self.network is None else self.network
+
+    def _initialize(self, network: nn.Module) -> None:
+        """Load the weights that a spec wants to start from."""
+        spec = self._spec()
+        if hasattr(spec, "initialize") and not isinstance(spec, type):
+            spec.initialize(network.network)
+
+    def _train(self, images, labels, training: TrainingRows, validation: TrainingRows | None) -> list[dict]:
+        return self._train_network(self.network_, self._seed, images, labels, training, validation)
+
+    def _train_network(self, network, seed, images, labels, training, validation, **how) -> list[dict]:
+        dtype = self._pixel_dtype()
 
         def dataset(rows: TrainingRows) -> ImageDataset:
-            labels = {"target": scaled[rows.rows], "weight": rows.weight / training.weight.mean()}
-            return ImageDataset(images, rows.rows, {k: v.astype(dtype) for k, v in labels.items()}, dtype)
+            used = {name: values[rows.rows] for name, values in labels.items()}
+            used["weight"] = rows.weight / training.weight.mean()
+            return ImageDataset(images, rows.rows, {k: v.astype(dtype) for k, v in used.items()}, dtype)
 
         return train(
-            self.network_,
+            network,
             self._make_loss(),
             dataset(training),
             None if validation is None else dataset(validation),
@@ -164,26 +206,32 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             callbacks=self.callbacks,
             autocast=self.precision == "bfloat16",
             verbose=self.verbose,
+            **how,
         )
+
+    def _pixel_dtype(self):
+        return np.float64 if self.precision == "float64" else np.float32
+
+    def _torch_dtype(self) -> torch.dtype:
+        return torch.float64 if self.precision == "float64" else torch.float32
 
     # ---- predict
 
-    def _network_output(self, X) -> NDArray[np.float64]:
-        """Raw outputs ``(n, n_network_outputs)`` in float64; NaN for missing cutouts."""
+    def _each_batch(self, X, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]) -> NDArray:
+        """`compute` on the pixels of each batch, as a float64 array ``(n, *row_shape)``; NaN for missing cutouts."""
         check_is_fitted(self)
         images = self._check_images(X, reset=False)
         present = np.flatnonzero(~missing_rows(images))
-        output = np.full((len(images), self._n_network_outputs()), np.nan)
-        network = self.network_.eval()
-        dtype = np.float64 if self.precision == "float64" else np.float32
+        output = np.full((len(images), *row_shape), np.nan)
+        self.network_.eval()
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
         with torch.inference_mode(), autocast:
             for start in range(0, len(present), PREDICT_BATCH):
                 batch = present[start : start + PREDICT_BATCH]
-                pixels = pixel_tensor(images[batch], dtype).to(self.device_)
-                output[batch] = network(pixels).double().cpu().numpy()
+                pixels = pixel_tensor(images[batch], self._pixel_dtype()).to(self.device_)
+                output[batch] = compute(pixels).double().cpu().numpy()
                 release_pages(images)
         return output
 
@@ -223,9 +271,8 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         if weights is None:
             return
         self.device_ = resolve_device(self.device, fall_back=True)
-        pixels = np.array(weights["pixel_mean"]).ravel(), np.array(weights["pixel_scale"]).ravel()
         with _private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
-            network = self._build(*pixels)
+            network = self._build()
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         except RuntimeError as error:

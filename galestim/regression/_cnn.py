@@ -66,6 +66,8 @@ class CNNRegressor(ImageRegressor):
         Number of trained weights.
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
         Location and scale by which targets are standardized, in their units.
+    pixel_mean_, pixel_scale_ : ndarray of shape (C,)
+        Location and scale by which pixels are standardized.
     target_names_ : list of str
         Names of the targets, where `y` had any.
     n_outputs_ : int
@@ -171,5 +173,5 @@ class CNNRegressor(ImageRegressor):
         ndarray of shape (n,) or (n, n_targets)
             In the units of `y`; NaN where the image is NaN everywhere.
         """
-        predicted = self._network_output(X) * self.target_scale_ + self.target_mean_
+        predicted = self._each_batch(X, self.network_, (self.n_outputs_,)) * self.target_scale_ + self.target_mean_
         return predicted[:, 0] if self._one_dimensional_y else predicted

@@ -32,6 +32,14 @@ class ImageNetwork(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """``(n, H, W, C)`` of any real dtype → ``(n, n_outputs)``."""
-        images = pixels.movedim(-1, 1).to(self.pixel_mean.dtype)
-        images = (self.augmentation(images) - self.pixel_mean) / self.pixel_scale
-        return self.network(images)
+        return self.network(self.prepare(pixels))
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(n, H, W, C)`` of any real dtype → ``(n, C, H, W)``, as the network sees them."""
+        images = self.augmentation(as_images(pixels, self.pixel_mean.dtype))
+        return (images - self.pixel_mean) / self.pixel_scale
+
+
+def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``(n, H, W, C)`` → ``(n, C, H, W)``, a view where the dtype allows."""
+    return pixels.movedim(-1, 1).to(dtype)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..networks import GaussianHead
+
 POINTWISE = {"mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
 
 
@@ -27,4 +29,23 @@ class WeightedLoss(nn.Module):
                 "(n, n_outputs). Build it with as many outputs as its second argument says."
             )
         loss = self.pointwise(output, target).mean(dim=1)
+        return (labels["weight"] * loss).sum() / labels["weight"].sum()
+
+
+class NegativeLogLikelihood(nn.Module):
+    """Weighted mean over a batch of minus the log density of the targets under the predicted mixtures.
+
+    Parameters
+    ----------
+    head : GaussianHead
+    """
+
+    def __init__(self, head: GaussianHead):
+        super().__init__()
+        self.head = head
+
+    def forward(self, output, labels):
+        target = labels["target"]
+        mixture = self.head(output, target.shape[1])
+        loss = -mixture.log_prob(target, labels.get("variance"))
         return (labels["weight"] * loss).sum() / labels["weight"].sum()

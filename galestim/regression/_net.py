@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PassthroughScoring
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
 from skorch.helper import predefined_split
 from torch import nn
 from torch.optim import lr_scheduler as scheduler
@@ -99,7 +106,7 @@ class _Watch(Callback):
         self.bar = tqdm(total=net.max_epochs, unit="epoch", leave=False, disable=None if net.verbose else True)
 
     def on_epoch_begin(self, net, **kwargs):
-        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+        net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])  # patterns come first, all else last
 
     def on_epoch_end(self, net, **kwargs):
         losses = {name: net.history[-1][name] for name in ("train_loss", "valid_loss") if name in net.history[-1]}
@@ -135,11 +142,16 @@ def train(
     callbacks,
     autocast: bool,
     verbose: int,
+    lr_factors: Mapping[str, float] | None = None,
+    gradient_clip: float | None = None,
+    momentum: float | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch.
 
-    The loss gets the network's output and the dataset's labels, and returns a scalar.
+    The loss gets the network's output and the dataset's labels, and returns a scalar. Weights whose names match a
+    pattern of `lr_factors` learn at `lr` times its factor; `gradient_clip` bounds the norm of each step's gradient.
     """
+    factors = dict(lr_factors or {})
     steps = math.ceil(len(training) / batch_size)
     batch_size = math.ceil(len(training) / steps)  # even batches: a last one of a single row is poorly normalized
     net = _Net(
@@ -147,6 +159,8 @@ def train(
         criterion=loss,
         optimizer=OPTIMIZERS.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer,
         optimizer__weight_decay=weight_decay,
+        optimizer__param_groups=[(pattern, {"lr": lr * factor}) for pattern, factor in factors.items()],
+        **({} if momentum is None else {"optimizer__momentum": momentum}),
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -156,7 +170,14 @@ def train(
         iterator_valid__collate_fn=_as_is,
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
-            *_schedule(lr_schedule, lr, max_epochs, steps, "train_loss" if validation is None else "valid_loss"),
+            *_schedule(
+                lr_schedule,
+                [lr * factor for factor in [*factors.values(), 1.0]],
+                max_epochs,
+                steps,
+                "train_loss" if validation is None else "valid_loss",
+            ),
+            *_clipping(gradient_clip),
             *_early_stopping(early_stopping_patience),
             # skorch callbacks keep what they learn on themselves: the caller's stay as they were
             *copy.deepcopy(list(callbacks or [])),
@@ -170,21 +191,21 @@ def train(
     return [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
 
 
-def _schedule(name, lr: float, max_epochs: int, steps: int, monitor: str) -> list[tuple[str, Callback]]:
+def _schedule(name, rates: list[float], max_epochs: int, steps: int, monitor: str) -> list[tuple[str, Callback]]:
     if name == "plateau":  # as published for the spin network
         policy = {
             "policy": scheduler.ReduceLROnPlateau,
             "monitor": monitor,
             "patience": 5,
             "factor": 0.2,
-            "min_lr": min(lr, 1e-5),
+            "min_lr": [min(rate, 1e-5) for rate in rates],
         }
     elif name == "cosine":
         policy = {"policy": scheduler.CosineAnnealingLR, "T_max": max_epochs}
     elif name == "one_cycle":
         policy = {
             "policy": scheduler.OneCycleLR,
-            "max_lr": lr,
+            "max_lr": rates,
             "total_steps": max_epochs * steps,
             "step_every": "batch",
         }
@@ -197,6 +218,10 @@ def _early_stopping(patience: int | None) -> list[tuple[str, Callback]]:
     if patience is None:
         return []
     return [("early_stopping", EarlyStopping(patience=patience, threshold=0.0, load_best=True, sink=_silent))]
+
+
+def _clipping(norm: float | None) -> list[tuple[str, Callback]]:
+    return [] if norm is None else [("gradient_clip", GradientNormClipping(norm))]
 
 
 def _silent(*args):

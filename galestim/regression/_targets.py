@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_y, check_consistent_length
 
+DIRECTIONS = {"position_angle", "pa", "e1", "e2", "g1", "g2", "x_offset", "y_offset"}
+
 
 def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     """`y` as float64 ``(n,)`` or ``(n, k)``, and the names of its columns.
@@ -33,6 +35,29 @@ def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     if names is None or len(names) != n_targets:
         names = ["y"] if y.ndim == 1 else [f"y{i}" for i in range(n_targets)]
     return y, names
+
+
+def target_units(y) -> list | None:
+    """Units of the columns of an astropy table; None for anything that has none."""
+    if hasattr(y, "colnames"):
+        return [getattr(y[name], "unit", None) for name in y.colnames]
+    return None if getattr(y, "unit", None) is None else [y.unit]
+
+
+def forbid_directions(names: list[str], by: str | None) -> None:
+    """Refuse targets that change when an image is turned or flipped, if `by` turns or flips images.
+
+    Raises
+    ------
+    ValueError
+        If a target has the name of a direction.
+    """
+    for name in names if by else []:
+        if name.lower() in DIRECTIONS:
+            raise ValueError(
+                f"the target {name!r} changes when an image is turned or flipped, but {by} makes those images one. "
+                "Leave the target out, or set augmentation=None and a network that sees directions (VGG16, SpinCNN)."
+            )
 
 
 def _column_names(y) -> list[str] | None:

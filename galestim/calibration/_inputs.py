@@ -1,0 +1,86 @@
+"""What every measure of calibration takes: a posterior in any of its forms, and truths of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array, check_random_state, gen_batches
+
+from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
+from galestim.targets import clip_labels
+
+_CHUNK = 2**21  # numbers drawn at a time: 16 MB
+
+
+def check_posterior(posterior) -> Posterior:
+    """`posterior` itself, or the posterior made of an array of draws ``(n, s, k)``."""
+    if isinstance(posterior, Posterior):
+        return posterior
+    draws = np.asarray(posterior, dtype=np.float64)
+    if draws.ndim != 3:
+        raise ValueError(
+            f"posterior is an array of shape {draws.shape}; expected a Posterior, or draws of shape "
+            "(n_galaxies, n_draws, n_targets). Draws of a single target need a last axis: draws[:, :, None]."
+        )
+    return DrawsPosterior(draws)
+
+
+def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
+    """`y` as finite numbers ``(n, k)``, one row per posterior; labels at bounds moved inside margins, as in a fit."""
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = y[:, None] if y.ndim == 1 else y
+    if y.shape != (len(posterior), posterior.n_targets):
+        raise ValueError(
+            f"y has shape {y.shape}; expected {(len(posterior), posterior.n_targets)}: a row for each posterior, a "
+            "column for each target."
+        )
+    return clip_labels(y, posterior.transforms) if isinstance(posterior, MixturePosterior) else y
+
+
+def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
+    """What to divide the targets by ``(k,)``: positive numbers, or ones for None."""
+    if scale is None:
+        return np.ones(n_targets)
+    scale = check_array(scale, ensure_2d=False, dtype=np.float64, input_name="scale")
+    if scale.shape != (n_targets,) or not (scale > 0).all():
+        raise ValueError(f"scale={scale.tolist()}; expected a positive number for each of {n_targets} targets.")
+    return scale
+
+
+def known_rows(posterior) -> NDArray[np.bool_]:
+    """Which rows are not those of missing cutouts ``(n,)``; an error if one of them is unknown all the same."""
+    known = ~np.isnan(posterior.weights[:, 0])
+    if not known.any():
+        raise ValueError(f"All {len(known)} posteriors are NaN (missing cutouts); expected at least one that is not.")
+    if isinstance(posterior, DrawsPosterior):
+        partial = known & ~np.isfinite(posterior.draws).all(axis=(1, 2))
+        if partial.any():
+            raise ValueError(
+                f"row {int(np.argmax(partial))}: some draws are NaN or infinite. Leave such galaxies out, or such "
+                "draws, or set all draws of the galaxy to NaN (a missing cutout)."
+            )
+    return known
+
+
+def draw_chunks(posterior: Posterior, n_samples: int, random_state) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Equally weighted draws ``(rows, s, k)`` of a few galaxies at a time, with the slice of their rows.
+
+    A posterior that is itself made of equally weighted draws gives these.
+    """
+    rng = check_random_state(random_state)
+    own = _own_draws(posterior)
+    n_draws = n_samples if own is None else own.shape[1]
+    if n_draws < 2:
+        raise ValueError("A score estimated from draws needs at least 2 draws per galaxy; got 1.")
+    for rows in gen_batches(len(posterior), max(1, _CHUNK // (n_draws * posterior.n_targets))):
+        yield rows, posterior[rows].sample(n_samples, rng) if own is None else own[rows]
+
+
+def _own_draws(posterior: Posterior) -> NDArray[np.float64] | None:
+    """Equally weighted draws that a posterior consists of."""
+    if not isinstance(posterior, DrawsPosterior):
+        return None
+    first = posterior.weights[:, :1]
+    return posterior.draws if ((posterior.weights == first) | np.isnan(first)).all() else None

@@ -1,0 +1,303 @@
+"""Weights that the published codes saved, as fitted estimators.
+
+A state dict holds numbers and their names alone: not the size of the images, the dropout rate, the names of the
+outputs or how the labels were scaled. What can be read off the shapes is read and checked; the rest must be said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .networks import Dropout, GaussianHead
+from .networks._spatial_transformer import N_NUMBERS, CroppedNetwork
+from .regression import STNPosteriorRegressor
+from .regression._targets import check_targets, target_units
+from .targets import check_domain, resolve_transforms
+
+__all__ = ["load_published_stn"]
+
+_KINDS = {N_NUMBERS[kind]: kind for kind in ("crop", "affine")}
+_SMALLEST = 33  # px; smaller images leave no map to the localization
+
+
+def load_published_stn(
+    path,
+    targets,
+    *,
+    image_size,
+    target_names=("bulge_to_total", "half_light_radius", "flux"),
+    target_transforms=("logit", "log", "log"),
+    dropout=4e-4,
+    n_passes=1000,
+    device="auto",
+    random_state=None,
+) -> STNPosteriorRegressor:
+    r"""Read a network trained by the published code of GaMPEN [1]_ as a fitted estimator.
+
+    Parameters
+    ----------
+    path : str or Path
+        A state dict written by ``torch.save``, by itself or as the entry ``"state_dict"`` or ``"model_state_dict"`` of
+        a dict; its names may begin with ``module.``. Nothing in the file is executed.
+    targets : array-like of shape (n, n_targets)
+        The labels of all galaxies that the network was *trained* on, in physical units: location and scale of its
+        outputs are the mean and standard deviation (over n) of their transforms. In a data frame or table with columns
+        of the names in `target_names`, those are taken.
+    image_size : int or (int, int)
+        Height and width of the training images, in pixels; one number if they are square.
+    target_names : sequence of str, default=("bulge_to_total", "half_light_radius", "flux")
+        What the network predicts, in the order of its outputs.
+    target_transforms : str, object, sequence or dict, default=("logit", "log", "log")
+        How the labels were transformed before they were standardized, as `STNPosteriorRegressor` takes it.
+    dropout : float, default=4e-4
+        The rate the network was trained with, which the file does not tell. It sets the spread between passes.
+    n_passes : int, default=1000
+        Number of Monte Carlo dropout passes in prediction.
+    device : str or torch.device, default="auto"
+        Where to compute; ``"auto"`` is CUDA, else MPS, else the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the passes' dropout.
+
+    Returns
+    -------
+    STNPosteriorRegressor
+        Made by `STNPosteriorRegressor.published` and fitted; ``history_`` is empty. With ``warm_start=True`` its `fit`
+        goes on from these weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds anything but a state dict of tensors, a weight is missing, unknown, not finite or of another
+        shape than the published one, `image_size` or `target_names` disagree with the weights, or a label has no finite
+        transform.
+
+    Notes
+    -----
+    Images must be what that code showed its network: stretched with ``np.arcsinh``, and one band repeated to as many
+    channels as the first convolution has, three as published. Pixels are not standardized. Labels are not moved off
+    the bounds of a logit as `fit` does, since that would change location and scale.
+
+    No checkpoint of the published code was at hand when this was written: names and shapes of the weights, and the
+    order of the :math:`(3k + k^2) / 2` outputs for k targets, which is k means, the k logarithms of D, then the strict
+    lower triangle of L row by row, in :math:`Σ = L D L^T`, follow the description in [1]_ and are an assumption.
+    **Compare predictions for a few galaxies with those of the original before you rely on them.**
+
+    For a given map of the localization there are always four sizes of square images, so the size cannot be inferred.
+    The weights of the convolutions may be numbered as in torchvision's VGG-16 or with dropout layers between them.
+
+    References
+    ----------
+    .. [1] Ghosh et al. 2022, ApJ 935, 138 (GaMPEN), sections 3 and 4.
+
+    Examples
+    --------
+    A file like those of the published code, but narrow and untrained:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import torch
+    >>> from galestim import VGG16, SpatialTransformer
+    >>> from galestim.checkpoints import load_published_stn
+    >>> crop = SpatialTransformer(localization="published", max_zoom=None).build((40, 40, 3))
+    >>> vgg = VGG16(units=4).build((40, 40, 3), n_outputs=9)
+    >>> weights = crop.state_dict() | {f"vgg.{name}": weight for name, weight in vgg.state_dict().items()}
+    >>> labels = np.random.default_rng(0).uniform(0.1, 0.9, size=(50, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "trained.pt"
+    ...     torch.save(weights, path)
+    ...     model = load_published_stn(path, labels, image_size=40)
+    >>> image = np.arcsinh(np.random.default_rng(1).normal(size=(40, 40)))
+    >>> model.predict_posterior(np.repeat(image[None, :, :, None], 3, axis=3), n_passes=2)
+    MixturePosterior(1 galaxies; targets: bulge_to_total, half_light_radius, flux)
+    """
+    names = [str(name) for name in target_names]
+    model = STNPosteriorRegressor.published(
+        target_transforms=target_transforms,
+        dropout=dropout,
+        n_passes=n_passes,
+        device=device,
+        random_state=random_state,
+    )
+    targets = _columns(targets, names)
+    latent = _latent_labels(targets, model, names)
+    state = _read(Path(path).expanduser())
+    layout = _layout(state)
+    _check_outputs(layout["outputs"], names)
+    image_shape = (*_checked_sides(image_size, layout["pixels"]), layout["channels"])
+    model.set_params(network__units=layout["units"], spatial_transformer__kind=layout["kind"])
+    return model._adopt(
+        _under_our_names(state, model, image_shape, layout["outputs"]),
+        image_shape=image_shape,
+        latent=latent,
+        target_names=names,
+        target_units=target_units(targets),
+    )
+
+
+def _columns(targets, names: Sequence[str]):
+    """The columns of these names, if there are such; else all."""
+    columns = [str(column) for column in getattr(targets, "columns", [])]
+    return targets[list(names)] if names and set(names) <= set(columns) else targets
+
+
+def _latent_labels(targets, model: STNPosteriorRegressor, names: Sequence[str]) -> NDArray:
+    """Transformed labels ``(n, k)``, all finite."""
+    labels, _ = check_targets(targets, targets, model)
+    labels = labels.reshape(len(labels), -1)
+    if labels.shape[1] != len(names) or len(labels) < 2:
+        raise ValueError(
+            f"targets has shape {labels.shape}; expected (n, {len(names)}), the labels of all n training galaxies: a "
+            f"column for each of {', '.join(names)}."
+        )
+    transforms = resolve_transforms(model.target_transforms, names)
+    check_domain(labels, transforms, names)
+    latent = np.column_stack([transform.forward(column) for transform, column in zip(transforms, labels.T)])
+    for row, column in np.argwhere(~np.isfinite(latent))[:1]:
+        raise ValueError(
+            f"{names[column]}: row {row} is {labels[row, column]:g}, which {transforms[column]!r} takes to "
+            f"{latent[row, column]}; expected labels as the network was trained on, which had finite transforms."
+        )
+    return latent
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file by their names, without prefix; nothing that a pickle may hide is run."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(path)!r} is not a file; expected a state dict that torch.save wrote.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        raise ValueError(
+            f"{str(path)!r} holds something else than tensors, or is damaged; it was refused and nothing in it was "
+            "executed. Expected a state dict written by torch.save."
+        ) from error
+    for entry in ("state_dict", "model_state_dict"):
+        state = state.get(entry, state) if isinstance(state, Mapping) else state
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{str(path)!r} holds a {type(state).__name__}; expected a state dict.")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _layout(state: Mapping[str, torch.Tensor]) -> dict:
+    """What the shapes of the weights tell about the network."""
+    channels = _shape(state, "localization.0.weight", "(64, channels, 11, 11)")[1]
+    flat = _shape(state, "fc_loc.0.weight", "(32, 96 × pixels of the localization's map)")[1]
+    numbers = _shape(state, "fc_loc.2.weight", "(1, 32) or (6, 32)")[0]
+    if numbers not in _KINDS:
+        raise ValueError(
+            f"'fc_loc.2.weight' has {numbers} rows; expected 1, for a zoom, or 6, for an affine transformation."
+        )
+    return {
+        "channels": channels,
+        "pixels": flat / 96,
+        "kind": _KINDS[numbers],
+        "units": _shape(state, "vgg.classifier.0.weight", "(units, 25088)")[0],
+        "outputs": _shape(state, "vgg.classifier.6.weight", "(outputs, units)")[0],
+    }
+
+
+def _shape(state: Mapping[str, torch.Tensor], key: str, expected: str) -> tuple[int, ...]:
+    shape = tuple(_tensor(state, key).shape)
+    if len(shape) != expected.split(" or ")[0].count(",") + 1:
+        raise ValueError(f"{key!r} has shape {shape}; expected {expected}.")
+    return shape
+
+
+def _tensor(state: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
+    """Entry `key`, which must be there and finite."""
+    if key not in state:
+        raise ValueError(
+            f"the file has no {key!r}; expected a spatial transformer in front of a VGG-16, as published. It has "
+            f"{len(state)} entries: {_some(state)}."
+        )
+    value = state[key]
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        what = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"{key!r} is {what}; expected a tensor of real numbers.")
+    if not value.isfinite().all():
+        raise ValueError(f"{key!r} has values that are not finite; expected trained weights.")
+    return value
+
+
+def _some(names) -> str:
+    names = [repr(str(name)) for name in names]
+    return ", ".join(names[:4] + ["…"] * (len(names) > 4)) or "none"
+
+
+def _check_outputs(n_outputs: int, names: Sequence[str]) -> None:
+    """Raise if the last layer is not for these targets."""
+    per_k = {GaussianHead().n_outputs(k): k for k in range(1, 100)}
+    if n_outputs not in per_k:
+        raise ValueError(
+            f"'vgg.classifier.6.weight' has {n_outputs} rows; expected (3k + k²)/2 for k targets: 2, 5, 9, 14, …"
+        )
+    if per_k[n_outputs] != len(names):
+        raise ValueError(
+            f"target_names has {len(names)} names ({', '.join(names)}), but the network predicts {per_k[n_outputs]} "
+            f"targets: its last layer has {n_outputs} rows. Name them all, in the order of its outputs."
+        )
+
+
+def _checked_sides(image_size, n_pixels: float) -> tuple[int, int]:
+    """Height and width, if the localization then has a map of that many pixels."""
+    sides = (image_size, image_size) if np.ndim(image_size) == 0 else tuple(image_size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) and side >= _SMALLEST for side in sides):
+        raise ValueError(
+            f"image_size={image_size!r}; expected pixels, as 96 or (height, width), from {_SMALLEST} on."
+        )
+    height, width = (int(side) for side in sides)
+    if _map_side(height) * _map_side(width) != n_pixels:
+        fitting = [side for side in range(_SMALLEST, 2000) if _map_side(side) ** 2 == n_pixels]
+        hint = f"square ones of {fitting[0]} to {fitting[-1]} px fit" if fitting else "no square ones fit"
+        raise ValueError(
+            f"image_size={image_size!r} gives {96 * _map_side(height) * _map_side(width)} inputs to fc_loc.0, but it "
+            f"has {96 * n_pixels:g}; expected the size of the images that the network was trained on ({hint})."
+        )
+    return height, width
+
+
+def _map_side(side: int) -> int:
+    """Side of the localization's map: convolutions of 11 and 9 pixels, each pooled 3/2, all unpadded."""
+    for kernel in (11, 9):
+        side = (side - kernel + 1 - 3) // 2 + 1
+    return side
+
+
+def _under_our_names(state, model: STNPosteriorRegressor, image_shape, n_outputs: int) -> dict[str, torch.Tensor]:
+    """The weights by the names they have in our network; all of them, no others, and each of its shape."""
+    with torch.device("meta"):  # names and shapes alone
+        transformer = model.spatial_transformer.build(image_shape)
+        network = CroppedNetwork(transformer, model.network.build(image_shape, n_outputs))
+    named = {name: _published_name(name, "vgg.features.2.weight" in state, network) for name in network.state_dict()}
+    weights = {name: _tensor(state, published) for name, published in named.items()}
+    for name, expected in network.state_dict().items():
+        if weights[name].shape != expected.shape:
+            got, shape = tuple(weights[name].shape), tuple(expected.shape)
+            raise ValueError(f"{named[name]!r} has shape {got}; expected {shape}, as published.")
+    if unknown := [name for name in state if name not in named.values()]:
+        raise ValueError(
+            f"the file has weights that the published network has not: {_some(unknown)}. Another architecture would "
+            "predict something else, so it was refused."
+        )
+    return weights
+
+
+def _published_name(name: str, plain: bool, network: CroppedNetwork) -> str:
+    """`plain`: the convolutions are numbered as in torchvision, where no dropout lies between them."""
+    name = name.removeprefix("transformer.").replace("network.", "vgg.")
+    if not plain:
+        return name
+    numbered = [i for i, layer in enumerate(network.network.features) if not isinstance(layer, Dropout)]
+    return re.sub(r"(?<=features\.)\d+", lambda number: str(numbered.index(int(number[0]))), name)

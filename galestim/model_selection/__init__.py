@@ -1,0 +1,14 @@
+"""Pipelines that keep the posterior, scorers that judge it, and splits whose parts agree in a continuous target."""
+
+from galestim.model_selection._pipeline import PosteriorPipeline, make_pipeline
+from galestim.model_selection._scorers import PosteriorScorer, posterior_scorers
+from galestim.model_selection._split import ContinuousStratifiedKFold, stratified_train_test_split
+
+__all__ = [
+    "ContinuousStratifiedKFold",
+    "PosteriorPipeline",
+    "PosteriorScorer",
+    "make_pipeline",
+    "posterior_scorers",
+    "stratified_train_test_split",
+]

@@ -1,0 +1,43 @@
+"""Networks in two parts: what every galaxy needs once, and what dropout makes different in every pass."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import nn
+
+
+class SplitNetwork(nn.Module):
+    """Base of networks whose stochastic part can be repeated without running the rest again.
+
+    A Monte Carlo dropout posterior needs many passes through the layers behind the first dropout, but only one
+    through those in front of it.
+    """
+
+    def __init__(self):
+        super().__init__()
+
+    @abstractmethod
+    def trunk(self, x: torch.Tensor) -> torch.Tensor:
+        """Deterministic part: images ``(n, C, H, W)`` to features ``(n, …)``."""
+
+    @abstractmethod
+    def rest(self, features: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """Everything from the first dropout on, ``(n, …)`` → ``(n, n_outputs)``.
+
+        Parameters
+        ----------
+        features : Tensor of shape (n, ...)
+            What `trunk` gives.
+        context : Tensor of shape (n, n_context) or None
+            Numbers known of each galaxy that no pixel shows, such as the scale of its crop.
+        """
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return self.rest(self.trunk(x), context)
+
+
+def with_context(features: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """Append the context's columns to features ``(n, f)``."""
+    return features if context is None else torch.cat([features, context.to(features.dtype)], dim=1)

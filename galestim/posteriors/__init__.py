@@ -1,0 +1,12 @@
+"""What is known about each galaxy: a joint distribution over its parameters, in physical units.
+
+`Posterior` has two forms with the same methods: `MixturePosterior`, the Gaussian mixture that a network gives, and
+`DrawsPosterior`, weighted draws.
+"""
+
+from ._base import Posterior
+from ._derived import Magnitude, bulge_flux, disk_flux
+from ._draws import DrawsPosterior
+from ._mixture import MixturePosterior
+
+__all__ = ["DrawsPosterior", "Magnitude", "MixturePosterior", "Posterior", "bulge_flux", "disk_flux"]

@@ -1,0 +1,253 @@
+"""Posteriors as weighted draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from ._base import Posterior, check_n_samples, checked_weights
+from ._blocks import chosen_columns, row_chunks, row_searchsorted
+from ._moments import Moments
+
+_ROUNDING = 1e-12  # of a sum of weights
+_N_BINS = 512
+_NO_DENSITY = (
+    "a DrawsPosterior has no {method}: draws say where the probability is, not its density. "
+    "Use the MixturePosterior they came from."
+)
+
+
+class DrawsPosterior(Posterior):
+    """Posterior of each galaxy as weighted draws, in physical units.
+
+    The form of what is computed from draws: derived quantities, or the output of a flow or a sampler.
+
+    Parameters
+    ----------
+    draws : array-like of shape (n, s, k)
+        s draws of the k targets of n galaxies, in physical units. A galaxy that is NaN everywhere is a missing
+        cutout.
+    weights : array-like of shape (n, s) or None, default=None
+        Weight of each draw, not negative; normalized to sum to 1 over the draws of a galaxy. None: equal ones.
+    target_names : sequence of str or None, default=None
+        Names of the targets. None: ``y0``, ``y1``…, or ``y`` if there is one.
+    units : sequence of str, astropy units or None, default=None
+        Unit of each target, or None for each or all.
+
+    Attributes
+    ----------
+    draws : ndarray of shape (n, s, k)
+        The draws, float64.
+    weights : ndarray of shape (n, s)
+        Their weights, which sum to 1; NaN for a missing cutout.
+    target_names : list of str
+        Names of the targets.
+    units : list of astropy.units.Unit or None
+        Unit of each target.
+    n_targets : int
+        k.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape, weights are negative, or names or units do not fit the targets.
+
+    Notes
+    -----
+    Moments are those of the weighted draws, without corrections for their number. The cdf is the step function of
+    the draws, and quantiles are its inverse: the smallest draw up to which the weights reach the probability. The
+    narrowest interval is that of Chen & Shao (1999, J. Comput. Graph. Stat. 8, 69). The mode is that of a Gaussian
+    kernel density estimate with Silverman's bandwidth (1986, Density Estimation for Statistics and Data Analysis,
+    equation 3.31), within the central 99 % of the draws.
+
+    A target with a draw that is NaN or infinite has NaN for all its summaries: its distribution is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galestim.posteriors import DrawsPosterior
+    >>> draws = np.random.default_rng(0).normal([2.0, 10.0], [0.1, 3.0], size=(5, 1000, 2))
+    >>> posterior = DrawsPosterior(draws, target_names=["half_light_radius", "flux"], units=["arcsec", None])
+    >>> posterior
+    DrawsPosterior(5 galaxies; targets: half_light_radius [arcsec], flux)
+    >>> posterior[0].mean().round(1)
+    array([[2., 10.]])
+    """
+
+    def __init__(self, draws, weights=None, *, target_names=None, units=None):
+        draws = np.asarray(draws, dtype=float)
+        if draws.ndim != 3 or 0 in draws.shape[1:]:
+            raise ValueError(
+                f"draws has shape {draws.shape}; expected (n, s, k), s draws of k targets for each of n galaxies."
+            )
+        self.draws = draws
+        self.weights = checked_weights(weights, draws.shape[:2], np.isnan(draws).all(axis=(1, 2)), "draw")
+        self._set_targets(draws.shape[2], target_names, units)
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    @property
+    def _arrays(self):
+        return "draws", "weights"
+
+    @property
+    def _row_cost(self) -> int:
+        return 8 * self.draws.shape[1]
+
+    def _unknown(self) -> NDArray[np.bool_]:
+        return ~np.isfinite(self.draws).all(axis=1)
+
+    def _marginal(self, rows, target):
+        return DrawsMarginal(self.draws[rows, :, target], self.weights[rows])
+
+    def _weighted_draws(self, n_samples, random_state):
+        return self.draws, self.weights
+
+    def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
+        """Draw from the draws by their weights, with replacement.
+
+        Parameters
+        ----------
+        n_samples : int, default=1000
+            Number of draws of each galaxy.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, k)
+            In physical units.
+        """
+        uniform = check_random_state(random_state).uniform(size=(len(self), check_n_samples(n_samples)))
+        chosen = chosen_columns(self.weights, uniform)
+        return np.take_along_axis(self.draws, chosen[..., None], axis=1)
+
+    def cov(self) -> NDArray[np.float64]:
+        """Covariance matrix of the targets.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the units of the two targets.
+        """
+        out = np.empty((len(self), self.n_targets, self.n_targets))
+        unknown = self._unknown()
+        for rows in row_chunks(len(self), self._row_cost * self.n_targets):
+            draws, weights = np.where(unknown[rows, None], np.nan, self.draws[rows]), self.weights[rows, :, None]
+            d = draws - (weights * draws).sum(axis=1, keepdims=True)
+            out[rows] = np.swapaxes(d * weights, 1, 2) @ d
+        return out
+
+    def log_prob(self, y):
+        """Not for draws, which have no density.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            Values in physical units.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(_NO_DENSITY.format(method="log_prob"))
+
+    def pdf(self, y):
+        """Not for draws, which have no density.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            Values in physical units.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(_NO_DENSITY.format(method="pdf"))
+
+
+class DrawsMarginal:
+    """One target of n galaxies: s `draws` and their `weights`, ``(n, s)``."""
+
+    def __init__(self, draws: NDArray, weights: NDArray):
+        order = np.argsort(draws, axis=1)
+        self.draws = np.take_along_axis(draws, order, axis=1)
+        self.weights = np.take_along_axis(weights, order, axis=1)
+        self.cumulative = np.cumsum(self.weights, axis=1)
+        self.cumulative /= self.cumulative[:, -1:]
+
+    def moments(self) -> Moments:
+        """Mean and central moments, each ``(n,)``."""
+        mean = (self.weights * self.draws).sum(axis=1)
+        d = self.draws - mean[:, None]
+        return Moments(mean, *((self.weights * d**power).sum(axis=1) for power in (2, 3, 4)))
+
+    def cdf(self, y: NDArray) -> NDArray:
+        """Weight of the draws that are at most `y` ``(n, q)``."""
+        steps = np.pad(self.cumulative, ((0, 0), (1, 0)))
+        n_below = np.stack([np.searchsorted(row, points, side="right") for row, points in zip(self.draws, y)])
+        return np.where(np.isnan(y), np.nan, np.take_along_axis(steps, n_below, axis=1))
+
+    def quantile(self, q: NDArray) -> NDArray:
+        """Smallest draws up to which the weights reach `q` ``(q,)``; ``(n, q)``."""
+        return np.take_along_axis(self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), len(q)))), axis=1)
+
+    def _reaching(self, q: NDArray) -> NDArray[np.intp]:
+        """Columns at which the cumulative weight reaches `q` ``(n, q)``, but for its rounding."""
+        return row_searchsorted(self.cumulative, np.clip(q, 2 * _ROUNDING, 1.0) - _ROUNDING)
+
+    def intervals(self, levels: Sequence[float], kind: str) -> NDArray:
+        """Ends of the intervals that hold `levels`, ``(n, levels, 2)``; `kind` is "equal_tailed" or "hdi"."""
+        if kind == "hdi":
+            return np.stack([self._narrowest(level) for level in levels], axis=1)
+        tail = (1 - np.asarray(levels)) / 2
+        return self.quantile(np.column_stack([tail, 1 - tail]).ravel()).reshape(-1, len(tail), 2)
+
+    def _narrowest(self, level: float) -> NDArray:
+        """Ends ``(n, 2)`` of the narrowest interval from one draw to another that holds `level`."""
+        reached = self.cumulative - self.weights + level
+        upper = np.take_along_axis(self.draws, self._reaching(reached), axis=1)
+        width = np.where(reached < 1 + _ROUNDING, upper - self.draws, np.inf)
+        best = width.argmin(axis=1)[:, None]
+        return np.hstack([np.take_along_axis(self.draws, best, axis=1), np.take_along_axis(upper, best, axis=1)])
+
+    def mode(self) -> NDArray:
+        """Highest point of a Gaussian kernel density estimate ``(n,)``, which is a smoothed histogram here."""
+        low, lower, upper, high = self.quantile(np.array([0.005, 0.25, 0.75, 0.995])).T
+        spread = np.minimum(np.sqrt(self.moments().variance), (upper - lower) / 1.34)
+        bandwidth = 0.9 * spread * (self.weights**2).sum(axis=1) ** 0.2  # by the effective number of draws
+        bin_width = np.where(high > low, (high - low) / _N_BINS, 1.0)
+        smooth = _smoothed(self._histogram(low, bin_width), bandwidth / bin_width)
+        return low + bin_width * np.where(high > low, _peak(smooth) + 0.5, 0.0)
+
+    def _histogram(self, low: NDArray, bin_width: NDArray) -> NDArray:
+        """Weight in each of N_BINS bins upwards from `low`; ``(n, N_BINS)``."""
+        n = len(self.draws)
+        place = np.floor((self.draws - low[:, None]) / bin_width[:, None])
+        inside = (place >= 0) & (place < _N_BINS)
+        place += _N_BINS * np.arange(n)[:, None]
+        counts = np.bincount(place[inside].astype(np.intp), self.weights[inside], minlength=n * _N_BINS)
+        return counts.reshape(n, _N_BINS)
+
+
+def _smoothed(histogram: NDArray, bandwidth: NDArray) -> NDArray:
+    """Convolution of each row with a Gaussian of its `bandwidth`, in bins."""
+    frequency = 2 * np.pi * np.fft.rfftfreq(2 * _N_BINS)  # twice as long, so that nothing comes in from the other end
+    kernel = np.exp(-0.5 * (frequency * bandwidth[:, None]) ** 2)
+    return np.fft.irfft(np.fft.rfft(histogram, n=2 * _N_BINS) * kernel)[:, :_N_BINS]
+
+
+def _peak(rows: NDArray) -> NDArray:
+    """Place of the highest value of each row, by a parabola through it and its neighbors."""
+    middle = np.clip(rows.argmax(axis=1), 1, rows.shape[1] - 2)
+    left, top, right = np.take_along_axis(rows, middle[:, None] + np.array([-1, 0, 1]), axis=1).T
+    bend = left - 2 * top + right
+    shift = np.divide(0.5 * (left - right), bend, out=np.zeros_like(top), where=bend < 0)
+    return middle + np.clip(shift, -1, 1)

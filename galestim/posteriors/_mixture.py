@@ -1,0 +1,338 @@
+"""Posteriors as mixtures of Gaussians, the form that networks give."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.utils import check_random_state
+
+from ..targets import resolve_transforms
+from ._base import Posterior, check_n_samples, checked_weights
+from ._blocks import blocks, chosen_columns, row_chunks
+from ._marginals import MixtureMarginal
+from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
+
+
+class MixturePosterior(Posterior):
+    """Posterior of each galaxy as a mixture of Gaussians in the latent space of target transforms.
+
+    Parameters
+    ----------
+    means : array-like of shape (n, m, k)
+        Means of the m components of n galaxies in the latent space of the k targets: after their transforms, not
+        standardized. A galaxy that is NaN everywhere is a missing cutout.
+    scale_trils : array-like of shape (n, m, k, k)
+        Lower Cholesky factors of the latent covariances, with positive diagonals.
+    weights : array-like of shape (n, m) or None, default=None
+        Weight of each component, not negative; normalized to sum to 1 over the components of a galaxy. None: equal.
+    groups : array-like of int of shape (m,) or None, default=None
+        Components of one number came from one pass through a network, whose output may be a mixture by itself.
+        None: each component is a pass of its own.
+    target_names : sequence of str or None, default=None
+        Names of the targets. None: ``y0``, ``y1``…, or ``y`` if there is one.
+    units : sequence of str, astropy units or None, default=None
+        Physical unit of each target, or None for each or all.
+    transforms : None, str, object, sequence or dict, default=None
+        From physical to latent values, as in `galestim.targets.resolve_transforms`. None: the identity.
+
+    Attributes
+    ----------
+    means, scale_trils, weights : ndarray
+        As given, float64; weights sum to 1. NaN for a missing cutout.
+    groups : ndarray of int of shape (m,)
+        The pass of each component.
+    target_names : list of str
+        Names of the targets.
+    units : list of astropy.units.Unit or None
+        Unit of each target.
+    transforms : list of transform objects
+        That of each target.
+    n_targets : int
+        k.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape, a galaxy is NaN in part, a scale_tril is no Cholesky factor, weights are
+        negative, or names, units or transforms do not fit the targets.
+
+    Notes
+    -----
+    Moments of the identity and the logarithm are closed forms; others are Gauss-Hermite quadrature with 64 nodes per
+    component, good to 1e-6 for latent standard deviations up to 2. Nothing but `sample` and `derive` is random.
+
+    Examples
+    --------
+    A galaxy whose radius two passes put at e^0.6 and e^0.8 arcsec, with errors of 10 %:
+
+    >>> from galestim.posteriors import MixturePosterior
+    >>> posterior = MixturePosterior(
+    ...     [[[0.6], [0.8]]], [[[[0.1]], [[0.1]]]],
+    ...     target_names=["half_light_radius"], units=["arcsec"], transforms="log",
+    ... )
+    >>> posterior
+    MixturePosterior(1 galaxies; targets: half_light_radius [arcsec])
+    >>> posterior.mean().round(3), posterior.std().round(3)
+    (array([[2.034]]), array([[0.289]]))
+    >>> posterior.credible_interval(0.95, kind="hdi").round(2)
+    array([[[1.5 , 2.6 ]]])
+    >>> posterior.aleatoric_covariance().round(3), posterior.epistemic_covariance().round(3)
+    (array([[[0.01]]]), array([[[0.01]]]))
+    """
+
+    def __init__(
+        self, means, scale_trils, weights=None, *, groups=None, target_names=None, units=None, transforms=None
+    ):
+        self.means = _checked_means(means)
+        n, m, k = self.means.shape
+        missing = np.asarray(np.isnan(self.means).all(axis=(1, 2)))
+        self.scale_trils = _checked_scale_trils(scale_trils, (n, m, k, k), missing)
+        self.weights = checked_weights(weights, (n, m), missing, "component")
+        self.groups = _checked_groups(groups, m)
+        self._set_targets(k, target_names, units)
+        self.transforms = resolve_transforms(transforms, self.target_names)
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @property
+    def _arrays(self):
+        return "means", "scale_trils", "weights"
+
+    @property
+    def _row_cost(self) -> int:
+        return self.means.shape[1] * N_NODES
+
+    def _missing(self) -> NDArray[np.bool_]:
+        return np.isnan(self.weights[:, 0])
+
+    def _unknown(self) -> NDArray[np.bool_]:
+        return np.repeat(self._missing()[:, None], self.n_targets, axis=1)
+
+    def _marginal(self, rows, target):
+        std = np.linalg.norm(self.scale_trils[rows, :, target], axis=-1)
+        return MixtureMarginal(self.means[rows, :, target], std, self.weights[rows], self.transforms[target])
+
+    def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
+        """Draw from the joint posteriors.
+
+        Parameters
+        ----------
+        n_samples : int, default=1000
+            Number of draws of each galaxy.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, k)
+            In physical units.
+        """
+        rng = check_random_state(random_state)
+        uniform = rng.uniform(size=(len(self), check_n_samples(n_samples)))
+        draws = rng.standard_normal(size=(*uniform.shape, self.n_targets))
+        for rows in row_chunks(len(self), n_samples * self.n_targets**2):
+            component = (np.arange(len(self))[rows, None], chosen_columns(self.weights[rows], uniform[rows]))
+            draws[rows] = self.means[component] + np.einsum("nsij,nsj->nsi", self.scale_trils[component], draws[rows])
+        for j, transform in enumerate(self.transforms):
+            with np.errstate(all="ignore"):
+                draws[..., j] = transform.inverse(draws[..., j])
+        return draws
+
+    def log_prob(self, y) -> NDArray[np.float64]:
+        """Logarithm of the joint density in physical units.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            One point for each galaxy or q of them, in physical units; also ``(n,)`` if k is 1.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, q)
+            -inf outside the support and at its ends. `galestim.targets.clip_labels` moves labels off the bounds of a
+            logit.
+        """
+        y = self._points(y)
+        points = y.reshape(len(y), -1, self.n_targets)
+        with np.errstate(all="ignore"):
+            z, log_slope = (
+                np.stack([getattr(transform, method)(points[..., j]) for j, transform in enumerate(self.transforms)])
+                for method in ("forward", "log_abs_det_jacobian")
+            )
+        inside = np.isfinite(z).all(axis=0)
+        out = self._latent_log_prob(np.where(inside, z, 0.0)) + np.where(inside, log_slope.sum(axis=0), -np.inf)
+        out[np.isnan(points).any(axis=-1) | self._missing()[:, None]] = np.nan
+        return out.reshape(y.shape[:-1])
+
+    def _latent_log_prob(self, z: NDArray) -> NDArray:
+        """Logarithm of the latent density at `z` ``(k, n, q)``."""
+        out = np.empty(z.shape[1:])
+        n_numbers = self.means.shape[1] * self.n_targets
+        with np.errstate(divide="ignore"):
+            log_weight = np.log(self.weights)
+        for rows, columns in blocks(out.shape, n_numbers):
+            residuals: list[NDArray] = []  # forward substitution, as k is small
+            log_density = log_weight[rows, None] - 0.5 * self.n_targets * np.log(2 * np.pi)
+            for i in range(self.n_targets):
+                factor = self.scale_trils[rows, None, :, i]
+                residual = z[i, rows, columns, None] - self.means[rows, None, :, i]
+                residual -= sum(factor[..., j] * known for j, known in enumerate(residuals))
+                residuals.append(residual / factor[..., i])
+                log_density = log_density - np.log(factor[..., i]) - 0.5 * residuals[i] ** 2
+            out[rows, columns] = logsumexp(log_density, axis=-1)
+        return out
+
+    def pdf(self, y) -> NDArray[np.float64]:
+        """Density of each target by itself, in physical units.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            One value per galaxy and target or q of them, in physical units; also ``(n,)`` if k is 1.
+
+        Returns
+        -------
+        ndarray of the shape of `y`
+            Per unit of the target; 0 outside the support.
+        """
+        return self._each_marginal(lambda marginal, y: marginal.pdf(y), self._points(y))
+
+    def cov(self) -> NDArray[np.float64]:
+        """Covariance matrix of the targets in physical units.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the units of the two targets.
+        """
+        out = np.empty((len(self), self.n_targets, self.n_targets))
+        for rows in row_chunks(len(self), self._row_cost * 2):
+            with np.errstate(all="ignore"):  # a variance may be too large for a float64
+                out[rows] = self._chunk_cov(rows)
+        return out
+
+    def _chunk_cov(self, rows) -> NDArray:
+        """Law of total covariance over the components, in physical units."""
+        factors, weights = self.scale_trils[rows], self.weights[rows]
+        means = np.moveaxis(self.means[rows], -1, 0)
+        stds = np.moveaxis(np.linalg.norm(factors, axis=-1), -1, 0)
+        parts = [gaussian_moments(*latent) for latent in zip(means, stds, self.transforms)]
+        series = [hermite_coefficients(*latent) for latent in zip(means, stds, self.transforms)]
+        d = [part.mean - (weights * part.mean).sum(axis=1, keepdims=True) for part in parts]
+        out = np.empty((len(weights), self.n_targets, self.n_targets))
+        for i in range(self.n_targets):
+            out[:, i, i] = (weights * (parts[i].variance + d[i] ** 2)).sum(axis=1)
+            for j in range(i):
+                correlation = (factors[..., i, :] * factors[..., j, :]).sum(axis=-1) / (stds[i] * stds[j])
+                within = gaussian_covariance(series[i], series[j], correlation)
+                out[:, i, j] = out[:, j, i] = (weights * (within + d[i] * d[j])).sum(axis=1)
+        return out
+
+    def latent_mean(self) -> NDArray[np.float64]:
+        """Mean in the latent space.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+        """
+        return np.einsum("nm,nmk->nk", self.weights, self.means)
+
+    def latent_cov(self) -> NDArray[np.float64]:
+        """Covariance matrix in the latent space: the sum of the aleatoric and the epistemic one.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+        """
+        return self._within() + _outer(self.weights, self.means - self.latent_mean()[:, None])
+
+    def aleatoric_covariance(self) -> NDArray[np.float64]:
+        """What remains uncertain were the network known: mean over passes of the covariance within a pass.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the latent space (Kendall & Gal 2017, NeurIPS 30).
+        """
+        _, pass_means, pass_of = self._passes()
+        return self._within() + _outer(self.weights, self.means - pass_means[:, pass_of])
+
+    def epistemic_covariance(self) -> NDArray[np.float64]:
+        """What is uncertain as the network is: covariance over passes of the mean of a pass.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the latent space (Kendall & Gal 2017, NeurIPS 30).
+        """
+        pass_weights, pass_means, _ = self._passes()
+        return _outer(pass_weights, pass_means - self.latent_mean()[:, None])
+
+    def _within(self) -> NDArray:
+        """Mean covariance of the components."""
+        out = np.empty((len(self), self.n_targets, self.n_targets))
+        for rows in row_chunks(len(self), self.scale_trils[0].size if len(self) else 1):
+            factors = self.scale_trils[rows]
+            out[rows] = np.einsum(
+                "nm,nmil,nmjl->nij", self.weights[rows], factors, factors, optimize=["einsum_path", (0, 1), (0, 1)]
+            )
+        return out
+
+    def _passes(self) -> tuple[NDArray, NDArray, NDArray[np.intp]]:
+        """Weights ``(n, passes)`` and means ``(n, passes, k)`` of the passes, and the pass of each component."""
+        order = np.argsort(self.groups, kind="stable")
+        _, starts, pass_of = np.unique(self.groups[order], return_index=True, return_inverse=True)
+        weights = np.add.reduceat(self.weights[:, order], starts, axis=1)
+        sums = np.add.reduceat((self.weights[..., None] * self.means)[:, order], starts, axis=1)
+        return weights, sums / np.where(weights > 0, weights, 1.0)[..., None], pass_of[np.argsort(order)]
+
+
+def _outer(weights: NDArray, d: NDArray) -> NDArray:
+    """Weighted sum of ``d dᵀ`` over the second axis."""
+    return np.swapaxes(weights[..., None] * d, 1, 2) @ d
+
+
+def _checked_means(means) -> NDArray[np.float64]:
+    means = np.asarray(means, dtype=float)
+    if means.ndim != 3 or 0 in means.shape[1:]:
+        raise ValueError(
+            f"means has shape {means.shape}; expected (n, m, k), m components in k targets for each of n galaxies."
+        )
+    partial = ~np.isfinite(means).all(axis=(1, 2)) & ~np.isnan(means).all(axis=(1, 2))
+    if partial.any():
+        raise ValueError(
+            f"row {int(np.argmax(partial))}: means are NaN or infinite in part; expected finite ones, or NaN "
+            "everywhere for a missing cutout."
+        )
+    return means
+
+
+def _checked_scale_trils(scale_trils, shape: tuple[int, ...], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    scale_trils = np.asarray(scale_trils, dtype=float)
+    if scale_trils.shape != shape:
+        raise ValueError(
+            f"scale_trils has shape {scale_trils.shape}; expected {shape}, a (k, k) factor per component."
+        )
+    k = shape[-1]
+    fine = np.isfinite(scale_trils).all(axis=(1, 2, 3))
+    fine &= (scale_trils[..., range(k), range(k)] > 0).all(axis=(1, 2))
+    fine &= (scale_trils[..., *np.triu_indices(k, 1)] == 0).all(axis=(1, 2))
+    if not (fine | missing).all():
+        raise ValueError(
+            f"row {int(np.argmin(fine | missing))}: scale_trils; expected finite lower triangular matrices with a "
+            "positive diagonal, the Cholesky factors of the latent covariances."
+        )
+    if missing.any():
+        scale_trils = np.where(missing[:, None, None, None], np.nan, scale_trils)
+    return scale_trils
+
+
+def _checked_groups(groups, m: int) -> NDArray[np.int64]:
+    groups = np.arange(m) if groups is None else np.asarray(groups)
+    if groups.shape != (m,) or groups.dtype.kind not in "iu":
+        raise ValueError(
+            f"groups has shape {groups.shape} of {groups.dtype}; expected ({m},) ints, the pass of each component."
+        )
+    return groups.astype(np.int64)

@@ -1,0 +1,116 @@
+"""Does the spatial transformer find the galaxy, and does it help? Galaxies among neighbors, at random sky scales.
+
+    python tests/benchmarks/crops.py --out results.jsonl      # every variant, resumes where it stopped
+    python tests/benchmarks/crops.py --only crop none
+
+Pixel scales are drawn from 0.1 to 0.4 arcsec, so the same galaxy may fill the image or a corner of it; each image holds
+two neighbors on average. The estimator does not know the scale; it infers bulge-to-total ratio, half-light radius in
+pixels, and flux. All variants train for the same time (--minutes), on images of 64×64 px:
+
+    crop       a zoom, sampled on 32×32 px
+    published  the published zoom: unbounded, its scale not told to the network, sampled on 32×32 px
+    small      no transformer; images downsampled to 32×32 px
+    none       no transformer; images as they are, four times the pixels and so a fourth of the epochs
+"""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+from _record import record, recorded
+from scipy.stats import spearmanr
+
+from galestim import Downsampler, Normalizer, SpatialTransformer, STNPosteriorRegressor, make_pipeline
+from galestim.datasets import make_galaxies
+from galestim.displays import CropDisplay
+
+SIZE = 64
+N_SCALES = 25
+EPOCHS = {"crop": 24, "published": 24, "small": 28, "none": 8}
+TRANSFORMER = {
+    "crop": SpatialTransformer(size=32, lr_factor=0.3),
+    "published": SpatialTransformer(
+        localization="published", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
+    ),
+    "small": None,
+    "none": None,
+}
+
+
+def galaxies(n: int, seed: int):
+    """Draw images and targets, the radius in pixels."""
+    images, targets = [], []
+    for i, scale in enumerate(np.geomspace(0.1, 0.4, N_SCALES)):
+        drawn = make_galaxies(
+            n // N_SCALES, size=SIZE, pixel_scale=scale, n_neighbors=2, random_state=1000 * seed + i
+        )
+        images.append(drawn.images)
+        targets.append(drawn.target / [1, scale, 1])
+    return np.concatenate(images), np.concatenate(targets)
+
+
+def pipeline(name: str, epochs: int, seed: int):
+    """Make the variant's pipeline."""
+    regressor = STNPosteriorRegressor(
+        spatial_transformer=TRANSFORMER[name],
+        target_transforms=["logit", "log", "log"],
+        max_epochs=epochs,
+        random_state=seed,
+    )
+    return make_pipeline(Downsampler(32 if name == "small" else SIZE), Normalizer("asinh"), regressor)
+
+
+def crop_statistics(regressor, images, radius) -> dict:
+    """How crops follow the galaxies: rank correlation with the radius, and how many hold their galaxy."""
+    crops = regressor.crop_parameters(images)
+    half_side = crops["scale"] * (SIZE - 1) / 2
+    return {
+        "spearman": round(float(spearmanr(crops["scale"], radius).statistic), 3),
+        "center_inside": round(float((half_side > 1).mean()), 4),
+        "half_light_inside": round(float((half_side > radius).mean()), 4),
+        "scale_percentiles_1_16_50_84_99": np.round(np.percentile(crops["scale"], [1, 16, 50, 84, 99]), 3).tolist(),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--galaxies", type=int, default=5000)
+    parser.add_argument("--test-galaxies", type=int, default=2000)
+    parser.add_argument("--only", nargs="+", default=list(EPOCHS), choices=list(EPOCHS))
+    parser.add_argument("--epochs", type=int, help="for all variants, for trying things out")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="append results to this file, and skip what it has")
+    parser.add_argument("--picture", type=Path, help="draw the crops of some test galaxies into this file")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+    images, targets = galaxies(options.galaxies, seed=options.seed)
+    test_images, test_targets = galaxies(options.test_galaxies, seed=options.seed + 1)
+    done = {row["variant"] for row in recorded(options.out)}
+    for name in [name for name in options.only if name not in done]:
+        model = pipeline(name, options.epochs or EPOCHS[name], options.seed)
+        start = time.perf_counter()
+        model.fit(images, targets)
+        minutes = (time.perf_counter() - start) / 60
+        score = float(model.log_prob(test_images, test_targets).mean())
+        statistics = {}
+        if TRANSFORMER[name] is not None:
+            stretched = model[:-1].transform(test_images)
+            statistics = crop_statistics(model[-1], stretched, test_targets[:, 1])
+            if options.picture is not None and name == "crop":
+                CropDisplay.from_estimator(model, test_images[::250]).figure_.savefig(options.picture, dpi=120)
+        record(
+            options.out,
+            what="crops",
+            variant=name,
+            epochs=options.epochs or EPOCHS[name],
+            minutes=round(minutes, 1),
+            log_score=round(score, 4),
+            **statistics,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,389 @@
+"""The posterior regressor: what it learns, what it returns, and what it refuses."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import QTable
+from astropy.wcs import WCS
+from scipy.stats import kstest, spearmanr
+from sklearn import config_context
+from sklearn.base import clone
+from torch import nn
+
+from galestim import CompactCNN, SpatialTransformer, SpinCNN, STNPosteriorRegressor, make_pipeline
+from galestim.networks import Augmentation, Dropout
+from galestim.preprocessing import Normalizer
+from galestim.targets import LogTransform
+
+
+@pytest.fixture
+def model():
+    """Make a small, quick posterior regressor; keyword arguments override."""
+
+    def make(network=None, **parameters):
+        defaults = {"max_epochs": 4, "n_passes": 4, "random_state": 0, "target_transforms": "log", "batch_size": 32}
+        network = CompactCNN(widths=(2, 4), readout="radial") if network is None else network
+        return STNPosteriorRegressor(network, **{**defaults, **parameters})
+
+    return make
+
+
+# ---- what it learns
+
+
+def test_learns_radius_and_brightness_with_honest_widths(blobs, model):
+    images, _, targets = blobs
+    fitted = model(max_epochs=60, lr=1e-2).fit(images[:90], targets[:90])
+    predicted, std = fitted.predict(images[90:], return_std=True)
+    assert fitted.score(images[90:], targets[90:]) > 0.85
+    pull = (targets[90:] - predicted) / std
+    assert np.all(np.abs(pull).mean(axis=0) < 2.5)
+
+
+@pytest.mark.parametrize("kind", ["similarity", "affine", None])
+def test_other_transformers_fit(blobs, model, kind):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer=kind).fit(images, targets)
+    assert np.isfinite(fitted.predict(images)).all()
+
+
+def test_members_and_mixtures_work_together(blobs, model):
+    images, _, targets = blobs
+    fitted = model(n_estimators=5, n_mixture=3, max_epochs=2).fit(images, targets)
+    posterior = fitted.predict_posterior(images[:6])
+    assert posterior.means.shape == (6, 5 * 4 * 3, 2)
+    assert len(np.unique(posterior.groups)) == 5 * 4
+    assert [row["member"] for row in fitted.history_] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert fitted.n_parameters_ == sum(w.numel() for w in fitted.network_.parameters())
+    means = posterior.means.reshape(6, 5, 12, 2).mean(axis=2)
+    assert np.all(np.ptp(means, axis=1) > 0)
+    total = posterior.aleatoric_covariance() + posterior.epistemic_covariance()
+    np.testing.assert_allclose(total, posterior.latent_cov(), rtol=1e-6)
+
+
+def test_network_of_ones_own(blobs, model):
+    images, _, targets = blobs
+
+    class Own(nn.Module):
+        def __init__(self, image_shape, n_outputs):
+            super().__init__()
+            height, width, channels = image_shape
+            self.layers = nn.Sequential(
+                nn.Flatten(), nn.Dropout(0.1), nn.Linear(height * width * channels, n_outputs)
+            )
+
+        def forward(self, x):
+            return self.layers(x)
+
+    fitted = model(Own, dropout=0.25).fit(images, targets)
+    dropout = [layer for layer in fitted.network_.modules() if isinstance(layer, Dropout)]
+    assert [layer.rate for layer in dropout] == [0.25]
+    assert fitted.predict_posterior(images[:2]).means.shape == (2, 4, 2)
+    assert np.isfinite(
+        model(SpinCNN(filters=(4,), kernel_sizes=(3,), conv_dropout=(0.1,), pool_after=()))
+        .fit(images, targets)
+        .predict(images)
+    ).all()
+
+
+def test_localization_learns_at_its_own_rate(blobs, model):
+    images, _, targets = blobs
+    frozen = SpatialTransformer(lr_factor=1e-12)
+    fitted = model(spatial_transformer=frozen).fit(images, targets)
+    np.testing.assert_allclose(fitted.crop_parameters(images)["scale"], 1, atol=1e-6)
+    moved = model(spatial_transformer=SpatialTransformer(lr_factor=1.0)).fit(images, targets)
+    assert np.abs(moved.crop_parameters(images)["scale"] - 1).max() > 1e-3
+
+
+def test_warm_start_goes_on(blobs, model):
+    images, _, targets = blobs
+    fitted = model(warm_start=True).fit(images, targets)
+    before = fitted.history_[-1]["valid_loss"]
+    fitted.set_params(max_epochs=6).fit(images, targets)
+    assert [row["epoch"] for row in fitted.history_] == list(range(1, 11))
+    assert fitted.history_[-1]["valid_loss"] < before
+
+
+# ---- what it returns
+
+
+def test_same_seed_same_answer(blobs, model):
+    images, _, targets = blobs
+    first, second = (model().fit(images, targets) for _ in range(2))
+    np.testing.assert_array_equal(first.predict(images), second.predict(images))
+    np.testing.assert_array_equal(first.predict(images), first.predict(images))
+    assert not np.array_equal(model(random_state=1).fit(images, targets).predict(images), first.predict(images))
+
+
+def test_random_state_chooses_the_passes(blobs, model):
+    images, _, targets = blobs
+    fitted = model(dropout=0.3).fit(images, targets)
+    means = [fitted.predict_posterior(images[:5], random_state=seed).means for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.allclose(means[0], means[2])
+    assert fitted.predict_posterior(images[:5], n_passes=7).means.shape == (5, 7, 2)
+
+
+def test_posterior_does_not_depend_on_the_company(blobs, model):
+    images, _, targets = blobs
+    fitted = model(dropout=0.3, precision="float64").fit(images, targets)
+    together = fitted.predict_posterior(images).means
+    np.testing.assert_allclose(fitted.predict_posterior(images[7:9]).means, together[7:9], rtol=1e-9)
+
+
+def test_without_dropout_one_pass_is_enough(blobs, model):
+    images, _, targets = blobs
+    fitted = model(dropout=0.0).fit(images, targets)
+    posterior = fitted.predict_posterior(images[:3])
+    assert posterior.means.shape == (3, 1, 2)
+    np.testing.assert_array_equal(posterior.epistemic_covariance(), 0)
+
+
+def test_monte_carlo_dropout_is_that_of_brute_force(blobs, model):
+    """Against 1000 passes of the network in training mode (but for its batch normalization), for 50 galaxies."""
+    images, _, targets = blobs
+    fitted = model(dropout=0.2, max_epochs=10).fit(images, targets)
+    draws = fitted.predict_posterior(images[:50], n_passes=1000, random_state=0)
+    member, head = fitted.network_[0].eval(), fitted._head()
+    for layer in member.modules():
+        if isinstance(layer, Dropout):
+            layer.train()
+    torch.manual_seed(0)
+    pixels = torch.from_numpy(images[:50])
+    with torch.no_grad():
+        brute = torch.stack([head(member(pixels), 2).means[:, 0] for _ in range(1000)], dim=1).numpy()
+    brute = brute * fitted.target_scale_ + fitted.target_mean_
+    p_values = np.array([[kstest(draws.means[i, :, k], brute[i, :, k]).pvalue for i in range(50)] for k in range(2)])
+    assert (p_values < 0.01).sum() <= 4  # of 100; more than 4 has a chance of 0.3 %
+
+
+def test_point_estimates_and_covariances(blobs, model):
+    images, _, targets = blobs
+    fitted = model().fit(images, targets)
+    posterior = fitted.predict_posterior(images)
+    for name in ("mean", "median", "mode"):
+        fitted.set_params(point_estimate=name)
+        np.testing.assert_array_equal(fitted.predict(images), getattr(posterior, name)())
+    _, std = fitted.predict(images, return_std=True)
+    _, cov = fitted.predict(images, return_cov=True)
+    np.testing.assert_allclose(np.einsum("nkk->nk", cov), std**2, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="At most one of return_std or return_cov"):
+        fitted.predict(images, return_std=True, return_cov=True)
+
+
+def test_one_target_keeps_the_shape_of_y(blobs, model):
+    images, radius, _ = blobs
+    fitted = model().fit(images, radius)
+    predicted, std = fitted.predict(images, return_std=True)
+    assert predicted.shape == std.shape == radius.shape
+    assert fitted.predict_posterior(images).means.shape == (len(images), 4, 1)
+    assert fitted.log_prob(images, radius).shape == radius.shape
+
+
+def test_sample_y_and_log_prob_are_those_of_the_posterior(blobs, model):
+    images, _, targets = blobs
+    fitted = model().fit(images, targets)
+    posterior = fitted.predict_posterior(images)
+    np.testing.assert_array_equal(fitted.sample_y(images, 5), posterior.sample(5, random_state=0))
+    np.testing.assert_array_equal(fitted.log_prob(images, targets), posterior.log_prob(targets))
+
+
+def test_training_loss_is_minus_the_log_density(blobs, model):
+    images, _, targets = blobs
+    fitted = model(dropout=0.0, precision="float64").fit(images, targets)
+    latent = np.log(targets)
+    jacobian = -latent.sum(axis=1) - np.log(fitted.target_scale_).sum()
+    scaled = torch.from_numpy((latent - fitted.target_mean_) / fitted.target_scale_)
+    with torch.no_grad():
+        output = fitted.network_[0].eval()(torch.from_numpy(images.astype(np.float64)))
+    labels = {"target": scaled, "weight": torch.ones(len(images))}
+    loss = float(fitted._make_loss()(output, labels))
+    assert loss == pytest.approx(-(fitted.log_prob(images, targets) - jacobian).mean(), rel=1e-9)
+
+
+def test_missing_cutouts(blobs, model):
+    images, _, targets = blobs
+    holed = images.copy()
+    holed[3] = np.nan
+    with pytest.warns(UserWarning, match="1 of 120 images are NaN in every pixel"):
+        fitted = model().fit(holed, targets)
+    assert np.isnan(fitted.predict(holed)[3]).all()
+    assert np.isnan(fitted.predict_posterior(holed).sample(3, random_state=0)[3]).all()
+    assert np.isfinite(np.delete(fitted.predict(holed), 3, axis=0)).all()
+
+
+def test_units_and_names_come_from_the_table(blobs, model):
+    images, _, targets = blobs
+    table = QTable({"half_light_radius": targets[:, 0] * u.arcsec, "flux": targets[:, 1]})
+    posterior = model().fit(images, table).predict_posterior(images[:2])
+    assert posterior.target_names == ["half_light_radius", "flux"]
+    assert posterior.summary()["half_light_radius_mean"].unit == u.arcsec
+
+
+def test_errors_of_the_targets_narrow_the_posterior(blobs, model):
+    images, _, targets = blobs
+    rng = np.random.default_rng(0)
+    y_err = np.full_like(targets, 0.4)
+    noisy = np.clip(targets + y_err * rng.normal(size=targets.shape), 0.1, None)
+    recipe = {"max_epochs": 40, "target_transforms": None}
+    plain = model(**recipe).fit(images, noisy).predict(images, return_std=True)[1]
+    told = model(**recipe).fit(images, noisy, y_err=y_err).predict(images, return_std=True)[1]
+    assert np.median(told) < 0.8 * np.median(plain)
+
+
+def test_y_err_and_weights_are_routed(blobs, model):
+    images, _, targets = blobs
+    y_err, weight = np.full_like(targets, 0.4), np.linspace(0.1, 2, len(targets))
+    with config_context(enable_metadata_routing=True):
+        regressor = model(target_transforms=None).set_fit_request(y_err=True, sample_weight=True)
+        pipeline = make_pipeline(Normalizer("minmax"), regressor)
+        routed = pipeline.fit(images, targets, y_err=y_err, sample_weight=weight)[-1].predict(images)
+    direct = model(target_transforms=None).fit(
+        Normalizer("minmax").fit_transform(images), targets, y_err=y_err, sample_weight=weight
+    )
+    scaled = Normalizer("minmax").fit_transform(images)
+    np.testing.assert_array_equal(pipeline.predict(images), direct.predict(scaled))
+    assert not np.array_equal(routed, direct.predict(scaled))
+
+
+# ---- crops
+
+
+def test_crops_are_the_images_where_nothing_was_learned(blobs, model):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer=SpatialTransformer(lr_factor=1e-12)).fit(images, targets)
+    crops = fitted.transform_images(images)
+    np.testing.assert_allclose(crops, images, atol=1e-4)
+    table = fitted.crop_parameters(images)
+    np.testing.assert_allclose(table["x"], 5.5)
+    np.testing.assert_allclose(table["matrix"], np.broadcast_to([[1, 0, 0], [0, 1, 0]], (120, 2, 3)), atol=1e-5)
+
+
+def test_crop_matrix_tells_where_pixels_come_from(blobs, model):
+    images, _, targets = blobs
+    ramp = np.broadcast_to(np.indices((12, 12)).transpose(1, 2, 0)[:, :, ::-1], images.shape).astype(np.float32)
+    fitted = model(spatial_transformer=SpatialTransformer("affine", size=8, lr_factor=0.3)).fit(images, targets)
+    nn.init.zeros_(fitted.network_[0].network.transformer.fc_loc[-1].weight)
+    fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.7, -0.6, 0.4, 0.1, 0.05, -0.1])
+    crops, table = fitted.transform_images(ramp), fitted.crop_parameters(ramp)
+    y, x = np.indices((8, 8))
+    expected = np.einsum("ij,jyx->yxi", table["matrix"][0], np.stack([x, y, np.ones_like(x)]))
+    inside = ((expected >= 0) & (expected <= 11)).all(axis=2)
+    assert inside.sum() > 20
+    np.testing.assert_allclose(crops[0][inside], expected[inside], atol=1e-3)
+    corners = expected[[0, 0, -1, -1], [0, -1, 0, -1]]
+    np.testing.assert_allclose([table["x"][0], table["y"][0]], corners.mean(axis=0), atol=1e-3)
+
+
+def test_exported_crops_know_their_sky(blobs, model, tmp_path):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer=SpatialTransformer("affine")).fit(images, targets)
+    fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.3, -0.2, 0.4, 0.0, 0.1, -0.1])
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [150.0, 2.0], [6.5, 6.5]
+    wcs.wcs.cdelt = [-0.2 / 3600, 0.2 / 3600]
+    files = fitted.export_crops(images[:2], tmp_path / "crops", names=["a", "b"], wcs=[wcs, wcs.to_header()])
+    assert [file.name for file in files] == ["a.fits", "b.fits"]
+    table, crops = fitted.crop_parameters(images[:2]), fitted.transform_images(images[:2])
+    for i, file in enumerate(files):
+        with fits.open(file) as hdus:
+            np.testing.assert_allclose(hdus[0].data, np.moveaxis(crops[i], -1, 0), rtol=1e-6)
+            sky = WCS(hdus[0].header).celestial.pixel_to_world_values(2.0, 9.0)
+        expected = wcs.pixel_to_world_values(*(table["matrix"][i] @ [2.0, 9.0, 1.0]))
+        np.testing.assert_allclose(sky, expected, atol=1e-3 / 3600)
+    with pytest.raises(FileExistsError, match=r"a\.fits exists \(one of 2\); pass overwrite=True"):
+        fitted.export_crops(images[:2], tmp_path / "crops", names=["a", "b"])
+    with pytest.raises(ValueError, match="names has 1 entries; expected 2, one per image"):
+        fitted.export_crops(images[:2], tmp_path, names=["a"])
+
+
+def test_collapse_of_the_crop_is_told(blobs, model):
+    images, _, targets = blobs
+    fitted = model(warm_start=True).fit(images, targets)
+    fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = -50.0
+    with pytest.warns(UserWarning, match=r"the crop has collapsed: half of the training images are cropped to 0\.25"):
+        fitted.set_params(max_epochs=1).fit(images, targets)
+
+
+def test_no_transformer_no_crops(blobs, model):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer=None).fit(images, targets)
+    with pytest.raises(ValueError, match="spatial_transformer=None crops nothing"):
+        fitted.transform_images(images)
+
+
+# ---- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("parameters", "change", "message"),
+    [
+        ({"target_transforms": "logit"}, lambda y: y, "y0: row"),
+        ({"target_transforms": "log"}, lambda y: y - 1.5, "y0: row"),
+        ({"target_transforms": "log"}, lambda y: y * [1, 0] + [0, 2], "the target 'y1' is the same in all"),
+        ({"target_transforms": "sqrt"}, lambda y: y, "sqrt"),
+        ({"target_transforms": ["log"]}, lambda y: y, "1"),
+        ({"target_transforms": {"flux": "log"}}, lambda y: y, "flux"),
+        ({}, lambda y: {"y_err": -np.ones_like(y)}, "y_err is negative in row 0"),
+        ({}, lambda y: {"y_err": np.ones(len(y))}, r"y_err has shape \(120, 1\); expected \(120, 2\)"),
+    ],
+)
+def test_bad_targets(blobs, model, parameters, change, message):
+    images, _, targets = blobs
+    changed = change(targets)
+    errors = changed if isinstance(changed, dict) else {}
+    with pytest.raises(ValueError, match=message):
+        model(**parameters).fit(images, targets if errors else changed, **errors)
+
+
+def test_fewer_galaxies_than_a_batch(blobs, model):
+    images, _, targets = blobs
+    fitted = model(batch_size=64).fit(images[:20], targets[:20])
+    assert np.isfinite(fitted.predict(images)).all()
+    with pytest.raises(ValueError, match=r"n_samples = 1 distinct images leaves none to train on"):
+        model().fit(images[:1], targets[:1])
+
+
+def test_directions_are_refused_where_images_are_turned(blobs, model):
+    images, radius, _ = blobs
+    angle = QTable({"position_angle": radius})
+    sees = SpinCNN(filters=(4,), kernel_sizes=(3,), conv_dropout=(0.1,), pool_after=())
+    with pytest.raises(ValueError, match="the target 'position_angle' changes when an image is turned .* CompactCNN"):
+        model().fit(images, angle)
+    with pytest.raises(ValueError, match="augmentation='rotation' makes those images one"):
+        model(sees, augmentation="rotation").fit(images, angle)
+    still = Augmentation(rotation=0.0, horizontal_flip=False, vertical_flip=False)
+    for augmentation in (None, still):
+        model(sees, augmentation=augmentation, max_epochs=1).fit(images, angle)
+
+
+def test_parameters_clone_and_show(model):
+    regressor = model(target_transforms=[LogTransform(), "log"], spatial_transformer=SpatialTransformer("affine"))
+    copy = clone(regressor).set_params(network__hidden=8, spatial_transformer__kind="crop")
+    assert copy.network.hidden == 8
+    assert regressor.spatial_transformer.kind == "affine"
+    assert "STNPosteriorRegressor" in repr(regressor)
+    assert "SpatialTransformer" in regressor._repr_html_()
+
+
+def test_published_recipe():
+    regressor = STNPosteriorRegressor.published(n_passes=10)
+    assert (regressor.n_passes, regressor.optimizer, regressor.momentum, regressor.weight_decay) == (
+        10,
+        "sgd",
+        0.99,
+        1e-4,
+    )
+
+
+def test_sgd_learns_with_its_momentum(blobs, model):
+    images, _, targets = blobs
+    losses = [
+        model(optimizer="sgd", lr=1e-3, momentum=m, lr_schedule=None, max_epochs=10).fit(images, targets).history_[-1]
+        for m in (0.0, 0.9)
+    ]
+    assert losses[1]["train_loss"] < losses[0]["train_loss"]
