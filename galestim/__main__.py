@@ -13,7 +13,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="galestim", description="Estimators for galaxy images.")
     parser.add_argument("--version", action="version", version=f"galestim {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="simulate galaxies, learn their spin and structure, draw and save the results")
+    demo = commands.add_parser(
+        "demo", help="simulate galaxies, learn their spin and structure, draw and save the results"
+    )
     demo.add_argument("--output", type=Path, default=Path("galestim-demo"), help="folder for the results")
     demo.add_argument("--galaxies", type=int, default=1500, help="how many galaxies to simulate (at least 50)")
     demo.add_argument("--epochs", type=int, default=12, help="passes over the training galaxies")

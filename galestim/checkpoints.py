@@ -7,13 +7,13 @@ outputs or how the labels were scaled. What can be read off the shapes is read a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from .networks import Dropout, GaussianHead
 from .networks._spatial_transformer import N_NUMBERS, CroppedNetwork
@@ -44,12 +44,12 @@ def load_published_stn(
     Parameters
     ----------
     path : str or Path
-        A state dict written by ``torch.save``, by itself or as the entry ``"state_dict"`` or ``"model_state_dict"`` of
-        a dict; its names may begin with ``module.``. Nothing in the file is executed.
+        A state dict written by ``torch.save``, by itself or as the entry ``"state_dict"`` or ``"model_state_dict"``
+        of a dict; its names may begin with ``module.``. Nothing in the file is executed.
     targets : array-like of shape (n, n_targets)
         The labels of all galaxies that the network was *trained* on, in physical units: location and scale of its
-        outputs are the mean and standard deviation (over n) of their transforms. In a data frame or table with columns
-        of the names in `target_names`, those are taken.
+        outputs are the mean and standard deviation (over n) of their transforms. Of a data frame or table that has
+        columns of the names in `target_names`, those are taken.
     image_size : int or (int, int)
         Height and width of the training images, in pixels; one number if they are square.
     target_names : sequence of str, default=("bulge_to_total", "half_light_radius", "flux")
@@ -68,8 +68,8 @@ def load_published_stn(
     Returns
     -------
     STNPosteriorRegressor
-        Made by `STNPosteriorRegressor.published` and fitted; ``history_`` is empty. With ``warm_start=True`` its `fit`
-        goes on from these weights.
+        Made by `STNPosteriorRegressor.published` and fitted; ``history_`` is empty. With ``warm_start=True`` its
+        `fit` goes on from these weights.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def load_published_stn(
         If there is no such file.
     ValueError
         If the file holds anything but a state dict of tensors, a weight is missing, unknown, not finite or of another
-        shape than the published one, `image_size` or `target_names` disagree with the weights, or a label has no finite
-        transform.
+        shape than the published one, `image_size` or `target_names` disagree with the weights, or a label has no
+        finite transform.
 
     Notes
     -----
@@ -86,9 +86,10 @@ def load_published_stn(
     channels as the first convolution has, three as published. Pixels are not standardized. Labels are not moved off
     the bounds of a logit as `fit` does, since that would change location and scale.
 
-    No checkpoint of the published code was at hand when this was written: names and shapes of the weights, and the
-    order of the :math:`(3k + k^2) / 2` outputs for k targets, which is k means, the k logarithms of D, then the strict
-    lower triangle of L row by row, in :math:`Σ = L D L^T`, follow the description in [1]_ and are an assumption.
+    No checkpoint of the published code was at hand when this was written. The order of the :math:`(3k + k^2) / 2`
+    outputs for k targets is an assumption, read from the description in [1]_: k means, the k logarithms of D, then
+    the strict lower triangle of L row by row (for three targets, column by column is the same), where
+    :math:`Σ = L D L^T`.
     **Compare predictions for a few galaxies with those of the original before you rely on them.**
 
     For a given map of the localization there are always four sizes of square images, so the size cannot be inferred.
@@ -96,7 +97,7 @@ def load_published_stn(
 
     References
     ----------
-    .. [1] Ghosh et al. 2022, ApJ 935, 138 (GaMPEN), sections 3 and 4.
+    .. [1] Ghosh et al. 2022, ApJ 935, 138 (GaMPEN).
 
     Examples
     --------
@@ -253,10 +254,8 @@ def _check_outputs(n_outputs: int, names: Sequence[str]) -> None:
 def _checked_sides(image_size, n_pixels: float) -> tuple[int, int]:
     """Height and width, if the localization then has a map of that many pixels."""
     sides = (image_size, image_size) if np.ndim(image_size) == 0 else tuple(image_size)
-    if len(sides) != 2 or not all(isinstance(side, Integral) and side >= _SMALLEST for side in sides):
-        raise ValueError(
-            f"image_size={image_size!r}; expected pixels, as 96 or (height, width), from {_SMALLEST} on."
-        )
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side >= _SMALLEST for side in sides):
+        raise ValueError(f"image_size={image_size!r}; expected pixels, 96 or (height, width), from {_SMALLEST} on.")
     height, width = (int(side) for side in sides)
     if _map_side(height) * _map_side(width) != n_pixels:
         fitting = [side for side in range(_SMALLEST, 2000) if _map_side(side) ** 2 == n_pixels]
@@ -278,26 +277,28 @@ def _map_side(side: int) -> int:
 def _under_our_names(state, model: STNPosteriorRegressor, image_shape, n_outputs: int) -> dict[str, torch.Tensor]:
     """The weights by the names they have in our network; all of them, no others, and each of its shape."""
     with torch.device("meta"):  # names and shapes alone
-        transformer = model.spatial_transformer.build(image_shape)
-        network = CroppedNetwork(transformer, model.network.build(image_shape, n_outputs))
-    named = {name: _published_name(name, "vgg.features.2.weight" in state, network) for name in network.state_dict()}
-    weights = {name: _tensor(state, published) for name, published in named.items()}
-    for name, expected in network.state_dict().items():
-        if weights[name].shape != expected.shape:
-            got, shape = tuple(weights[name].shape), tuple(expected.shape)
-            raise ValueError(f"{named[name]!r} has shape {got}; expected {shape}, as published.")
-    if unknown := [name for name in state if name not in named.values()]:
+        vgg = model.network.build(image_shape, n_outputs)
+        expected = CroppedNetwork(model.spatial_transformer.build(image_shape), vgg).state_dict()
+    numbered = _numbered(vgg.features, plain="vgg.features.2.weight" in state)
+    published = {name: _published_name(name, numbered) for name in expected}
+    weights = {ours: _tensor(state, theirs) for ours, theirs in published.items()}
+    for name, weight in weights.items():
+        got, shape = tuple(weight.shape), tuple(expected[name].shape)
+        if got != shape:
+            raise ValueError(f"{published[name]!r} has shape {got}; expected {shape}, as published.")
+    if unknown := [name for name in state if name not in published.values()]:
         raise ValueError(
-            f"the file has weights that the published network has not: {_some(unknown)}. Another architecture would "
+            f"the file has entries that the published network has not: {_some(unknown)}. Another architecture would "
             "predict something else, so it was refused."
         )
     return weights
 
 
-def _published_name(name: str, plain: bool, network: CroppedNetwork) -> str:
-    """`plain`: the convolutions are numbered as in torchvision, where no dropout lies between them."""
+def _numbered(features: Iterable[nn.Module], plain: bool) -> list[int]:
+    """Our numbers of the layers that the file counts; `plain`, as torchvision counts them: all but dropout."""
+    return [i for i, layer in enumerate(features) if not (plain and isinstance(layer, Dropout))]
+
+
+def _published_name(name: str, numbered: Sequence[int]) -> str:
     name = name.removeprefix("transformer.").replace("network.", "vgg.")
-    if not plain:
-        return name
-    numbered = [i for i, layer in enumerate(network.network.features) if not isinstance(layer, Dropout)]
     return re.sub(r"(?<=features\.)\d+", lambda number: str(numbered.index(int(number[0]))), name)

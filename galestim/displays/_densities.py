@@ -61,8 +61,7 @@ def _mixture_density(posterior: MixturePosterior, targets: list[int]) -> Density
     edges = np.linspace(low, high, _N_CELLS[len(targets)] + 1).T
     centers = (edges[:, 1:] + edges[:, :-1]) / 2
     points = np.stack(np.meshgrid(*centers, indexing="ij"), axis=-1)
-    rows = points.reshape(-1, *points.shape[-2:])  # one at a time: all would be large when there are many passes
-    mass = np.exp([latent.log_prob(row[None])[0] for row in rows]).reshape(points.shape[:-1])
+    mass = np.exp(latent.log_prob(points.reshape(1, -1, len(targets)))).reshape(points.shape[:-1])
     transforms = [posterior.transforms[target] for target in targets]
     widths = [_widths(transform.inverse(edge)) for transform, edge in zip(transforms, edges)]
     axes = [transform.inverse(center) for transform, center in zip(transforms, centers)]

@@ -64,13 +64,15 @@ class TrainingHistoryDisplay:
         return int(self.epoch[np.nanargmin(self.valid_loss)])
 
     @classmethod
-    def from_estimator(cls, estimator, *, axes=None):
+    def from_estimator(cls, estimator, *, member=0, axes=None):
         """Draw the training history of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator instance
             Has ``history_``; or a pipeline whose last step has, or a search whose best estimator has.
+        member : int, default=0
+            Which network of an ensemble.
         axes : array-like of two matplotlib Axes, default=None
             Where to draw; by default a new figure.
 
@@ -81,9 +83,10 @@ class TrainingHistoryDisplay:
         Raises
         ------
         ValueError
-            If there is no ``history_``.
+            If there is no ``history_``, or none of that member.
         """
-        return cls.from_history(_find_history(estimator), axes=axes)
+        history = [row for row in _find_history(estimator) if row.get("member", 0) == member]
+        return cls.from_history(history, axes=axes)
 
     @classmethod
     def from_history(cls, history, *, axes=None):

@@ -210,16 +210,9 @@ class PosteriorDisplay:
             The display itself.
         """
         plt = require_pyplot(f"{type(self).__name__}.plot")
-        k = len(self.labels)
-        outside = False
-        shape = (1, 2) if k == 1 and self.image is not None else (k, k)
-        if axes is None:
-            side = 1.2 + 1.75 * k
-            size = (side * shape[1] / shape[0], side + 0.3)
-            figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
-            figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, wspace=0.02, hspace=0.02)
-            outside = True
-        axes = np.ravel(axes)
+        shape = (1, 2) if len(self.labels) == 1 and self.image is not None else (len(self.labels),) * 2
+        new = axes is None
+        axes = np.ravel(_new_axes(plt, *shape) if new else axes)
         if len(axes) != np.prod(shape):
             raise ValueError(f"axes holds {len(axes)} Axes; expected {shape[0]} × {shape[1]}, row by row.")
         self.axes_, self.figure_ = axes.reshape(shape), axes[0].figure
@@ -231,7 +224,7 @@ class PosteriorDisplay:
         }
         self._label_axes()
         self.image_ = None if self.image is None else self._draw_image(self.axes_[0, -1])
-        self.legend_ = self._draw_legend() if outside else None
+        self.legend_ = self._draw_legend() if new else None
         return self
 
     def _draw_marginals(self, color) -> None:
@@ -309,6 +302,14 @@ class PosteriorDisplay:
         style = {"fontsize": "small", "frameon": False, "labelcolor": INK}
         n_columns = len(handles) if self.axes_.shape[1] > 2 or not self.pairs else 2
         return self.figure_.legend(handles=handles, loc="outside lower center", ncols=n_columns, **style)
+
+
+def _new_axes(plt, n_rows: int, n_columns: int):
+    side = 1.2 + 1.75 * n_rows
+    size = (side * n_columns / n_rows, side + 0.3)
+    figure, axes = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, wspace=0.02, hspace=0.02)
+    return axes
 
 
 def _view(view: NDArray, pairs: dict[tuple[int, int], Density], level: float, truth) -> NDArray[np.float64]:

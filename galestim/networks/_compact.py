@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ._d4 import ORDER, BlurPool, GroupBatchNorm, GroupConv, HalvingLift, LiftingConv
+from ._d4 import ORDER, BlurPool, GroupAffine, GroupBatchNorm, GroupConv, HalvingLift, LiftingConv
 from ._dropout import Dropout
 from ._readout import RadialReadout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
+
+NORMS: dict[str, type[nn.Module]] = {"batch": GroupBatchNorm, "none": GroupAffine}
 
 
 class CompactCNN(NetworkSpec):
@@ -37,6 +39,9 @@ class CompactCNN(NetworkSpec):
     stem : {"full", "strided"}, default="full"
         Whether the first features are made nonlinear on all pixels, or filtered and halved in one step, which takes
         half of the time.
+    norm : {"batch", "none"}, default="batch"
+        Whether maps are normalized by their batch's mean and spread, or not at all. The batch is no part of a
+        galaxy's image: a likelihood that is trained with it gets too wide.
 
     Notes
     -----
@@ -60,36 +65,39 @@ class CompactCNN(NetworkSpec):
     takes_context = True
     sees_directions = False
 
-    def __init__(self, widths=(4, 8, 16, 32), blocks=1, hidden=64, dropout=0.2, readout="mean", stem="full"):
+    def __init__(
+        self, widths=(4, 8, 16, 32), blocks=1, hidden=64, dropout=0.2, readout="mean", stem="full", norm="batch"
+    ):
         self.widths = widths
         self.blocks = blocks
         self.hidden = hidden
         self.dropout = dropout
         self.readout = readout
         self.stem = stem
+        self.norm = norm
 
     def build(self, image_shape, n_outputs, n_context=0):
         if self.readout not in ("mean", "radial"):
             raise ValueError(f"readout={self.readout!r}; expected 'mean' or 'radial'.")
         if self.stem not in ("full", "strided"):
             raise ValueError(f"stem={self.stem!r}; expected 'full' or 'strided'.")
+        if self.norm not in NORMS:
+            raise ValueError(f"norm={self.norm!r}; expected 'batch' or 'none'.")
         return _CompactNetwork(self, image_shape[2], n_outputs, n_context)
 
 
 class _CompactNetwork(SplitNetwork):
     def __init__(self, spec: CompactCNN, n_channels: int, n_outputs: int, n_context: int):
         super().__init__()
-        widths = list(spec.widths)
-        self.stem = _stem(spec.stem, n_channels, widths[0])
+        widths, norm = list(spec.widths), NORMS[spec.norm]
+        self.stem = _stem(spec.stem, n_channels, widths[0], norm)
         self.stages = nn.ModuleList(
-            nn.Sequential(_entry(before, width), *(_ResidualBlock(width) for _ in range(spec.blocks)))
+            nn.Sequential(_entry(before, width), *(_ResidualBlock(width, norm) for _ in range(spec.blocks)))
             for before, width in zip([None, *widths], widths)
         )
         radial = spec.readout == "radial"
         self.readouts = nn.ModuleList(
-            nn.Sequential(
-                GroupBatchNorm(width), nn.SiLU(inplace=True), RadialReadout() if radial else _InvariantMean()
-            )
+            nn.Sequential(norm(width), nn.SiLU(inplace=True), RadialReadout() if radial else _InvariantMean())
             for width in widths
         )
         n_features = sum(RadialReadout.n_features(width) if radial else width for width in widths)
@@ -114,13 +122,11 @@ class _CompactNetwork(SplitNetwork):
         return dense(with_context(dropout(features), context))
 
 
-def _stem(kind: str, n_channels: int, width: int) -> nn.Sequential:
+def _stem(kind: str, n_channels: int, width: int, norm: type[nn.Module]) -> nn.Sequential:
     """From the image to a map of half its size."""
     if kind == "strided":
         return nn.Sequential(HalvingLift(n_channels, width, 5))
-    return nn.Sequential(
-        LiftingConv(n_channels, width, 5), GroupBatchNorm(width), nn.SiLU(inplace=True), BlurPool()
-    )
+    return nn.Sequential(LiftingConv(n_channels, width, 5), norm(width), nn.SiLU(inplace=True), BlurPool())
 
 
 def _entry(before: int | None, width: int) -> nn.Module:
@@ -131,15 +137,15 @@ def _entry(before: int | None, width: int) -> nn.Module:
 class _ResidualBlock(nn.Module):
     """Two normalized convolutions beside the identity; starts as the identity, so depth costs nothing early on."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, norm: type[nn.Module]):
         super().__init__()
         last = GroupConv(width, width, 3)
         nn.init.zeros_(last.weight)
         self.branch = nn.Sequential(
-            GroupBatchNorm(width),
+            norm(width),
             nn.SiLU(inplace=True),
             GroupConv(width, width, 3),
-            GroupBatchNorm(width),
+            norm(width),
             nn.SiLU(inplace=True),
             last,
         )

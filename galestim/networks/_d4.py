@@ -126,6 +126,25 @@ class GroupBatchNorm(nn.BatchNorm2d):
         return super().forward(planes).reshape(x.shape)
 
 
+class GroupAffine(nn.Module):
+    """A scale and an offset per feature, shared among the eight orientation planes; nothing is normalized.
+
+    Parameters
+    ----------
+    n_features : int
+        Features per orientation.
+    """
+
+    def __init__(self, n_features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_features))
+        self.bias = nn.Parameter(torch.zeros(n_features))
+
+    def forward(self, x):
+        weight, bias = (values.repeat(ORDER)[:, None, None] for values in (self.weight, self.bias))
+        return torch.addcmul(bias, x, weight)
+
+
 class BlurPool(nn.Module):
     """Halve a map without aliasing and without preferring a side.
 

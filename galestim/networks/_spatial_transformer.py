@@ -8,7 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from ._d4 import BlurPool, GroupBatchNorm, GroupConv, LiftingConv
+from ._d4 import BlurPool, GroupAffine, GroupConv, LiftingConv
 from ._readout import RadialReadout
 from ._split import SplitNetwork, with_context
 
@@ -217,15 +217,15 @@ def _compact_localization(channels: int, n_numbers: int) -> tuple[nn.Sequential,
     layers = [
         BlurPool(),
         LiftingConv(channels, 4, 5),
-        GroupBatchNorm(4),
+        GroupAffine(4),
         nn.SiLU(inplace=True),
         BlurPool(),
         GroupConv(4, 8, 3),
-        GroupBatchNorm(8),
+        GroupAffine(8),
         nn.SiLU(inplace=True),
         BlurPool(),
         GroupConv(8, 8, 3),
-        GroupBatchNorm(8),
+        GroupAffine(8),
         nn.SiLU(inplace=True),
         RadialReadout(),
     ]

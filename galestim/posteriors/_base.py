@@ -71,7 +71,7 @@ class Posterior(ABC):
 
     def __getitem__(self, index):
         if not isinstance(index, slice):
-            index = np.atleast_1d(np.arange(len(self))[np.asarray(index) if np.ndim(index) else index])
+            index = np.atleast_1d(np.arange(len(self))[index])
             if index.ndim != 1:
                 raise IndexError(
                     f"an index of {index.ndim} dimensions; expected an int, a slice, or a one-dimensional index "
@@ -89,7 +89,8 @@ class Posterior(ABC):
         targets = ", ".join(
             name if unit is None else f"{name} [{unit}]" for name, unit in zip(self.target_names, self.units)
         )
-        return f"{type(self).__name__}({len(self)} galaxies; targets: {targets})"
+        galaxies = "1 galaxy" if len(self) == 1 else f"{len(self)} galaxies"
+        return f"{type(self).__name__}({galaxies}; targets: {targets})"
 
     @abstractmethod
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
@@ -368,7 +369,7 @@ def _described(marginal, levels: Sequence[float], kind: str) -> NDArray[np.float
     """The columns of a summary, ``(n, 6 + 2 · levels)``."""
     moments = marginal.moments()
     median = marginal.quantile(np.array([0.5]))[:, 0]
-    ends = marginal.intervals(levels, kind).reshape(len(median), -1)
+    ends = marginal.intervals(levels, kind).reshape(len(median), 2 * len(levels))
     columns = [moments.mean, median, marginal.mode(), np.sqrt(moments.variance), *_shape(moments)]
     return np.column_stack([*columns, ends])
 

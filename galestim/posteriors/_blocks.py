@@ -23,7 +23,7 @@ def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
 
 def row_chunks(n: int, cost: int) -> Iterator[slice]:
     """Slices that cover `n` rows, each of which needs `cost` numbers of memory."""
-    for rows, _ in blocks((n, 1), max(1, cost // 8)):  # the outer loops may hold a little more
+    for rows, _ in blocks((n, 1), max(1, cost // 4)):  # the outer loops may hold a little more
         yield rows
 
 
@@ -40,5 +40,7 @@ def chosen_columns(weights: NDArray, uniform: NDArray) -> NDArray[np.intp]:
     out = np.empty(uniform.shape, dtype=np.intp)
     for rows in row_chunks(len(weights), weights.shape[1] + uniform.shape[1]):
         cumulative = np.nan_to_num(np.cumsum(weights[rows], axis=1), nan=1.0)
-        out[rows] = row_searchsorted(cumulative / cumulative[:, -1:], uniform[rows])
+        out[rows] = row_searchsorted(
+            cumulative / cumulative[:, -1:], np.minimum(uniform[rows], 1 - 1e-10)
+        )  # less than 1
     return np.minimum(out, weights.shape[1] - 1)

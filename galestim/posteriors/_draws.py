@@ -69,12 +69,12 @@ class DrawsPosterior(Posterior):
     --------
     >>> import numpy as np
     >>> from galestim.posteriors import DrawsPosterior
-    >>> draws = np.random.default_rng(0).normal([2.0, 10.0], [0.1, 3.0], size=(5, 1000, 2))
+    >>> draws = np.random.default_rng(0).normal([2.0, 10.0], [0.1, 0.3], size=(5, 1000, 2))
     >>> posterior = DrawsPosterior(draws, target_names=["half_light_radius", "flux"], units=["arcsec", None])
     >>> posterior
     DrawsPosterior(5 galaxies; targets: half_light_radius [arcsec], flux)
     >>> posterior[0].mean().round(1)
-    array([[2., 10.]])
+    array([[ 2., 10.]])
     """
 
     def __init__(self, draws, weights=None, *, target_names=None, units=None):
@@ -192,7 +192,9 @@ class DrawsMarginal:
     def cdf(self, y: NDArray) -> NDArray:
         """Weight of the draws that are at most `y` ``(n, q)``."""
         steps = np.pad(self.cumulative, ((0, 0), (1, 0)))
-        n_below = np.stack([np.searchsorted(row, points, side="right") for row, points in zip(self.draws, y)])
+        n_below = np.empty(y.shape, dtype=np.intp)
+        for row, points, place in zip(self.draws, y, n_below):
+            place[:] = np.searchsorted(row, points, side="right")
         return np.where(np.isnan(y), np.nan, np.take_along_axis(steps, n_below, axis=1))
 
     def quantile(self, q: NDArray) -> NDArray:
@@ -208,7 +210,7 @@ class DrawsMarginal:
         if kind == "hdi":
             return np.stack([self._narrowest(level) for level in levels], axis=1)
         tail = (1 - np.asarray(levels)) / 2
-        return self.quantile(np.column_stack([tail, 1 - tail]).ravel()).reshape(-1, len(tail), 2)
+        return self.quantile(np.column_stack([tail, 1 - tail]).ravel()).reshape(len(self.draws), len(tail), 2)
 
     def _narrowest(self, level: float) -> NDArray:
         """Ends ``(n, 2)`` of the narrowest interval from one draw to another that holds `level`."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 
-from ._blocks import blocks, row_searchsorted
+from ._blocks import blocks
 from ._moments import Moments, gaussian_moments, mixture_moments
 
 _SQRT_2PI = np.sqrt(2 * np.pi)
 _GRID_POINTS = 257  # of a table, at least
 _NODES_PER_COMPONENT = 9  # at least, so that no component is overlooked
 _MAX_GRID_POINTS = 384
-_PROBABILITY_TOLERANCE = 1e-13
+_TOLERANCE = 1e-13  # of the probability of quantiles
+_LEAST_SHARE = 1e-12  # of the probability, on either side of an interval
 _MAX_STEPS = 120
-_MODE_STEPS = 22  # each makes the bracket 0.618 times as long
+_MODE_STEPS = 18  # each makes the bracket 0.618 times as long
+_HDI_STEPS = 3
 _GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -65,7 +67,7 @@ class MixtureMarginal:
     def mode(self) -> NDArray:
         """Where the density is highest ``(n,)``: the best point of the table, and golden sections around it."""
         z, _, _, density = self._table
-        low, _, high = _neighbors(z, density.argmax(axis=1)).T[:, :, None]
+        low, _, high = _around(z, density.argmax(axis=1)).T[:, :, None]
         for _ in range(_MODE_STEPS):
             left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
             density = self._density(np.hstack([left, right]))
@@ -78,23 +80,52 @@ class MixtureMarginal:
         if kind == "hdi":
             return np.stack([self._narrowest(level) for level in levels], axis=1)
         tail = (1 - np.asarray(levels)) / 2
-        return self.quantile(np.column_stack([tail, 1 - tail]).ravel()).reshape(-1, len(tail), 2)
+        return self.quantile(np.column_stack([tail, 1 - tail]).ravel()).reshape(len(self.mean), len(tail), 2)
 
     def _narrowest(self, level: float) -> NDArray:
-        """Ends ``(n, 2)``: the best lower end of the table, moved until the density is the same at both ends."""
-        z, y, cdf, _ = self._table
-        reached = cdf + level
-        with np.errstate(all="ignore"):
-            width = np.where(reached < cdf[:, -1:], _interpolated(reached, cdf, y) - y, np.inf)
-        low = _neighbors(z, np.where(np.isnan(width), np.inf, width).argmin(axis=1))
-        with np.errstate(all="ignore"):
-            tilt = np.log(self._density(low)) - np.log(self._density(self._upper_end(low, level)))
-        low = _root(low, tilt)[:, None]
-        return self._inverse(np.hstack([low, self._upper_end(low, level)]))
+        """Ends ``(n, 2)``: the best split of what is left out between both sides, by the table and then exactly."""
+        return self._inverse(self._ends(self._balanced(*self._split_around_best(level), level), level))
 
-    def _upper_end(self, low: NDArray, level: float) -> NDArray:
-        """Latent upper ends of intervals that hold `level`, of the shape of their latent lower ends."""
-        return self._latent_quantile(np.minimum(self._latent_cdf(low) + level, 1.0))
+    def _split_around_best(self, level: float) -> tuple[NDArray, NDArray]:
+        """Log odds ``(n, 1)`` of less and of more on the lower side than is best.
+
+        Intervals that begin and those that end at a point of the table are compared, as one of the ends may lie where
+        there is little probability and the other where there is much.
+        """
+        _, y, cdf, _ = self._table
+        with np.errstate(all="ignore"):
+            begin = np.where(cdf + level < 1, _interpolated(cdf + level, cdf, y) - y, np.inf)
+            end = np.where(cdf > level, y - _interpolated(cdf - level, cdf, y), np.inf)
+            width = np.hstack([begin, end])
+            best = np.where(np.isnan(width), np.inf, width).argmin(axis=1)
+            below = _around(cdf, best % cdf.shape[1], distance=2) - level * (best >= cdf.shape[1])[:, None]
+            below = np.clip(below, _LEAST_SHARE, 1 - level - _LEAST_SHARE)
+            left, _, right = np.log(below / (1 - level - below)).T[..., None]
+        return left, right
+
+    def _balanced(self, left: NDArray, right: NDArray, level: float) -> NDArray:
+        """Split between `left` and `right` ``(n, 1)`` at which the density is the same at both ends."""
+        at_left, at_right = self._tilt(left, level), self._tilt(right, level)
+        for step in range(_HDI_STEPS):
+            middle = _secant(left, right, at_left, at_right)
+            if step == 1:  # as secants may stay on one side
+                middle = (left + right) / 2
+            at_middle = self._tilt(middle, level)
+            beyond = at_middle > 0
+            left, at_left = np.where(beyond, left, middle), np.where(beyond, at_left, at_middle)
+            right, at_right = np.where(beyond, middle, right), np.where(beyond, at_middle, at_right)
+        return _secant(left, right, at_left, at_right)
+
+    def _tilt(self, split: NDArray, level: float) -> NDArray:
+        """Logarithm of the densities' ratio at both ends: positive if the interval has to move to smaller values."""
+        with np.errstate(all="ignore"):
+            low, high = np.log(self._density(self._ends(split, level, tolerance=1e-8))).T[..., None]
+            return low - high
+
+    def _ends(self, split: NDArray, level: float, tolerance: float = _TOLERANCE) -> NDArray:
+        """Latent ends ``(n, 2)`` of intervals that hold `level` and leave out the rest by the log odds `split`."""
+        below, above = (1 - level) * expit(split), (1 - level) * expit(-split)
+        return self._latent_quantile(np.hstack([below, 1 - above]), tolerance)
 
     @cached_property
     def _table(self) -> _Table:
@@ -114,7 +145,7 @@ class MixtureMarginal:
         per_component = max(_NODES_PER_COMPONENT, -(-_GRID_POINTS // m))
         place = 2 * (np.arange(m * per_component) + 0.5) / (m * per_component) - 1
         t = 9 * np.sinh(3 * place.reshape(per_component, m).T) / np.sinh(3)
-        z = np.sort((self.mean[..., None] + self.std[..., None] * t).reshape(n, -1), axis=1)
+        z = np.sort((self.mean[..., None] + self.std[..., None] * t).reshape(n, m * per_component), axis=1)
         kept = np.linspace(0, z.shape[1] - 1, min(z.shape[1], _MAX_GRID_POINTS)).round().astype(int)
         return z[:, kept]
 
@@ -136,34 +167,51 @@ class MixtureMarginal:
         return self._mixed(z, self.weight, ndtr)
 
     def _latent_pdf(self, z: NDArray) -> NDArray:
-        return self._mixed(z, self.weight / (self.std * _SQRT_2PI), _bell)
+        return self._mixed(z, self._height, _bell)
+
+    @property
+    def _height(self) -> NDArray:
+        """Weighted densities of the components at their means."""
+        return self.weight / (self.std * _SQRT_2PI)
 
     def _mixed(self, z: NDArray, weight: NDArray, kernel) -> NDArray:
         """Sum over components of ``weight · kernel((z - mean) / std)`` at `z` ``(n, q)``."""
         out = np.empty(z.shape)
-        for rows, columns in blocks(z.shape, self.mean.shape[1]):
-            t = (z[rows, columns, None] - self.mean[rows, None]) / self.std[rows, None]
-            out[rows, columns] = (kernel(t) @ weight[rows, :, None])[..., 0]
+        for block, rows, t in self._scaled(z):
+            out[block] = _summed(kernel(t), weight[rows])
         return out
 
+    def _latent_cdf_and_pdf(self, z: NDArray) -> tuple[NDArray, NDArray]:
+        cdf, pdf = np.empty((2, *z.shape))
+        height = self._height
+        for block, rows, t in self._scaled(z):
+            cdf[block], pdf[block] = _summed(ndtr(t), self.weight[rows]), _summed(_bell(t), height[rows])
+        return cdf, pdf
+
     def _latent_pdf_and_slope(self, z: NDArray) -> tuple[NDArray, NDArray]:
-        """As `_latent_pdf`, with its derivative."""
         pdf, slope = np.empty((2, *z.shape))
-        weight = self.weight / (self.std * _SQRT_2PI)
-        for rows, columns in blocks(z.shape, self.mean.shape[1]):
-            t = (z[rows, columns, None] - self.mean[rows, None]) / self.std[rows, None]
+        height = self._height
+        for block, rows, t in self._scaled(z):
             bell = _bell(t)
-            pdf[rows, columns] = (bell @ weight[rows, :, None])[..., 0]
+            pdf[block] = _summed(bell, height[rows])
             bell *= t
-            slope[rows, columns] = -(bell @ (weight / self.std)[rows, :, None])[..., 0]
+            slope[block] = _summed(bell, -height[rows] / self.std[rows])
         return pdf, slope
+
+    def _scaled(self, z: NDArray) -> Iterator[tuple[tuple[slice, slice], slice, NDArray]]:
+        """In blocks, their rows, and `z` ``(n, q)`` in standard deviations from each component, components last."""
+        for block in blocks(z.shape, self.mean.shape[1]):
+            rows = block[0]
+            t = z[block][..., None] - self.mean[rows, None]
+            t /= self.std[rows, None]
+            yield block, rows, t
 
     def _take(self, rows: NDArray) -> MixtureMarginal:
         return MixtureMarginal(self.mean[rows], self.std[rows], self.weight[rows], self.transform)
 
-    def _latent_quantile(self, q: NDArray) -> NDArray:
+    def _latent_quantile(self, q: NDArray, tolerance: float = _TOLERANCE) -> NDArray:
         """By Newton's method on ``Φ⁻¹(cdf)``, which is nearly linear, held between the components' own quantiles."""
-        score = ndtri(q)
+        shape, score = q.shape, ndtri(q)
         ends = [self.mean + self.std * column[:, None] for column in score.T]
         low = np.stack([end.min(axis=1) for end in ends], axis=1).ravel()
         high = np.stack([end.max(axis=1) for end in ends], axis=1).ravel()
@@ -176,16 +224,16 @@ class MixtureMarginal:
             if len(active) == 0:
                 break
             here = z[active]
-            error, step = self._take(active // (len(z) // len(self.mean)))._newton(here, q[active], score[active])
+            error, step = self._take(active // shape[1])._newton(here, q[active], score[active])
             low[active] = np.where(error < 0, here, low[active])
             high[active] = np.where(error > 0, here, high[active])
             there = here + step
             inside = (there > low[active]) & (there < high[active])
             there = np.where(inside, there, (low[active] + high[active]) / 2)
-            open_ = np.abs(error) > _PROBABILITY_TOLERANCE
+            open_ = np.abs(error) > tolerance
             z[active] = np.where(open_, there, here)
             active = active[open_ & (there != here)]
-        return z.reshape(len(self.mean), -1)
+        return z.reshape(shape)
 
     @cached_property
     def _latent_mean_and_std(self) -> tuple[NDArray, NDArray]:
@@ -194,10 +242,14 @@ class MixtureMarginal:
 
     def _newton(self, z: NDArray, q: NDArray, score: NDArray) -> tuple[NDArray, NDArray]:
         """Error in probability of `z` as quantiles, and the step that mends it."""
-        cdf, pdf = self._latent_cdf(z[:, None])[:, 0], self._latent_pdf(z[:, None])[:, 0]
+        cdf, pdf = (values[:, 0] for values in self._latent_cdf_and_pdf(z[:, None]))
         with np.errstate(all="ignore"):
             reached = ndtri(cdf)
             return cdf - q, (score - reached) * _bell(reached) / (pdf * _SQRT_2PI)
+
+
+def _summed(values: NDArray, weight: NDArray) -> NDArray:
+    return (values @ weight[..., None])[..., 0]
 
 
 def _bell(t: NDArray) -> NDArray:
@@ -206,29 +258,22 @@ def _bell(t: NDArray) -> NDArray:
     return np.exp(square, out=square)
 
 
-def _neighbors(rows: NDArray, column: NDArray) -> NDArray:
-    """The values of each row at its `column` and on both sides of it, ``(n, 3)``."""
-    middle = np.clip(column, 1, rows.shape[1] - 2)[:, None]
-    return np.take_along_axis(rows, middle + np.array([-1, 0, 1]), axis=1)
+def _around(rows: NDArray, column: NDArray, distance: int = 1) -> NDArray:
+    """The values of each row at its `column` and at a distance on both sides of it, ``(n, 3)``."""
+    middle = np.clip(column, distance, rows.shape[1] - 1 - distance)[:, None]
+    return np.take_along_axis(rows, middle + distance * np.array([-1, 0, 1]), axis=1)
+
+
+def _secant(left: NDArray, right: NDArray, at_left: NDArray, at_right: NDArray) -> NDArray:
+    """Where the line through two values passes 0, or the middle if that is not between them."""
+    with np.errstate(all="ignore"):
+        secant = (left * at_right - right * at_left) / (at_right - at_left)
+    return np.where((secant > left) & (secant < right), secant, (left + right) / 2)
 
 
 def _interpolated(x: NDArray, xs: NDArray, ys: NDArray) -> NDArray:
     """Linear interpolation in each row, of `ys` over increasing `xs` from 0 to 1."""
-    right = np.clip(row_searchsorted(xs, np.minimum(x, 1.0)), 1, xs.shape[1] - 1)
-    (x0, x1), (y0, y1) = ([np.take_along_axis(v, right - 1, 1), np.take_along_axis(v, right, 1)] for v in (xs, ys))
-    return y0 + (x - x0) / (x1 - x0) * (y1 - y0)
-
-
-def _root(x: NDArray, values: NDArray) -> NDArray:
-    """Where `values` at three points `x` ``(n, 3)`` pass 0 upwards, by inverse quadratic interpolation.
-
-    The middle point where they do not.
-    """
-    (a, b, c), (fa, fb, fc) = x.T, values.T
-    with np.errstate(all="ignore"):
-        root = (
-            a * fb * fc / ((fa - fb) * (fa - fc))
-            + b * fa * fc / ((fb - fa) * (fb - fc))
-            + c * fa * fb / ((fc - fa) * (fc - fb))
-        )
-    return np.where((fa < fb) & (fb < fc) & (root > a) & (root < c), root, b)
+    if len(xs) == 0:
+        return x
+    shift = 2.0 * np.arange(len(xs))[:, None]  # one long increasing sequence
+    return np.interp((np.clip(x, 0.0, 1.0) + shift).ravel(), (xs + shift).ravel(), ys.ravel()).reshape(x.shape)

@@ -72,11 +72,11 @@ class MixturePosterior(Posterior):
     ...     target_names=["half_light_radius"], units=["arcsec"], transforms="log",
     ... )
     >>> posterior
-    MixturePosterior(1 galaxies; targets: half_light_radius [arcsec])
+    MixturePosterior(1 galaxy; targets: half_light_radius [arcsec])
     >>> posterior.mean().round(3), posterior.std().round(3)
-    (array([[2.034]]), array([[0.289]]))
+    (array([[2.034]]), array([[0.288]]))
     >>> posterior.credible_interval(0.95, kind="hdi").round(2)
-    array([[[1.5 , 2.6 ]]])
+    array([[[1.52, 2.59]]])
     >>> posterior.aleatoric_covariance().round(3), posterior.epistemic_covariance().round(3)
     (array([[[0.01]]]), array([[[0.01]]]))
     """
@@ -155,7 +155,7 @@ class MixturePosterior(Posterior):
             logit.
         """
         y = self._points(y)
-        points = y.reshape(len(y), -1, self.n_targets)
+        points = y if y.ndim == 3 else y[:, None]
         with np.errstate(all="ignore"):
             z, log_slope = (
                 np.stack([getattr(transform, method)(points[..., j]) for j, transform in enumerate(self.transforms)])
@@ -208,7 +208,7 @@ class MixturePosterior(Posterior):
             In the units of the two targets.
         """
         out = np.empty((len(self), self.n_targets, self.n_targets))
-        for rows in row_chunks(len(self), self._row_cost * 2):
+        for rows in row_chunks(len(self), 8 * self._row_cost):
             with np.errstate(all="ignore"):  # a variance may be too large for a float64
                 out[rows] = self._chunk_cov(rows)
         return out

@@ -26,7 +26,8 @@ def crop_table(matrices: NDArray, image_size: tuple[int, int], crop_size: tuple[
     linear = matrices[:, :, :2] * half_image[:, None] / half_crop
     center = (matrices[:, :, 2] + 1) * half_image
     table = np.empty(len(matrices), dtype=CROP_FIELDS)
-    table["scale"] = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))
+    a, b, c, d = matrices[:, :, :2].reshape(-1, 4).T
+    table["scale"] = np.sqrt(np.abs(a * d - b * c))  # numpy's det warns of the NaN of missing cutouts
     table["x"], table["y"] = center.T
     table["angle"] = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
     offset = center - np.einsum("nij,j->ni", linear, (np.array(crop_size[::-1]) - 1) / 2)

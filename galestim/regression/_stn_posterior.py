@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import nn
 
-from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer, SplitNetwork
+from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer
 from ..networks._dropout import drops_out, set_dropout
 from ..networks._spatial_transformer import CroppedNetwork
 from ..posteriors import MixturePosterior
@@ -29,7 +30,7 @@ from ._passes import ContextAsChannels, repeated_passes
 from ._rows import TrainingRows
 from ._targets import target_units
 
-GRADIENT_CLIP = 10.0  # one outlier's likelihood must not undo an epoch
+GRADIENT_CLIP = 1.0  # one outlier's likelihood must not undo an epoch
 N_WATCHED = 256  # training images on which the crop is looked at after a fit
 
 
@@ -48,7 +49,7 @@ class STNPosteriorRegressor(ImageRegressor):
     network : NetworkSpec or type, default=None
         What reads the crops: a spec such as `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class that is called as
         ``network((H, W, C), n_outputs)``; the latter gets the crop's scale as one more channel. None means
-        ``CompactCNN(readout="radial", stem="strided")``.
+        ``CompactCNN(readout="radial", stem="strided", norm="none")``.
     spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default="crop"
         What crops the images; None for nothing.
     target_transforms : str, object, sequence or dict of these, default=None
@@ -341,7 +342,7 @@ class STNPosteriorRegressor(ImageRegressor):
         return standardized
 
     def _default_network(self):
-        return CompactCNN(readout="radial", stem="strided")
+        return CompactCNN(readout="radial", stem="strided", norm="none")
 
     def _head(self) -> GaussianHead:
         return GaussianHead(self.n_mixture, self.bounded)
@@ -401,7 +402,7 @@ class STNPosteriorRegressor(ImageRegressor):
                 stacklevel=2,
             )
 
-    def _adopt(self, weights, *, image_shape, latent, target_names, target_units) -> STNPosteriorRegressor:
+    def _adopt(self, weights, *, image_shape, latent, target_names, target_units):
         """Be fitted, with weights that took pixels as they are and learned from transformed labels ``(n, k)``."""
         self._validate_params()
         self.image_shape_, self.n_features_in_ = image_shape, int(np.prod(image_shape))
@@ -413,7 +414,7 @@ class STNPosteriorRegressor(ImageRegressor):
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self.device_ = resolve_device(self.device)
         with _private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
-            self.network_ = self._build()
+            self.network_: Any = self._build()
         self.network_[0].network.load_state_dict(weights)
         self.network_.to(self.device_)
         self.history_ = []
@@ -458,11 +459,10 @@ class STNPosteriorRegressor(ImageRegressor):
             transforms=self.target_transforms_,
         )
 
-    def _passes(self, X, member: ImageNetwork, seed: int, n_passes: int) -> NDArray:
+    def _passes(self, X, member: nn.Module, seed: int, n_passes: int) -> NDArray:
         """Raw outputs of a network's passes, ``(n, n_passes, n_network_outputs)``; one if nothing drops out."""
-        split = member.network
-        assert isinstance(split, SplitNetwork)
-        n_passes = n_passes if drops_out(split) else 1
+        assert isinstance(member, ImageNetwork)
+        n_passes = n_passes if drops_out(member.network) else 1
         shape = (n_passes, self._n_network_outputs())
         return self._each_batch(X, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
 

@@ -1,6 +1,6 @@
 """Does the default posterior cover what it says? Simulated bulge + disk galaxies, trained and judged on a CPU.
 
-    python tests/benchmarks/structure_coverage.py                                  # the run quoted in docs/benchmarks.md
+    python tests/benchmarks/structure_coverage.py             # the run quoted in docs/benchmarks.md
     python tests/benchmarks/structure_coverage.py --galaxies 100 --test-galaxies 50 --set max_epochs=1
 
 The galaxies are those of `make_galaxies`, 48×48 px in one band; the estimator is `STNPosteriorRegressor` with its

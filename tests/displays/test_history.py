@@ -156,3 +156,17 @@ def test_one_epoch_can_be_seen():
     assert {line.get_marker() for line in (display.train_line_, display.valid_line_, display.lr_line_)} == {"o"}
     low, high = display.axes_[0].get_xlim()
     assert [tick for tick in display.axes_[0].get_xticks() if low < tick < high] == [1]
+
+
+def test_one_member_of_an_ensemble():
+    class Ensemble:
+        history_ = [
+            {"member": member, "epoch": epoch, "train_loss": member + 1 / epoch, "lr": 1e-3}
+            for member in range(2)
+            for epoch in (1, 2)
+        ]
+
+    display = TrainingHistoryDisplay.from_estimator(Ensemble(), member=1)
+    np.testing.assert_allclose(display.train_loss, [2, 1.5])
+    with pytest.raises(ValueError, match="history"):
+        TrainingHistoryDisplay.from_estimator(Ensemble(), member=2)

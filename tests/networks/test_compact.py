@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from galestim.networks import CompactCNN
-from galestim.networks._d4 import ORDER, transform
+from galestim.networks._d4 import ORDER, BlurPool, HalvingLift, LiftingConv, transform
 
 
 def trained_looking(network):
@@ -18,12 +18,16 @@ def trained_looking(network):
     return network.eval()
 
 
+LEAN = CompactCNN(readout="radial", stem="strided", norm="none")
+
+
+@pytest.mark.parametrize("spec", [CompactCNN(), LEAN])
 @pytest.mark.parametrize(
     "shape", [(64, 64, 3), (63, 63, 1), (40, 57, 2), (9, 4, 1), (1, 10, 1), (2, 3, 1), (1, 1, 1)]
 )
-def test_output_is_the_same_for_all_flips_and_quarter_turns(shape):
+def test_output_is_the_same_for_all_flips_and_quarter_turns(spec, shape):
     torch.manual_seed(0)
-    network = trained_looking(CompactCNN().build(shape, 2).double())
+    network = trained_looking(spec.build(shape, 2).double())
     images = torch.randn(4, shape[2], *shape[:2], dtype=torch.float64)
     expected = network(images)
     assert expected.std(0).min() > 1e-3  # it does tell images apart
@@ -39,8 +43,39 @@ def test_output_changes_under_a_shear():
     assert (network(images) - network(sheared)).abs().min() > 1e-3
 
 
-def test_small():
-    assert sum(weights.numel() for weights in CompactCNN().build((80, 80, 3), 3).parameters()) < 600_000
+@pytest.mark.parametrize("spec", [CompactCNN(), LEAN])
+def test_small(spec):
+    assert sum(weights.numel() for weights in spec.build((80, 80, 3), 9).parameters()) < 600_000
+
+
+def test_without_normalization_the_batch_does_not_matter():
+    network = LEAN.set_params(dropout=0.0).build((16, 16, 1), 2).train()
+    images = torch.rand(8, 1, 16, 16)
+    torch.testing.assert_close(network(images)[:1], network(images[:1]))
+
+
+def test_strided_stem_is_the_convolution_and_the_pooling_in_one():
+    torch.manual_seed(0)
+    lift, both = LiftingConv(2, 3, 5), HalvingLift(2, 3, 5)
+    both.weight = lift.weight
+    for side in (32, 33):
+        images = torch.rand(1, 2, side, side)
+        inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # the edges are padded otherwise
+        torch.testing.assert_close(both(images)[inside], BlurPool()(lift(images))[inside])
+
+
+@pytest.mark.parametrize("parameters", [{"readout": "max"}, {"stem": "none"}, {"norm": "layer"}])
+def test_unknown_choices(parameters):
+    (name, value) = next(iter(parameters.items()))
+    with pytest.raises(ValueError, match=f"{name}='{value}'; expected "):
+        CompactCNN(**parameters).build((8, 8, 1), 1)
+
+
+def test_context_changes_the_answer():
+    torch.manual_seed(0)
+    network = trained_looking(CompactCNN().build((16, 16, 1), 2, 1))
+    images = torch.rand(3, 1, 16, 16)
+    assert not torch.allclose(network(images, torch.zeros(3, 1)), network(images, torch.ones(3, 1)))
 
 
 def test_trains_on_a_batch_of_one():

@@ -213,6 +213,8 @@ def test_missing_cutouts(blobs, model):
         fitted = model().fit(holed, targets)
     assert np.isnan(fitted.predict(holed)[3]).all()
     assert np.isnan(fitted.predict_posterior(holed).sample(3, random_state=0)[3]).all()
+    assert np.isnan(fitted.crop_parameters(holed)["scale"][3])
+    assert np.isnan(fitted.transform_images(holed)[3]).all()
     assert np.isfinite(np.delete(fitted.predict(holed), 3, axis=0)).all()
 
 
@@ -352,7 +354,9 @@ def test_directions_are_refused_where_images_are_turned(blobs, model):
     images, radius, _ = blobs
     angle = QTable({"position_angle": radius})
     sees = SpinCNN(filters=(4,), kernel_sizes=(3,), conv_dropout=(0.1,), pool_after=())
-    with pytest.raises(ValueError, match="the target 'position_angle' changes when an image is turned .* CompactCNN"):
+    with pytest.raises(
+        ValueError, match=r"the target 'position_angle' changes when an image is turned .* CompactCNN"
+    ):
         model().fit(images, angle)
     with pytest.raises(ValueError, match="augmentation='rotation' makes those images one"):
         model(sees, augmentation="rotation").fit(images, angle)
