@@ -94,15 +94,58 @@ class Posterior(ABC):
 
     @abstractmethod
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the joint posteriors, in physical units; ``(n, n_samples, k)``."""
+        """Draw from the joint posteriors.
+
+        Parameters
+        ----------
+        n_samples : int, default=1000
+            Number of draws of each galaxy.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, k)
+            In physical units.
+        """
 
     @abstractmethod
     def log_prob(self, y: ArrayLike) -> NDArray[np.float64]:
-        """Logarithm of the joint density in physical units at `y`."""
+        """Logarithm of the joint density in physical units.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            One point for each galaxy or q of them, in physical units.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, q)
+
+        Raises
+        ------
+        TypeError
+            By a `DrawsPosterior`, which has no density.
+        """
 
     @abstractmethod
     def pdf(self, y: ArrayLike) -> NDArray[np.float64]:
-        """Marginal densities in physical units at `y`."""
+        """Density of each target by itself, in physical units.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, k) or (n, q, k)
+            One value per galaxy and target or q of them, in physical units.
+
+        Returns
+        -------
+        ndarray of the shape of `y`
+
+        Raises
+        ------
+        TypeError
+            By a `DrawsPosterior`, which has no density.
+        """
 
     @abstractmethod
     def cov(self) -> NDArray[np.float64]:
@@ -330,7 +373,23 @@ class Posterior(ABC):
 
     @staticmethod
     def from_draws(draws, weights=None, *, target_names=None, units=None) -> Posterior:
-        """Posterior of draws in physical units; the arguments are those of `DrawsPosterior`."""
+        """Posterior of draws in physical units.
+
+        Parameters
+        ----------
+        draws : array-like of shape (n, s, k)
+            As of `DrawsPosterior`, which see for all arguments.
+        weights : array-like of shape (n, s) or None, default=None
+            Weight of each draw.
+        target_names : sequence of str or None, default=None
+            Names of the targets.
+        units : sequence of str, astropy units or None, default=None
+            Unit of each target.
+
+        Returns
+        -------
+        DrawsPosterior
+        """
         from ._draws import DrawsPosterior
 
         return DrawsPosterior(draws, weights, target_names=target_names, units=units)

@@ -1,7 +1,5 @@
 """The posterior regressor: what it learns, what it returns, and what it refuses."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
-from scipy.stats import kstest, spearmanr
+from scipy.stats import kstest
 from sklearn import config_context
 from sklearn.base import clone
 from torch import nn
