@@ -5,10 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
-SDSS = Path(__file__).resolve().parents[2] / "shared" / "data" / "sdss_jpeg"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SDSS = DATA / "sdss_jpeg"
 
 
 def run(script, *options):
@@ -18,7 +20,15 @@ def run(script, *options):
 
 def test_every_script_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
-    assert scripts == {"downsampling.py", "memory.py", "sdss_morphology.py", "spin_ceiling.py"}
+    assert scripts == {
+        "crops.py",
+        "downsampling.py",
+        "memory.py",
+        "real_structure.py",
+        "sdss_morphology.py",
+        "spin_ceiling.py",
+        "structure_coverage.py",
+    }
 
 
 def test_spin_ceiling(tmp_path):
@@ -27,6 +37,47 @@ def test_spin_ceiling(tmp_path):
     result = json.loads(out.read_text())
     assert result["ceiling"] == pytest.approx(0.8676, abs=1e-4)
     assert result["share_of_ceiling"] == pytest.approx(result["pearson"] / result["ceiling"], abs=1e-3)
+
+
+def test_structure_coverage(tmp_path):
+    out = tmp_path / "coverage.jsonl"
+    options = ["--galaxies", 40, "--test-galaxies", 30, "--size", 24, "--set", "max_epochs=1"]
+    run("structure_coverage.py", *options, "--out", out)
+    result = json.loads(out.read_text())
+    shares = np.array([result[name] for name in ("coverage_low", "coverage", "coverage_high")])
+    assert shares.shape == (3, 2, 3)  # level, target
+    assert (np.diff(shares, axis=0) >= 0).all()
+    assert result["largest_deviation"] == pytest.approx(abs(shares[1] - np.c_[result["levels"]]).max(), abs=1e-4)
+
+
+def test_crops(tmp_path):
+    out, picture = tmp_path / "crops.jsonl", tmp_path / "crops.png"
+    tiny = ["--galaxies", 50, "--test-galaxies", 25, "--epochs", 1, "--out", out]
+    run("crops.py", "--only", "small", *tiny)
+    run("crops.py", "--only", "small", "crop", *tiny, "--picture", picture)
+    small, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert (small["variant"], crop["variant"]) == ("small", "crop")
+    assert "spearman" not in small
+    assert 0 <= crop["half_light_inside"] <= crop["center_inside"] <= 1
+    assert picture.stat().st_size > 0
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_real_structure(tmp_path):
+    out, pictures = tmp_path / "real.jsonl", tmp_path / "pictures"
+    tiny = ["--galaxies", 120, "--epochs", 1, "--out", out]
+    run("real_structure.py", "--only", "field", *tiny, "--picture", pictures)
+    run("real_structure.py", *tiny)
+    field, hst = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert (field["set"], hst["set"]) == ("field", "hst")
+    assert {path.name for path in pictures.iterdir()} == {"field.png", "field_stamps.png"}
+    for result, n in ((field, 63), (hst, 100)):
+        assert result["catalog"] == n > result["used"] > n / 2
+        for target in result["real_vs_catalog"].values():
+            assert target["pearson"][1] <= target["pearson"][0] <= target["pearson"][2]
+            assert 0 <= target["inside"][0] <= target["inside"][1] <= 1
+    assert abs(field["stamp_to_catalog_dex"][1]) < 0.05  # the recipe is the catalog's own
+    assert hst["zero_point"] == pytest.approx(25.94, abs=0.01)
 
 
 def test_memory(tmp_path):

@@ -8,23 +8,23 @@ Two sets, of ../shared/data (give --data to read them elsewhere):
     field  63 sources of a 2'×2' field of a ground-based survey (VST, r band, 0.2 arcsec per pixel)
     hst    100 galaxies of HST/ACS (F814W, 0.03 arcsec per pixel), with their point-spread functions
 
-`make_galaxies` draws the training set at the pixel scale of the set, with the point-spread function, the noise and the
-correlation of its pixels measured from its images; real and simulated stamps are then treated alike, frame and
-background included. A galaxy counts, real or simulated, if the recipe of the field's catalog finds it in the middle of
-its stamp, whole.
+`make_galaxies` draws the training galaxies at a set's pixel scale, through the point-spread function and with the noise,
+correlated between pixels, that are measured from its images; real and simulated stamps are then treated alike, frame
+and background included. A galaxy counts, real or simulated, if the recipe of the field's catalog finds it whole, in the
+middle of its stamp.
 
-Catalogs hold the half-light radius and the flux inside an isophote, of light smeared by the point-spread function; a
-posterior is about all of the light, unsmeared. Both comparisons are made: with the posterior itself, and with what the
-recipe would measure if the posterior's draws were true, learned from the simulated galaxies ("measured"). No catalog
-has a bulge-to-total ratio, and none is the truth: how close is close is told by the same numbers for simulated galaxies
-that were not trained on, against their truth and their own measurements.
+Catalogs hold half-light radius and flux of light smeared by the point-spread function and, in the field, cut at an
+isophote; a posterior is about all of the light, unsmeared. So it is compared twice: as it is, and as what the recipe
+would measure if its draws were true ("measured"), which is learned from the simulated galaxies. No catalog has a
+bulge-to-total ratio, and none is the truth. How close can be hoped for is told by the same numbers for simulated
+galaxies that were not trained on.
 """
 
 import argparse
 import logging
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,11 @@ class Survey:
     prior: dict  # ranges and neighbors, for make_galaxies
     notes: dict  # to be recorded
 
+    def only(self, kept):
+        """Leave out the other galaxies."""
+        per_galaxy = {name: getattr(self, name)[kept] for name in ("stamps", "catalog", "noise", "level")}
+        return replace(self, **per_galaxy)
+
 
 # --- reading the sets ---------------------------------------------------------------------------------------
 
@@ -98,13 +103,14 @@ def field(folder: Path) -> Survey:
     sky = np.where(blank, np.nan, mosaic)
     noise = deviation(sky)
     positions = np.transpose(wcs.all_world2pix(catalog["ra"], catalog["dec"], 0))
+    cut = np.isin(numbers, np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()]))
     unsaturated = mosaic < header["SATURATE"] * 1e12
     stars = [
         (mosaic, labels, number, position)
         for number, position, radius, flux in zip(numbers, positions, catalog["half_light_radius"], found[:, 1])
         if radius < 0.47 and flux > 1e4 and unsaturated[labels == number].all()
     ]
-    return Survey(
+    survey = Survey(
         stamps=np.stack([Cutout2D(mosaic, p, 48, mode="partial", fill_value=np.nan).data for p in positions]),
         catalog=found * [0.2, 1],  # as in the file, where fluxes are rounded to 1e3 of these units, many to 0
         noise=np.full(len(found), noise),
@@ -114,9 +120,10 @@ def field(folder: Path) -> Survey:
         pixel_scale=0.2,
         zero_point=30.0,  # survey pixels count fluxes of magnitude 0
         gain=16.0,  # by the header's digits and the depth of the survey; its power of ten got lost
-        prior=dict(magnitude=(15.5, 25), bulge_radius=(0.03, 3), disk_radius=(0.1, 4), n_neighbors=0.4),
-        notes={"stars_in_psf": len(stars)},
+        prior={"magnitude": (16.5, 24.8), "bulge_radius": (0.03, 3), "disk_radius": (0.1, 3), "n_neighbors": 0.4},
+        notes={"catalog": len(catalog), "cut_by_the_mosaic": int(cut.sum()), "stars_in_psf": len(stars)},
     )
+    return survey.only(~cut)
 
 
 def hst(folder: Path) -> Survey:
@@ -144,8 +151,9 @@ def hst(folder: Path) -> Survey:
         pixel_scale=0.03,
         zero_point=zero_point,
         gain=2000.0,  # images count electrons per second, and are about so many seconds long
-        prior=dict(magnitude=(19.5, 26.5), bulge_radius=(0.01, 1), disk_radius=(0.03, 1.2), n_neighbors=0),
+        prior={"magnitude": (20, 26.5), "bulge_radius": (0.01, 1), "disk_radius": (0.03, 1.2), "n_neighbors": 0},
         notes={
+            "catalog": len(stamps),
             "larger_than_frame": sum(len(stamp) > 64 for stamp in stamps),
             "sky_to_catalog_noise": round(float(np.median([deviation(image) for image in sky])), 3),
         },
@@ -208,12 +216,6 @@ def correlated_noise(n: int, size: int, correlation, rng):
     return fft.irfft2(fft.rfft2(white) * np.sqrt(power), (size, size))
 
 
-def completed(stamps, noise, correlation, rng):
-    """Stamps with noise where they are NaN."""
-    drawn = noise[:, None, None] * correlated_noise(*stamps.shape[:2], correlation, rng)
-    return np.where(np.isnan(stamps), drawn, stamps)
-
-
 # --- the recipe of the catalog ------------------------------------------------------------------------------
 
 
@@ -244,7 +246,7 @@ def measured(image, level: float) -> tuple[float, float]:
     labels, middle = segments(image, level), (len(image) - 1) / 2
     segment = labels == labels[len(image) // 2, len(image) // 2]
     touches = segment[[0, -1]].any() or segment[:, [0, -1]].any()
-    if touches or not MIN_PIXELS <= segment.sum():
+    if touches or segment.sum() < MIN_PIXELS:
         return np.nan, np.nan
     radius, flux, y, x = isophotal(image, segment)
     off_center = np.hypot(y - middle, x - middle) > OFF_CENTER
@@ -273,6 +275,17 @@ def simulated(survey: Survey, n: int, seed: int):
     images, values = treated(stamps, survey.level[like], survey.pixel_scale)
     kept = np.isfinite(values).all(axis=1)
     return images[kept], drawn.target[kept], values[kept]
+
+
+def whole(survey: Survey, seed: int):
+    """Restrict a survey to the galaxies that are found whole in their stamps: also images and measurements."""
+    noise = survey.noise[:, None, None] * correlated_noise(
+        *survey.stamps.shape[:2], survey.correlation, np.random.default_rng([seed, 2])
+    )
+    stamps = np.where(np.isnan(survey.stamps), noise, survey.stamps)
+    images, values = treated(stamps, survey.level, survey.pixel_scale)
+    kept = np.isfinite(values).all(axis=1)
+    return survey.only(kept), images[kept], values[kept]
 
 
 def resembling(survey: Survey, target):
@@ -323,7 +336,7 @@ def comparison(draws, values, seed: int, axes) -> dict:
         shown = RegressionDisplay.from_predictions(x, y, target_name=f"log {name}", random_state=seed, ax=ax)
         errors = [y - low[:, i], high[:, i] - y]
         ax.errorbar(x, y, errors, fmt="none", elinewidth=0.6, color="0.6", zorder=1)
-        ax.set(xlabel=f"catalog: log {name}", ylabel=f"posterior: log {name}")
+        ax.set(xlabel=f"log {name}", ylabel=f"posterior: log {name}")
         result[name] = {
             "pearson": np.round(shown.pearson, 3).tolist(),  # with a bootstrap interval of 95 %
             "spearman": np.round(shown.spearman, 3).tolist(),
@@ -341,12 +354,9 @@ def run(name: str, options) -> dict:
     import matplotlib.pyplot as plt
 
     survey = SETS[name](options.data / FOLDERS[name])
-    rng = np.random.default_rng([options.seed, 2])
-    real = completed(survey.stamps, survey.noise, survey.correlation, rng)
-    real, found = treated(real, survey.level, survey.pixel_scale)
-    used = np.isfinite(found).all(axis=1)
+    survey, real, found = whole(survey, options.seed)
     images, target, values = simulated(survey, options.galaxies, options.seed)
-    test_images, test_target, test_values = simulated(survey, max(100, options.galaxies // 5), options.seed + 100)
+    test_images, test_target, test_values = simulated(survey, max(60, options.galaxies // 5), options.seed + 100)
 
     structure = make_pipeline(
         Normalizer("asinh"),
@@ -362,31 +372,33 @@ def run(name: str, options) -> dict:
     minutes = (time.perf_counter() - start) / 60
 
     as_recipe = recipe_model(target, values)
-    draws = structure.sample_y(real[used], 1000, random_state=options.seed)
-    test_draws = structure.sample_y(test_images, 1000, random_state=options.seed)
-    figure, axes = plt.subplots(4, 2, figsize=(10, 20), layout="constrained")
+    draws, test_draws = (
+        structure.sample_y(stamps, 1000, random_state=options.seed).clip(1e-30, 1e30)  # one epoch may go astray
+        for stamps in (real, test_images)
+    )
+    pairs = {
+        "real_vs_catalog": (draws[..., 1:], survey.catalog),
+        "real_measured_vs_catalog": (as_recipe(draws), survey.catalog),
+        "real_measured_vs_stamp": (as_recipe(draws), found),
+        "simulated_vs_truth": (test_draws[..., 1:], test_target[:, 1:]),
+        "simulated_measured_vs_stamp": (as_recipe(test_draws), test_values),
+    }
+    figure, axes = plt.subplots(len(pairs), 2, figsize=(10, 5 * len(pairs)), layout="constrained")
     compared = {}
-    for row, (what, drawn, against) in enumerate(
-        [
-            ("real", draws[..., 1:], survey.catalog[used]),
-            ("real_measured", as_recipe(draws), survey.catalog[used]),
-            ("simulated", test_draws[..., 1:], test_target[:, 1:]),
-            ("simulated_measured", as_recipe(test_draws), test_values),
-        ]
-    ):
-        compared[what] = comparison(drawn, against, options.seed, axes[row])
-        axes[row, 0].set_title(f"{name}: {what.replace('_', ', ')}")
+    for (what, pair), row in zip(pairs.items(), axes):
+        compared[what] = comparison(*pair, options.seed, row)
+        row[0].set_title(f"{name}: {what.replace('_', ' ')}")
     if options.picture is not None:
         options.picture.mkdir(parents=True, exist_ok=True)
         figure.savefig(options.picture / f"{name}.png", dpi=100)
-        side_by_side(real[used], found[used], images, values, np.median(survey.noise)).savefig(
+        side_by_side(real, found, images, values, np.median(survey.noise)).savefig(
             options.picture / f"{name}_stamps.png", dpi=100
         )
     plt.close("all")
-    ratio_to_catalog = np.log10(found[used] / survey.catalog[used])
+    recipe_to_catalog = np.log10(found / survey.catalog)
     return {
-        "catalog": len(used),
-        "used": int(used.sum()),
+        **survey.notes,
+        "used": len(real),
         "drawn": options.galaxies,
         "trained": len(images),
         "tested": len(test_images),
@@ -394,10 +406,9 @@ def run(name: str, options) -> dict:
         "noise_correlation": survey.correlation[MAX_LAG, MAX_LAG:].round(3).tolist(),
         "psf_half_light_radius": round(survey.pixel_scale * half_light_radius(survey.psf), 4),
         "zero_point": round(survey.zero_point, 3),
-        **survey.notes,
-        "recipe_to_catalog_dex": np.median(ratio_to_catalog, axis=0).round(4).tolist(),
-        "recipe_to_catalog_scatter_dex": [round(deviation(column), 4) for column in ratio_to_catalog.T],
-        "bulge_to_total_error": [round(float(np.median(d[..., 0].std(axis=1))), 3) for d in (draws, test_draws)],
+        "stamp_to_catalog_dex": np.median(recipe_to_catalog, axis=0).round(4).tolist(),
+        "stamp_to_catalog_scatter_dex": [round(deviation(column), 4) for column in recipe_to_catalog.T],
+        "bulge_to_total_std": [round(float(np.median(d[..., 0].std(axis=1))), 3) for d in (draws, test_draws)],
         **compared,
         "minutes": round(minutes, 1),
     }

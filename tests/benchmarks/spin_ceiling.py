@@ -22,7 +22,7 @@ from galestim.datasets import make_spin_galaxies
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--galaxies", type=int, default=3400, help="for training and validation")
+    parser.add_argument("--galaxies", type=int, default=5471, help="for training and validation")
     parser.add_argument("--test-galaxies", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=35)
     parser.add_argument("--precision", default="bfloat16")

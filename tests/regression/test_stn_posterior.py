@@ -106,6 +106,19 @@ def test_warm_start_goes_on(blobs, model):
     assert fitted.history_[-1]["valid_loss"] < before
 
 
+def test_widths_are_calibrated_on_the_validation_set(blobs, model):
+    images, _, targets = blobs
+    recipe = {"max_epochs": 30, "validation_fraction": 0.5}
+    plain, calibrated = (model(calibrate=c, **recipe).fit(images, targets) for c in (False, True))
+    np.testing.assert_array_equal(plain.width_factors_, 1)
+    assert np.any(calibrated.width_factors_ != 1)
+    ratio = calibrated.predict_posterior(images).latent_cov() / plain.predict_posterior(images).latent_cov()
+    np.testing.assert_allclose(
+        np.einsum("nkk->nk", ratio), np.tile(calibrated.width_factors_**2, (120, 1)), rtol=0.05
+    )
+    assert np.all(model(validation_fraction=0.0, max_epochs=1).fit(images, targets).width_factors_ == 1)
+
+
 # ---- what it returns
 
 
@@ -192,7 +205,7 @@ def test_sample_y_and_log_prob_are_those_of_the_posterior(blobs, model):
 
 def test_training_loss_is_minus_the_log_density(blobs, model):
     images, _, targets = blobs
-    fitted = model(dropout=0.0, precision="float64").fit(images, targets)
+    fitted = model(dropout=0.0, precision="float64", calibrate=False).fit(images, targets)
     latent = np.log(targets)
     jacobian = -latent.sum(axis=1) - np.log(fitted.target_scale_).sum()
     scaled = torch.from_numpy((latent - fitted.target_mean_) / fitted.target_scale_)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from galestim.regression._widths import width_factors
+
+
+def gaussians(n, factor, seed=0, k=2):
+    """Truths, and posteriors whose widths are wrong by `factor`."""
+    rng = np.random.default_rng(seed)
+    std = rng.uniform(0.5, 2, size=(n, 1, k))
+    means = rng.normal(size=(n, 1, k))
+    y = means[:, 0] + std[:, 0] * rng.normal(size=(n, k))
+    return y, np.ones((n, 1)), means, (std / factor) ** 2, np.zeros((n, k)), np.ones(n)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_finds_the_factor(factor):
+    np.testing.assert_allclose(width_factors(*gaussians(20_000, factor)), factor, rtol=0.04)
+
+
+def test_a_few_rows_change_little():
+    assert np.all(np.abs(np.log(width_factors(*gaussians(3, 2.0)))) <= np.log(4) * 3 / 53 + 1e-9)
+
+
+def test_an_outlier_changes_little():
+    y, *rest = gaussians(1000, 1.0)
+    y[:5] += 1000
+    np.testing.assert_allclose(width_factors(y, *rest), width_factors(*gaussians(1000, 1.0)), rtol=0.06)
+
+
+def test_rows_count_by_their_weight():
+    y, weights, means, variances, y_variances, _ = gaussians(4000, 1.0)
+    variances[2000:] /= 16
+    some = np.repeat([1.0, 1e-9], 2000)
+    np.testing.assert_allclose(width_factors(y, weights, means, variances, y_variances, some), 1, rtol=0.06)
+
+
+def test_errors_of_the_truth_are_not_the_posteriors():
+    y, weights, means, variances, _, rows = gaussians(20_000, 1.0)
+    noisy = y + np.random.default_rng(1).normal(size=y.shape)
+    factors = width_factors(noisy, weights, means, variances, np.ones_like(y), rows)
+    np.testing.assert_allclose(factors, 1, rtol=0.06)
+
+
+def test_mixtures_are_judged_whole():
+    y, weights, means, variances, y_variances, rows = gaussians(5000, 1.0)
+    twice = [np.repeat(part, 2, axis=1) for part in (weights / 2, means, variances)]
+    np.testing.assert_allclose(
+        width_factors(y, *twice, y_variances, rows), width_factors(y, weights, means, variances, y_variances, rows)
+    )
