@@ -58,8 +58,14 @@ class LiftingConv(nn.Module):
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x):
-        kernels = torch.cat([transform(self.weight, element) for element in range(ORDER)])
-        return nn.functional.conv2d(x, kernels, padding=self.weight.shape[-1] // 2)
+        return _same_size(x, torch.cat([transform(self.weight, element) for element in range(ORDER)]))
+
+
+def _same_size(x: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Convolve, with zeros beyond the edges; taps that would meet nothing else on a small map are cut off."""
+    reach = [min(k // 2, side - 1) for k, side in zip(kernels.shape[2:], x.shape[2:])]
+    rows, columns = (slice(k // 2 - r, k // 2 + r + 1) for k, r in zip(kernels.shape[2:], reach))
+    return nn.functional.conv2d(x, kernels[:, :, rows, columns], padding=tuple(reach))
 
 
 class HalvingLift(LiftingConv):
@@ -114,7 +120,7 @@ class GroupConv(nn.Module):
         k = self.kernel_size
         kernels = self.weight.index_select(2, self.index).reshape(n_outputs, n_inputs, ORDER, ORDER, k, k)
         kernels = kernels.permute(2, 0, 3, 1, 4, 5).reshape(ORDER * n_outputs, ORDER * n_inputs, k, k)
-        return nn.functional.conv2d(x, kernels, padding=k // 2)
+        return _same_size(x, kernels)
 
 
 class GroupBatchNorm(nn.BatchNorm2d):

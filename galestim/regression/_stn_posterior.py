@@ -115,7 +115,7 @@ class STNPosteriorRegressor(ImageRegressor):
         The trained networks, `n_estimators` of them.
     target_transforms_ : list
         The transform of each target.
-    target_units_ : list or None
+    target_units_ : list of str or None
         Units of the targets, where `y` was an astropy table.
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
         Location and scale of the transformed targets.

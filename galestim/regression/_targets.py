@@ -37,11 +37,16 @@ def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     return y, names
 
 
-def target_units(y) -> list | None:
-    """Units of the columns of an astropy table; None for anything that has none."""
+def target_units(y) -> list[str | None] | None:
+    """Names of the units of an astropy table's columns or of a quantity; None for anything that has none."""
     if hasattr(y, "colnames"):
-        return [getattr(y[name], "unit", None) for name in y.colnames]
-    return None if getattr(y, "unit", None) is None else [y.unit]
+        return [_unit_name(y[name]) for name in y.colnames]
+    return None if _unit_name(y) is None else [_unit_name(y)]
+
+
+def _unit_name(column) -> str | None:
+    unit = getattr(column, "unit", None)
+    return None if unit is None else str(unit)
 
 
 def forbid_directions(names: list[str], by: str | None) -> None:
