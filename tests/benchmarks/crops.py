@@ -30,7 +30,7 @@ SIZE = 64
 N_SCALES = 25
 EPOCHS = {"crop": 24, "published": 24, "small": 28, "none": 8}
 TRANSFORMER = {
-    "crop": SpatialTransformer(size=32, lr_factor=0.3),
+    "crop": SpatialTransformer(size=32, lr_factor=0.03),
     "published": SpatialTransformer(
         localization="published", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
     ),

@@ -8,10 +8,10 @@ Two sets, of ../shared/data (give --data to read them elsewhere):
     field  63 sources of a 2'×2' field of a ground-based survey (VST, r band, 0.2 arcsec per pixel)
     hst    100 galaxies of HST/ACS (F814W, 0.03 arcsec per pixel), with their point-spread functions
 
-`make_galaxies` draws the training galaxies at a set's pixel scale, through the point-spread function and with the noise,
-correlated between pixels, that are measured from its images; real and simulated stamps are then treated alike, frame
-and background included. A galaxy counts, real or simulated, if the recipe of the field's catalog finds it whole, in the
-middle of its stamp.
+`make_galaxies` draws the training galaxies at a set's pixel scale, through the point-spread function and with the
+noise, correlated between pixels, that are measured from its images. Real and simulated stamps are then treated alike,
+frame and background included: a galaxy of either kind counts if the recipe of the field's catalog finds it whole, in
+the middle of its stamp. --galaxies are drawn; about half of them count in the field, three quarters in hst.
 
 Catalogs hold half-light radius and flux of light smeared by the point-spread function and, in the field, cut at an
 isophote; a posterior is about all of the light, unsmeared. So it is compared twice: as it is, and as what the recipe
@@ -434,7 +434,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--only", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--galaxies", type=int, default=5000, help="drawn for training; those found are used")
+    parser.add_argument("--galaxies", type=int, default=5000, help="drawn for training; those that count are used")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

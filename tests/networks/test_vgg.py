@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from galestim import CNNRegressor
-from galestim.networks import VGG16, Dropout, SplitNetwork, drops_out, monte_carlo_passes, set_dropout
+from galestim.networks import VGG16, Dropout, SplitNetwork
+from galestim.networks._dropout import drops_out, monte_carlo_passes, set_dropout
 
 WIDTHS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 PLAIN = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]  # the convolutions of torchvision's vgg16().features
