@@ -66,7 +66,7 @@ myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180  # seconds a cell
+nb_execution_timeout = 600  # seconds a cell
 # One thread: the networks shown are small, and on a busy machine a second one makes each fit ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Sphinx reads nothing outside its folder; this copy is ignored by git.

@@ -1,7 +1,21 @@
-"""Set before torch, scipy and matplotlib are imported, here and in the processes that tests start."""
+"""What every test runs under."""
 
 import os
 
+# Before torch, scipy and matplotlib are imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks of the tests are too small to share among threads
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips its array API checks
 os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+from joblib.externals.loky import get_reusable_executor
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fresh_workers():
+    """End workers with their module: joblib replaces one that grew, and says so by a warning in a thread of its own.
+
+    There, as an error, it would end the thread, and the test would wait forever.
+    """
+    yield
+    get_reusable_executor().shutdown(wait=True)

@@ -24,6 +24,7 @@ def test_every_script_is_run_here():
         "crops.py",
         "downsampling.py",
         "memory.py",
+        "posterior_summary.py",
         "real_structure.py",
         "sdss_morphology.py",
         "spin_ceiling.py",
@@ -86,6 +87,12 @@ def test_memory(tmp_path):
     result = json.loads(out.read_text())
     assert result["peak_gigabytes"] >= result["peak_before_fit_gigabytes"] > 0.1
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_posterior_summary(tmp_path):
+    out = tmp_path / "summary.jsonl"
+    run("posterior_summary.py", "--galaxies", 200, "--loop-galaxies", 2, "--turns", 1, "--out", out)
+    assert json.loads(out.read_text())["ratio_median"] > 1
 
 
 def test_downsampling():
