@@ -137,7 +137,7 @@ class _TargetTransform(BaseEstimator):
 
 
 class IdentityTransform(_TargetTransform):
-    """z = y, for targets that may have any value.
+    """The identity, z = y: for targets that may have any value.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class IdentityTransform(_TargetTransform):
 
 
 class LogTransform(_TargetTransform):
-    """z = ln y, for positive targets whose errors are relative: radii, fluxes, masses.
+    """The logarithm, z = ln y: for positive targets whose errors are relative: radii, fluxes, masses.
 
     Examples
     --------
@@ -176,7 +176,7 @@ class LogTransform(_TargetTransform):
 
 
 class LogitTransform(_TargetTransform):
-    """z = ln((y - low) / (high - y)), for targets between two bounds: ratios, fractions.
+    """The logit, z = ln((y - low) / (high - y)): for targets between two bounds, such as ratios.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ class LogitTransform(_TargetTransform):
 
 
 class AsinhTransform(_TargetTransform):
-    """z = asinh(y / softening), for targets of large range that noise makes negative: measured fluxes.
+    """The scaled asinh, z = asinh(y / softening): for targets of large range that noise makes negative.
 
     Linear for ``|y|`` much less than `softening`, logarithmic for much greater.
 

@@ -28,7 +28,7 @@ class DrawsPosterior(Posterior):
     Parameters
     ----------
     draws : array-like of shape (n, s, k)
-        s draws of the k targets of n galaxies, in physical units. A galaxy that is NaN everywhere is a missing
+        For each of n galaxies s draws of the k targets, in physical units. A galaxy that is NaN everywhere is a missing
         cutout.
     weights : array-like of shape (n, s) or None, default=None
         Weight of each draw, not negative; normalized to sum to 1 over the draws of a galaxy. None: equal ones.

@@ -4,7 +4,7 @@
     python tests/benchmarks/posterior_summary.py --galaxies 20 --loop-galaxies 2
 
 The loop is how it is usually done: 1000 draws of each galaxy, a kernel density estimate of each target's draws on a
-grid of 1000 points, and from it mode, median, and intervals at 1, 2 and 3 σ. It is timed on fewer galaxies and
+grid, and from it mode, median, and intervals at 1, 2 and 3 σ. It is timed on fewer galaxies and
 scaled. `summary` gives the same columns and more, from the mixture itself. The two take turns in one process.
 """
 
@@ -35,12 +35,12 @@ def posteriors(n: int, seed: int, components: int = 32) -> MixturePosterior:
     )
 
 
-def kde_loop(draws) -> list:
+def kde_loop(draws, n_grid: int) -> list:
     """Summarize draws ``(n, s, k)`` galaxy by galaxy and target by target."""
     rows = []
     for galaxy in draws:
         for values in galaxy.T:
-            grid = np.linspace(values.min(), values.max(), 1000)
+            grid = np.linspace(values.min(), values.max(), n_grid)
             density = gaussian_kde(values)(grid)
             cumulative = np.cumsum(density) / density.sum()
             ends = [np.interp([(1 - p) / 2, (1 + p) / 2], cumulative, grid) for p in LEVELS]
@@ -55,6 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=10_000)
     parser.add_argument("--loop-galaxies", type=int, default=50)
+    parser.add_argument("--grid", type=int, default=1000, help="points of the loop's grid")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, help="append the result to this file")
     options = parser.parse_args()
@@ -66,7 +67,7 @@ def main():
         table = posterior.summary(LEVELS)
         summary.append(time.perf_counter() - start)
         start = time.perf_counter()
-        kde_loop(draws)
+        kde_loop(draws, options.grid)
         loop.append((time.perf_counter() - start) * options.galaxies / options.loop_galaxies)
     assert len(table) == options.galaxies
     ratios = np.array(loop) / summary
@@ -74,6 +75,7 @@ def main():
         options.out,
         what="posterior_summary",
         galaxies=options.galaxies,
+        grid=options.grid,
         summary_seconds=np.round(summary, 2).tolist(),
         loop_seconds_scaled=np.round(loop, 1).tolist(),
         loop_milliseconds_per_galaxy_and_target=round(1e3 * float(np.median(loop)) / options.galaxies / 3, 2),
