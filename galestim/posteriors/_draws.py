@@ -28,8 +28,8 @@ class DrawsPosterior(Posterior):
     Parameters
     ----------
     draws : array-like of shape (n, s, k)
-        For each of n galaxies s draws of the k targets, in physical units. A galaxy that is NaN everywhere is a missing
-        cutout.
+        For each of n galaxies s draws of the k targets, in physical units. A galaxy that is NaN everywhere is a
+        missing cutout.
     weights : array-like of shape (n, s) or None, default=None
         Weight of each draw, not negative; normalized to sum to 1 over the draws of a galaxy. None: equal ones.
     target_names : sequence of str or None, default=None
