@@ -89,7 +89,17 @@ class GaussianHead(BaseEstimator):
         self.bounded = bounded
 
     def n_outputs(self, n_targets: int) -> int:
-        """How many numbers a network must give for `n_targets` targets."""
+        """How many numbers a network must give.
+
+        Parameters
+        ----------
+        n_targets : int
+            Number of targets, k.
+
+        Returns
+        -------
+        int
+        """
         weights = self.n_mixture if self.n_mixture > 1 else 0
         return weights + self.n_mixture * (3 * n_targets + n_targets**2) // 2
 

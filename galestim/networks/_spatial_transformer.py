@@ -83,7 +83,22 @@ class SpatialTransformer(BaseEstimator):
         return 0 if not self.inform else 1 if self.kind == "crop" else 7
 
     def crop_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """``(h, w, C)`` of the crops of images ``(H, W, C)``."""
+        """Shape of the crops.
+
+        Parameters
+        ----------
+        image_shape : tuple of int (H, W, C)
+            That of the images.
+
+        Returns
+        -------
+        tuple of int (h, w, C)
+
+        Raises
+        ------
+        ValueError
+            If `size` is given and the images are not square.
+        """
         height, width, channels = image_shape
         if self.size is None or min(height, width) == 1:
             return height, width, channels
@@ -93,6 +108,15 @@ class SpatialTransformer(BaseEstimator):
 
     def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
         """Make the module that maps images ``(n, C, H, W)`` to crops ``(n, C, h, w)`` and context.
+
+        Parameters
+        ----------
+        image_shape : tuple of int (H, W, C)
+            That of the images.
+
+        Returns
+        -------
+        torch.nn.Module
 
         Raises
         ------

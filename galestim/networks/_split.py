@@ -20,11 +20,21 @@ class SplitNetwork(nn.Module):
 
     @abstractmethod
     def trunk(self, x: torch.Tensor) -> torch.Tensor:
-        """Deterministic part: images ``(n, C, H, W)`` to features ``(n, …)``."""
+        """Deterministic part: images to features.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, C, H, W)
+            Images.
+
+        Returns
+        -------
+        Tensor of shape (n, ...)
+        """
 
     @abstractmethod
     def rest(self, features: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Everything from the first dropout on, ``(n, …)`` → ``(n, n_outputs)``.
+        """Everything from the first dropout on.
 
         Parameters
         ----------
@@ -32,6 +42,10 @@ class SplitNetwork(nn.Module):
             What `trunk` gives.
         context : Tensor of shape (n, n_context) or None
             Numbers known of each galaxy that no pixel shows, such as the scale of its crop.
+
+        Returns
+        -------
+        Tensor of shape (n, n_outputs)
         """
 
     def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
