@@ -119,7 +119,7 @@ def load_published_stn(
     ...     model = load_published_stn(path, labels, image_size=40)
     >>> image = np.arcsinh(np.random.default_rng(1).normal(size=(40, 40)))
     >>> model.predict_posterior(np.repeat(image[None, :, :, None], 3, axis=3), n_passes=2)
-    MixturePosterior(1 galaxies; targets: bulge_to_total, half_light_radius, flux)
+    MixturePosterior(1 galaxy; targets: bulge_to_total, half_light_radius, flux)
     """
     names = [str(name) for name in target_names]
     model = STNPosteriorRegressor.published(

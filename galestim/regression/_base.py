@@ -217,10 +217,15 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
 
     # ---- predict
 
-    def _each_batch(self, X, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]) -> NDArray:
-        """`compute` on the pixels of each batch, as a float64 array ``(n, *row_shape)``; NaN for missing cutouts."""
+    def _fitted_images(self, X) -> NDArray:
+        """`X` as images ``(n, H, W, C)`` like those of the fit."""
         check_is_fitted(self)
-        images = self._check_images(X, reset=False)
+        return self._check_images(X, reset=False)
+
+    def _each_batch(
+        self, images: NDArray, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]
+    ) -> NDArray:
+        """`compute` on the pixels of each batch, as a float64 array ``(n, *row_shape)``; NaN for missing cutouts."""
         present = np.flatnonzero(~missing_rows(images))
         output = np.full((len(images), *row_shape), np.nan)
         self.network_.eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ..networks import SpinCNN
 from ._base import ImageRegressor
@@ -174,6 +173,8 @@ class CNNRegressor(ImageRegressor):
         ndarray of shape (n,) or (n, n_targets)
             In the units of `y`; NaN where the image is NaN everywhere.
         """
-        check_is_fitted(self)
-        predicted = self._each_batch(X, self.network_, (self.n_outputs_,)) * self.target_scale_ + self.target_mean_
+        images = self._fitted_images(X)
+        predicted = (
+            self._each_batch(images, self.network_, (self.n_outputs_,)) * self.target_scale_ + self.target_mean_
+        )
         return predicted[:, 0] if self._one_dimensional_y else predicted

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 from torch import nn
 
 from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer
@@ -420,7 +420,7 @@ class STNPosteriorRegressor(ImageRegressor):
         return width_factors(y, weights, means, (trils**2).sum(axis=-1), errors, validation.weight)
 
     def _warn_of_collapse(self, images, training: TrainingRows, smallest: float) -> None:
-        scale = self.crop_parameters(images[training.rows[:N_WATCHED]])["scale"]
+        scale = self._crop_table(images[training.rows[:N_WATCHED]], member=0)["scale"]
         if np.median(scale) < 1.05 * smallest:
             warnings.warn(
                 f"the crop has collapsed: half of the training images are cropped to {np.median(scale):.2f} of their "
@@ -468,10 +468,10 @@ class STNPosteriorRegressor(ImageRegressor):
         MixturePosterior of length n
             In physical units; NaN where the image is NaN everywhere.
         """
-        check_is_fitted(self)
+        images = self._fitted_images(X)
         n_passes = self.n_passes if n_passes is None else n_passes
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
-        weights, means, trils = self._mixture(X, n_passes, seed)
+        weights, means, trils = self._mixture(images, n_passes, seed)
         return MixturePosterior(
             means * self.target_scale_ + self.target_mean_,
             trils * (self.width_factors_ * self.target_scale_)[:, None],
@@ -482,21 +482,21 @@ class STNPosteriorRegressor(ImageRegressor):
             transforms=self.target_transforms_,
         )
 
-    def _mixture(self, X, n_passes: int, seed: int) -> tuple[NDArray, NDArray, NDArray]:
+    def _mixture(self, images: NDArray, n_passes: int, seed: int) -> tuple[NDArray, NDArray, NDArray]:
         """Weights ``(n, m)``, means and Cholesky factors of standardized targets, of all passes of all members."""
         members = enumerate(self.network_)
-        raw = np.concatenate([self._passes(X, member, seed + i, n_passes) for i, member in members], axis=1)
+        raw = np.concatenate([self._passes(images, member, seed + i, n_passes) for i, member in members], axis=1)
         log_weights, means, trils = (part.numpy() for part in self._head()(torch.from_numpy(raw), self.n_outputs_))
         n, n_networks, k = len(raw), raw.shape[1], self.n_outputs_
         weights = np.exp(log_weights).reshape(n, -1) / n_networks
         return weights, means.reshape(n, -1, k), trils.reshape(n, -1, k, k)
 
-    def _passes(self, X, member: nn.Module, seed: int, n_passes: int) -> NDArray:
+    def _passes(self, images: NDArray, member: nn.Module, seed: int, n_passes: int) -> NDArray:
         """Raw outputs of a network's passes, ``(n, n_passes, n_network_outputs)``; one if nothing drops out."""
         assert isinstance(member, ImageNetwork)
         n_passes = n_passes if drops_out(member.network) else 1
         shape = (n_passes, self._n_network_outputs())
-        return self._each_batch(X, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
+        return self._each_batch(images, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
 
     def predict(self, X, return_std=False, return_cov=False):
         """Predict the targets of each image.
@@ -583,13 +583,14 @@ class STNPosteriorRegressor(ImageRegressor):
         ndarray of shape (n, h, w, C)
             In the units of `X`; surface brightness is kept. NaN where the image is NaN everywhere.
         """
+        images = self._fitted_images(X)
         network, transformer = self._cropping(member)
 
         def crop(pixels):
             images = as_images(pixels, self._torch_dtype())
             return transformer.crop(images, transformer.matrix(network.prepare(pixels))).movedim(1, -1)
 
-        return self._each_batch(X, crop, (*transformer.crop_shape[:2], self.image_shape_[2]))
+        return self._each_batch(images, crop, (*transformer.crop_shape[:2], self.image_shape_[2]))
 
     def crop_parameters(self, X, *, member=0):
         """Tell where the crops lie in the images.
@@ -608,8 +609,11 @@ class STNPosteriorRegressor(ImageRegressor):
             [pixels, the center of the first is 0]; ``angle``, of the crop's x axis [degrees, from x to y]; ``matrix``
             (2, 3), which takes a crop's pixel (x, y, 1) to the image's.
         """
+        return self._crop_table(self._fitted_images(X), member)
+
+    def _crop_table(self, images: NDArray, member: int) -> NDArray:
         network, transformer = self._cropping(member)
-        matrices = self._each_batch(X, lambda pixels: transformer.matrix(network.prepare(pixels)), (2, 3))
+        matrices = self._each_batch(images, lambda pixels: transformer.matrix(network.prepare(pixels)), (2, 3))
         return crop_table(matrices, self.image_shape_[:2], transformer.crop_shape[:2])
 
     def export_crops(self, X, folder, *, names=None, wcs=None, overwrite=False, member=0):
@@ -648,7 +652,6 @@ class STNPosteriorRegressor(ImageRegressor):
         return write_crops(crops, table, Path(folder), names, wcs, overwrite)
 
     def _cropping(self, member: int):
-        check_is_fitted(self)
         network = self.network_[member]
         if not isinstance(network.network, CroppedNetwork):
             raise ValueError("spatial_transformer=None crops nothing; fit with 'crop', 'similarity' or 'affine'.")
