@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from sklearn.utils._param_validation import StrOptions, validate_params
 from sklearn.utils.validation import _check_sample_weight
 
@@ -164,7 +164,5 @@ def _in_narrowest(posterior: Posterior, y: NDArray, levels: NDArray):
 
 def _wilson(share: NDArray, n: int) -> tuple[NDArray, NDArray]:
     """95 % Wilson interval of a `share` of `n`."""
-    z2 = ndtri(0.975) ** 2
-    center = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half_width = np.sqrt(z2 / n * (share * (1 - share) + z2 / (4 * n))) / (1 + z2 / n)
-    return center - half_width, center + half_width
+    low, high = binom_conf_interval(np.rint(share * n), n, confidence_level=0.95, interval="wilson")
+    return low, high

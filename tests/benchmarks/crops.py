@@ -5,7 +5,7 @@
 
 Pixel scales are drawn from 0.1 to 0.4 arcsec, so the same galaxy may fill the image or a corner of it; each image
 holds two neighbors on average. The estimator does not know the scale; it infers B/T, the half-light radius
-in pixels, and flux. All variants train for about the same time, on images of 64×64 px:
+in pixels, and flux. All variants pass about as many pixels through the network; images have 64×64 px:
 
     crop       a zoom, sampled on 32×32 px
     published  the published zoom: unbounded, its scale not told to the network, sampled on 32×32 px
