@@ -12,6 +12,7 @@ from ._d4 import BlurPool, GroupAffine, GroupConv, LiftingConv
 from ._readout import RadialReadout
 from ._split import SplitNetwork, with_context
 
+SIZE_TARGET = "half_light_radius"
 N_NUMBERS = {"crop": 1, "similarity": 4, "affine": 6}
 
 
@@ -35,6 +36,11 @@ class SpatialTransformer(BaseEstimator):
         Height and width of the crops of square images, in pixels; None means as large as the images.
     lr_factor : float, default=0.1
         Learning rate of the localization, relative to the rest of the network.
+    size_target : str or None, default="half_light_radius"
+        Name of a target that is a length. If it is among the targets, the side of the crop learns to be proportional
+        to it: the estimator adds to its loss five times the variance, over each batch, of the logarithm of their
+        ratio. The likelihood alone cares little how large a galaxy looks in its crop. None leaves all to the
+        likelihood, as published; any other name than the default must be one of the targets.
     inform : bool, default=True
         Whether the network behind learns the transformation's numbers; False as published.
     fill : {"border", "zeros"}, default="border"
@@ -66,6 +72,7 @@ class SpatialTransformer(BaseEstimator):
         max_zoom=4.0,
         size=None,
         lr_factor=0.1,
+        size_target=SIZE_TARGET,
         inform=True,
         fill="border",
     ):
@@ -74,6 +81,7 @@ class SpatialTransformer(BaseEstimator):
         self.max_zoom = max_zoom
         self.size = size
         self.lr_factor = lr_factor
+        self.size_target = size_target
         self.inform = inform
         self.fill = fill
 
@@ -159,7 +167,10 @@ class Transformer(nn.Module):
             last.bias.data[ones] = 1.0
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        matrix = self.matrix(images)
+        return self.cropped(images, self.matrix(images))
+
+    def cropped(self, images: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Crops ``(n, C, h, w)``, and what the network behind is told of them."""
         return self.crop(images, matrix), self._context(matrix) if self.inform else None
 
     def matrix(self, images: torch.Tensor) -> torch.Tensor:
@@ -184,8 +195,13 @@ class Transformer(nn.Module):
         return nn.functional.grid_sample(images, grid, padding_mode=self.fill, align_corners=True)
 
     def _context(self, matrix: torch.Tensor) -> torch.Tensor:
-        log_scale = 0.5 * torch.linalg.det(matrix[:, :, :2]).abs().clamp(min=1e-6).log()[:, None]
+        log_scale = log_side(matrix)
         return log_scale if self.kind == "crop" else torch.cat([log_scale, matrix.flatten(1)], dim=1)
+
+
+def log_side(matrix: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the crop's side in units of the image's, ``(n, 1)``."""
+    return 0.5 * torch.linalg.det(matrix[:, :, :2]).abs().clamp(min=1e-6).log()[:, None]
 
 
 def _bounded_matrix(numbers: torch.Tensor, of: Transformer) -> torch.Tensor:
@@ -267,14 +283,25 @@ class CroppedNetwork(SplitNetwork):
     transformer : Transformer
     network : SplitNetwork
         Takes the crop, and the transformation's numbers as its context.
+    tells_side : bool, default=False
+        Whether `forward` appends the logarithm of the crop's side to the network's outputs.
     """
 
-    def __init__(self, transformer: Transformer, network: SplitNetwork):
+    def __init__(self, transformer: Transformer, network: SplitNetwork, tells_side: bool = False):
         super().__init__()
-        self.transformer, self.network = transformer, network
+        self.transformer, self.network, self.tells_side = transformer, network, tells_side
+
+    def forward(self, x, context=None):
+        """As any `SplitNetwork`; one more column, the logarithm of the crop's side, if the loss is to see it."""
+        matrix = self.transformer.matrix(x)
+        output = self.rest(self._cropped(x, matrix), context)
+        return torch.cat([output, log_side(matrix).to(output.dtype)], dim=1) if self.tells_side else output
 
     def trunk(self, x):
-        crops, context = self.transformer(x)
+        return self._cropped(x, self.transformer.matrix(x))
+
+    def _cropped(self, x, matrix):
+        crops, context = self.transformer.cropped(x, matrix)
         return self.network.trunk(crops), context
 
     def rest(self, features, context=None):

@@ -3,13 +3,118 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from ..networks._spatial_transformer import CroppedNetwork
+from ._image_network import as_images
+
 CROP_FIELDS = [("scale", "f8"), ("x", "f8"), ("y", "f8"), ("angle", "f8"), ("matrix", "f8", (2, 3))]
+
+
+class CropsMixin:
+    """What a regressor with a spatial transformer tells about its crops."""
+
+    network_: Any
+    image_shape_: tuple[int, int, int]
+
+    # supplied by ImageRegressor
+    _fitted_images: Any
+    _each_batch: Any
+    _torch_dtype: Any
+
+    def transform_images(self, X, *, member=0):
+        """Crop the images as the network sees them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images like those of `fit`.
+        member : int, default=0
+            Which network of an ensemble.
+
+        Returns
+        -------
+        ndarray of shape (n, h, w, C)
+            In the units of `X`; surface brightness is kept. NaN where the image is NaN everywhere.
+        """
+        images = self._fitted_images(X)
+        network, transformer = self._cropping(member)
+
+        def crop(pixels):
+            images = as_images(pixels, self._torch_dtype())
+            return transformer.crop(images, transformer.matrix(network.prepare(pixels))).movedim(1, -1)
+
+        return self._each_batch(images, crop, (*transformer.crop_shape[:2], self.image_shape_[2]))
+
+    def crop_parameters(self, X, *, member=0):
+        """Tell where the crops lie in the images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images like those of `fit`.
+        member : int, default=0
+            Which network of an ensemble.
+
+        Returns
+        -------
+        structured ndarray of shape (n,)
+            ``scale``, side of the crop in units of the image's; ``x`` and ``y``, the crop's center in the image
+            [pixels, the center of the first is 0]; ``angle``, of the crop's x axis [degrees, from x to y]; ``matrix``
+            (2, 3), which takes a crop's pixel (x, y, 1) to the image's.
+        """
+        return self._crop_table(self._fitted_images(X), member)
+
+    def _crop_table(self, images: NDArray, member: int) -> NDArray:
+        network, transformer = self._cropping(member)
+        matrices = self._each_batch(images, lambda pixels: transformer.matrix(network.prepare(pixels)), (2, 3))
+        return crop_table(matrices, self.image_shape_[:2], transformer.crop_shape[:2])
+
+    def export_crops(self, X, folder, *, names=None, wcs=None, overwrite=False, member=0):
+        """Write each crop as a FITS file, with its own WCS where the images have one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images like those of `fit`.
+        folder : str or Path
+            Where to write; made if absent.
+        names : sequence of str, default=None
+            Name of each file, without suffix; None numbers them.
+        wcs : sequence of astropy WCS or FITS headers, default=None
+            That of each image.
+        overwrite : bool, default=False
+            Whether files that exist may be replaced.
+        member : int, default=0
+            Which network of an ensemble.
+
+        Returns
+        -------
+        list of Path
+            The files, in the order of the images.
+
+        Raises
+        ------
+        FileExistsError
+            If a file exists and `overwrite` is False; nothing is written then.
+        """
+        crops, table = self.transform_images(X, member=member), self.crop_parameters(X, member=member)
+        names = [f"{i:06d}" for i in range(len(crops))] if names is None else [str(name) for name in names]
+        for what, values in (("names", names), ("wcs", wcs)):
+            if values is not None and len(values) != len(crops):
+                raise ValueError(f"{what} has {len(values)} entries; expected {len(crops)}, one per image.")
+        return write_crops(crops, table, Path(folder), names, wcs, overwrite)
+
+    def _cropping(self, member: int):
+        network = self.network_[member]
+        if not isinstance(network.network, CroppedNetwork):
+            raise ValueError("spatial_transformer=None crops nothing; fit with 'crop', 'similarity' or 'affine'.")
+        return network, network.network.transformer
 
 
 def crop_table(matrices: NDArray, image_size: tuple[int, int], crop_size: tuple[int, int]) -> NDArray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from ..networks import GaussianHead
 
 POINTWISE = {"mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
+
+SPREAD_WEIGHT = 5.0  # of crops that are not the same multiple of their galaxies; at 1 they stay too much alike
 
 
 class WeightedLoss(nn.Module):
@@ -28,8 +31,7 @@ class WeightedLoss(nn.Module):
                 f"the network maps {len(target)} images to {tuple(output.shape)}; expected {tuple(target.shape)}, "
                 "(n, n_outputs). Build it with as many outputs as its second argument says."
             )
-        loss = self.pointwise(output, target).mean(dim=1)
-        return (labels["weight"] * loss).sum() / labels["weight"].sum()
+        return _mean(self.pointwise(output, target).mean(dim=1), labels["weight"])
 
 
 class NegativeLogLikelihood(nn.Module):
@@ -45,7 +47,19 @@ class NegativeLogLikelihood(nn.Module):
         self.head = head
 
     def forward(self, output, labels):
+        weight = labels["weight"]
+        if "log_size" not in labels:
+            return _mean(self._of_each(output, labels), weight)
+        # crops that are all the same multiple of their galaxy's size cost nothing, whatever the multiple
+        log_ratio = output[:, -1] - labels["log_size"][:, 0]
+        spread = _mean((log_ratio - _mean(log_ratio, weight)).square(), weight)
+        return _mean(self._of_each(output[:, :-1], labels), weight) + SPREAD_WEIGHT * spread
+
+    def _of_each(self, output, labels):
         target = labels["target"]
         mixture = self.head(output, target.shape[1])
-        loss = -mixture.log_prob(target, labels.get("variance"))
-        return (labels["weight"] * loss).sum() / labels["weight"].sum()
+        return -mixture.log_prob(target, labels.get("variance"))
+
+
+def _mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (weight * values).sum() / weight.sum()

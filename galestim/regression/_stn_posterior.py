@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,13 @@ from torch import nn
 
 from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer
 from ..networks._dropout import drops_out, set_dropout
-from ..networks._spatial_transformer import CroppedNetwork
+from ..networks._spatial_transformer import SIZE_TARGET, CroppedNetwork
 from ..posteriors import MixturePosterior
 from ..targets import check_domain, clip_labels, resolve_transforms
 from ._base import ImageRegressor, _private_torch_seed
-from ._crops import crop_table, write_crops
+from ._crops import CropsMixin
 from ._device import resolve_device
-from ._image_network import ImageNetwork, as_images
+from ._image_network import ImageNetwork
 from ._losses import NegativeLogLikelihood
 from ._passes import ContextAsChannels, repeated_passes
 from ._rows import TrainingRows
@@ -35,7 +34,7 @@ GRADIENT_CLIP = 1.0  # one outlier's likelihood must not undo an epoch
 N_WATCHED = 256  # training images on which the crop is looked at after a fit
 
 
-class STNPosteriorRegressor(ImageRegressor):
+class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     """Predict a joint posterior of several parameters from a galaxy's image, cropping the galaxy out on the way.
 
     A spatial transformer crops the image, a network reads the crop, and its outputs are the mean and the full
@@ -268,7 +267,7 @@ class STNPosteriorRegressor(ImageRegressor):
         recipe = {
             "network": VGG16(),
             "spatial_transformer": SpatialTransformer(
-                localization="published", max_zoom=None, inform=False, fill="zeros", lr_factor=1.0
+                localization="published", max_zoom=None, size_target=None, inform=False, fill="zeros", lr_factor=1.0
             ),
             "n_passes": 1000,
             "bounded": False,
@@ -340,6 +339,8 @@ class STNPosteriorRegressor(ImageRegressor):
         if y_err is not None:
             slope = [np.exp(t.log_abs_det_jacobian(c)) for t, c in zip(self.target_transforms_, targets.T)]
             labels["error"] = _check_errors(y_err, targets) * np.column_stack(slope)
+        if (name := self._size_target()) is not None:
+            labels["log_size"] = _log_size(targets, name, self.target_names_)
         return images, labels, weights
 
     def _target_moments(self, targets, weights):
@@ -356,6 +357,8 @@ class STNPosteriorRegressor(ImageRegressor):
         standardized = super()._standardized(labels)
         if "error" in labels:
             standardized["variance"] = (labels["error"] / self.target_scale_) ** 2
+        if "log_size" in labels:
+            standardized["log_size"] = labels["log_size"]
         return standardized
 
     def _default_network(self):
@@ -374,6 +377,11 @@ class STNPosteriorRegressor(ImageRegressor):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
 
+    def _size_target(self) -> str | None:
+        """The target that crops follow; the default of `SpatialTransformer` only where there is such a target."""
+        name = getattr(self._transformer(), "size_target", None)
+        return None if name == SIZE_TARGET and name not in self.target_names_ else name
+
     def _build(self):
         return nn.ModuleList([super(STNPosteriorRegressor, self)._build() for _ in range(self.n_estimators)])
 
@@ -388,7 +396,9 @@ class STNPosteriorRegressor(ImageRegressor):
             make = spec if isinstance(spec, type) else spec.build
             network = ContextAsChannels(make((*shape[:2], shape[2] + n_context), self._n_network_outputs()))
         set_dropout(network, self.dropout)
-        return network if transformer is None else CroppedNetwork(transformer.build(self.image_shape_), network)
+        if transformer is None:
+            return network
+        return CroppedNetwork(transformer.build(self.image_shape_), network, self._size_target() is not None)
 
     def _initialize(self, network):
         for member in network:
@@ -566,96 +576,16 @@ class STNPosteriorRegressor(ImageRegressor):
         y = np.asarray(y, dtype=np.float64).reshape(-1, self.n_outputs_)
         return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))
 
-    # ---- crops
 
-    def transform_images(self, X, *, member=0):
-        """Crop the images as the network sees them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
-        member : int, default=0
-            Which network of an ensemble.
-
-        Returns
-        -------
-        ndarray of shape (n, h, w, C)
-            In the units of `X`; surface brightness is kept. NaN where the image is NaN everywhere.
-        """
-        images = self._fitted_images(X)
-        network, transformer = self._cropping(member)
-
-        def crop(pixels):
-            images = as_images(pixels, self._torch_dtype())
-            return transformer.crop(images, transformer.matrix(network.prepare(pixels))).movedim(1, -1)
-
-        return self._each_batch(images, crop, (*transformer.crop_shape[:2], self.image_shape_[2]))
-
-    def crop_parameters(self, X, *, member=0):
-        """Tell where the crops lie in the images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
-        member : int, default=0
-            Which network of an ensemble.
-
-        Returns
-        -------
-        structured ndarray of shape (n,)
-            ``scale``, side of the crop in units of the image's; ``x`` and ``y``, the crop's center in the image
-            [pixels, the center of the first is 0]; ``angle``, of the crop's x axis [degrees, from x to y]; ``matrix``
-            (2, 3), which takes a crop's pixel (x, y, 1) to the image's.
-        """
-        return self._crop_table(self._fitted_images(X), member)
-
-    def _crop_table(self, images: NDArray, member: int) -> NDArray:
-        network, transformer = self._cropping(member)
-        matrices = self._each_batch(images, lambda pixels: transformer.matrix(network.prepare(pixels)), (2, 3))
-        return crop_table(matrices, self.image_shape_[:2], transformer.crop_shape[:2])
-
-    def export_crops(self, X, folder, *, names=None, wcs=None, overwrite=False, member=0):
-        """Write each crop as a FITS file, with its own WCS where the images have one.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
-        folder : str or Path
-            Where to write; made if absent.
-        names : sequence of str, default=None
-            Name of each file, without suffix; None numbers them.
-        wcs : sequence of astropy WCS or FITS headers, default=None
-            That of each image.
-        overwrite : bool, default=False
-            Whether files that exist may be replaced.
-        member : int, default=0
-            Which network of an ensemble.
-
-        Returns
-        -------
-        list of Path
-            The files, in the order of the images.
-
-        Raises
-        ------
-        FileExistsError
-            If a file exists and `overwrite` is False; nothing is written then.
-        """
-        crops, table = self.transform_images(X, member=member), self.crop_parameters(X, member=member)
-        names = [f"{i:06d}" for i in range(len(crops))] if names is None else [str(name) for name in names]
-        for what, values in (("names", names), ("wcs", wcs)):
-            if values is not None and len(values) != len(crops):
-                raise ValueError(f"{what} has {len(values)} entries; expected {len(crops)}, one per image.")
-        return write_crops(crops, table, Path(folder), names, wcs, overwrite)
-
-    def _cropping(self, member: int):
-        network = self.network_[member]
-        if not isinstance(network.network, CroppedNetwork):
-            raise ValueError("spatial_transformer=None crops nothing; fit with 'crop', 'similarity' or 'affine'.")
-        return network, network.network.transformer
+def _log_size(targets: NDArray, name: str, names: list[str]) -> NDArray:
+    """Logarithm ``(n, 1)`` of the target that crops follow."""
+    if name not in names:
+        raise ValueError(f"size_target={name!r} is none of the targets {names}; name one of them, or none.")
+    size = targets[:, [names.index(name)]]
+    if (size <= 0).any():
+        row = int(np.argmax(size <= 0))
+        raise ValueError(f"size_target={name!r} is {size[row, 0]:g} in row {row}; expected lengths above 0.")
+    return np.log(size)
 
 
 def _check_errors(y_err, targets: NDArray) -> NDArray:

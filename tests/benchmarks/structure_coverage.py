@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from _record import record
+from astropy.table import Table
 
 from galestim import Normalizer, STNPosteriorRegressor, make_pipeline
 from galestim.calibration import coverage
@@ -42,7 +43,7 @@ def main():
     structure = make_pipeline(Normalizer("asinh"), regressor)
 
     start = time.perf_counter()
-    structure.fit(train.images, train.target)
+    structure.fit(train.images, Table(train.target, names=train.target_names))
     minutes = (time.perf_counter() - start) / 60
     start = time.perf_counter()
     posterior = structure.predict_posterior(test.images)

@@ -5,16 +5,17 @@ import pytest
 import torch
 from astropy import units as u
 from astropy.io import fits
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from astropy.wcs import WCS
-from scipy.stats import kstest
+from scipy.stats import kstest, spearmanr
 from sklearn import config_context
 from sklearn.base import clone
 from torch import nn
 
 from galestim import CompactCNN, SpatialTransformer, SpinCNN, STNPosteriorRegressor, make_pipeline
-from galestim.networks import Augmentation, Dropout
+from galestim.networks import Augmentation, Dropout, GaussianHead
 from galestim.preprocessing import Normalizer
+from galestim.regression._losses import NegativeLogLikelihood
 from galestim.targets import LogTransform
 
 
@@ -312,6 +313,42 @@ def test_exported_crops_know_their_sky(blobs, model, tmp_path):
         fitted.export_crops(images[:2], tmp_path / "crops", names=["a", "b"])
     with pytest.raises(ValueError, match="names has 1 entries; expected 2, one per image"):
         fitted.export_crops(images[:2], tmp_path, names=["a"])
+
+
+@pytest.mark.parametrize("names", [("half_light_radius", "flux"), ("other", "flux")])
+def test_crops_follow_the_radius_where_it_is_a_target(blobs, model, names):
+    images, radius, targets = blobs
+    fitted = model(max_epochs=60, lr=1e-2, spatial_transformer=SpatialTransformer(lr_factor=1.0))
+    side = fitted.fit(images, Table(targets, names=names)).crop_parameters(images)["scale"]
+    if names[0] == "half_light_radius":
+        assert spearmanr(side, radius).statistic > 0.9
+        assert np.std(np.log(side / radius)) < 0.15 < np.std(np.log(radius))
+    else:
+        assert spearmanr(side, radius).statistic < 0.9
+
+
+def test_loss_asks_for_crops_that_are_all_the_same_multiple_of_the_size():
+    loss = NegativeLogLikelihood(GaussianHead())
+    raw, size = torch.randn(8, 2), torch.rand(8, 1) + 1
+    labels = {"target": torch.randn(8, 1), "weight": torch.rand(8) + 0.1}
+    likelihood = loss(raw, labels)
+    labels["log_size"] = size.log()
+    torch.testing.assert_close(loss(torch.cat([raw, (0.3 * size).log()], dim=1), labels), likelihood)
+    assert loss(torch.cat([raw, torch.zeros(8, 1)], dim=1), labels) > likelihood + 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "message"),
+    [
+        ("radius", 0, r"size_target='radius' is none of the targets \['y0', 'y1'\]"),
+        ("y0", 1.5, "size_target='y0' is -0.* in row .*; expected lengths above 0"),
+    ],
+)
+def test_sizes_that_cannot_be_followed(blobs, model, name, shift, message):
+    images, _, targets = blobs
+    transformer = SpatialTransformer(size_target=name)
+    with pytest.raises(ValueError, match=message):
+        model(target_transforms=None, spatial_transformer=transformer).fit(images, targets - shift)
 
 
 def test_collapse_of_the_crop_is_told(blobs, model):
