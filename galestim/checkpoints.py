@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import nn
 
 from .networks import Dropout, GaussianHead
 from .networks._spatial_transformer import N_NUMBERS, CroppedNetwork
+from .networks._weights import read_state_dict
 from .regression import STNPosteriorRegressor
 from .regression._targets import check_targets, target_units
 from .targets import check_domain, resolve_transforms
@@ -131,7 +131,7 @@ def load_published_stn(
     )
     targets = _columns(targets, names)
     latent = _latent_labels(targets, model, names)
-    state = _read(Path(path).expanduser())
+    state = _named_weights(path)
     layout = _layout(state)
     _check_outputs(layout["outputs"], names)
     image_shape = (*_checked_sides(image_size, layout["pixels"]), layout["channels"])
@@ -171,23 +171,12 @@ def _latent_labels(targets, model: STNPosteriorRegressor, names: Sequence[str]) 
     return latent
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    """The weights of a file by their names, without prefix; nothing that a pickle may hide is run."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{str(path)!r} is not a file; expected a state dict that torch.save wrote.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # damaged bytes can fail in any way
-        raise ValueError(
-            f"{str(path)!r} holds something else than tensors, or is damaged; it was refused and nothing in it was "
-            "executed. Expected a state dict written by torch.save."
-        ) from error
+def _named_weights(path) -> dict[str, torch.Tensor]:
+    """The weights of a file by their names, without prefix, from whichever entry of a checkpoint holds them."""
+    state = read_state_dict(path)
     for entry in ("state_dict", "model_state_dict"):
-        state = state.get(entry, state) if isinstance(state, Mapping) else state
-    if not isinstance(state, Mapping):
-        raise ValueError(f"{str(path)!r} holds a {type(state).__name__}; expected a state dict.")
+        inner = state.get(entry)
+        state = inner if isinstance(inner, Mapping) else state
     return {str(key).removeprefix("module."): value for key, value in state.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from torch import nn
 from ._dropout import Dropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
+from ._weights import read_state_dict
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # configuration D
 POOLED = 7  # side of the map that the dense layers see
@@ -93,7 +93,7 @@ class VGG16(NetworkSpec):
         if not isinstance(module, _VGGNetwork):
             raise TypeError(f"got a {type(module).__name__}; expected a network that VGG16.build made.")
         if self.weights is not None:
-            _load(module, _read_state_dict(self.weights), f"weights={str(self.weights)!r}")
+            _load(module, read_state_dict(self.weights), f"weights={str(self.weights)!r}")
 
 
 class _VGGNetwork(SplitNetwork):
@@ -167,28 +167,6 @@ def _bins(side: int) -> torch.Tensor:
     seventh, pixel = torch.arange(POOLED)[:, None], torch.arange(side)
     touches = (POOLED * (pixel + 1) > side * seventh) & (POOLED * pixel < side * (seventh + 1))
     return touches.to(torch.get_default_dtype())
-
-
-def _read_state_dict(weights: str | Path) -> Mapping[str, torch.Tensor]:
-    """The contents of a file, without running what a pickle may hide."""
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights={str(weights)!r} is not a file; expected the path of a VGG-16 state dict, such as torch.save "
-            "writes of torchvision.models.vgg16(weights='IMAGENET1K_V1').state_dict(). None starts without."
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged bytes can fail in any way
-        raise ValueError(
-            f"weights={str(weights)!r} holds something else than tensors, or is damaged; it was refused and nothing "
-            "in it was executed. Expected a state dict written by torch.save."
-        ) from error
-    if not isinstance(state, Mapping):
-        raise ValueError(f"weights={str(weights)!r} holds a {type(state).__name__}; expected a state dict.")
-    return state
 
 
 def _load(network: _VGGNetwork, state: Mapping[str, torch.Tensor], source: str) -> None:

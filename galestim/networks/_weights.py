@@ -1,0 +1,35 @@
+"""Weights from a file that may come from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+
+def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
+    """The mapping that `torch.save` wrote, without running what a pickle may hide.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds anything else than tensors and plain containers, is damaged, or is no mapping.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"{str(path)!r} is not a file; expected a state dict that torch.save wrote.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes can fail in any way
+        raise ValueError(
+            f"{str(path)!r} holds something else than tensors, or is damaged; it was refused and nothing in it was "
+            "executed. Expected a state dict written by torch.save."
+        ) from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{str(path)!r} holds a {type(state).__name__}; expected a state dict.")
+    return state
