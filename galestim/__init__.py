@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CNNRegressor": "regression",
+    "Catalog": "catalogs",
     "CenterCrop": "preprocessing",
     "CompactCNN": "networks",
+    "CutoutFetcher": "cutouts",
     "Downsampler": "preprocessing",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
@@ -22,7 +24,9 @@ _HOME = {
 }
 _SUBPACKAGES = [
     "calibration",
+    "catalogs",
     "checkpoints",
+    "cutouts",
     "datasets",
     "displays",
     "model_selection",

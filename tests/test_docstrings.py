@@ -13,6 +13,7 @@ PUBLIC = [
     (package, name)
     for package in galestim._SUBPACKAGES
     for name in importlib.import_module(f"galestim.{package}").__all__
+    if not name.endswith("Error")
 ]
 
 

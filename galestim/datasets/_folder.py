@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import tempfile
 import warnings
-import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,8 +18,8 @@ from PIL import Image
 from sklearn.utils import Bunch
 
 from .._images import release_pages, row_chunks
+from .._memmap import MEMMAP_BYTES, remove_with_last_view, require_space, temporary_file
 
-MEMMAP_BYTES = 2**30  # memmap="auto" keeps smaller sets of images in memory
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
 # What Pillow raises on files that are damaged or not images.
@@ -284,8 +282,9 @@ def _load(files: Sequence[Path], shape: tuple[int, ...], memmap, n_jobs: int | N
     temporary = memmap is True or memmap == "auto"
     if not temporary and not isinstance(memmap, str | os.PathLike):
         raise ValueError(f"memmap={memmap!r}; expected 'auto', True, False or the path of a .npy file.")
-    _require_space(Path(tempfile.gettempdir()) if temporary else Path(memmap).absolute().parent, n_bytes)
-    target = _temporary_file() if temporary else Path(memmap)
+    folder = Path(tempfile.gettempdir()) if temporary else Path(memmap).absolute().parent
+    require_space(folder, n_bytes, cure="pass memmap= a path on another disk, or set TMPDIR")
+    target = temporary_file() if temporary else Path(memmap)
     try:
         pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
         _decode_all(files, pixels, n_jobs).flush()
@@ -294,30 +293,8 @@ def _load(files: Sequence[Path], shape: tuple[int, ...], memmap, n_jobs: int | N
         raise
     images = np.load(target, mmap_mode="r")
     if temporary:
-        # Tied to the map and not to the array, so that the file outlives every view.
-        weakref.finalize(images._mmap, _remove, target, os.getpid())
+        remove_with_last_view(target, images)
     return images
-
-
-def _require_space(folder: Path, n_bytes: int) -> None:
-    # Writing to a map on a full disk does not raise, it kills the process.
-    free = shutil.disk_usage(folder).free
-    if n_bytes > free:
-        raise OSError(
-            f"The images take {n_bytes / 2**30:.1f} GiB, but {folder} has {free / 2**30:.1f} GiB free; pass "
-            "memmap= a path on another disk, or set TMPDIR."
-        )
-
-
-def _temporary_file() -> Path:
-    handle, name = tempfile.mkstemp(prefix="galestim-", suffix=".npy")
-    os.close(handle)
-    return Path(name)
-
-
-def _remove(file: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked worker must not remove the file of its parent
-        file.unlink(missing_ok=True)
 
 
 def _decode_all(files: Sequence[Path], images, n_jobs: int | None):

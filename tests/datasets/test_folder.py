@@ -12,6 +12,7 @@ from astropy.table import Table
 from joblib import Parallel, delayed
 from PIL import Image
 
+from galestim import _memmap
 from galestim.datasets import _folder, load_image_folder
 
 SDSS = Path(__file__).parents[3] / "shared" / "data" / "sdss_jpeg"
@@ -133,9 +134,9 @@ def test_temporary_file_lives_as_long_as_the_last_view(folder):
 def test_temporary_file_is_not_removed_by_another_process(tmp_path):
     file = tmp_path / "images.npy"
     file.touch()
-    _folder._remove(file, owner=os.getpid() + 1)
+    _memmap._remove(file, owner=os.getpid() + 1)
     assert file.exists()
-    _folder._remove(file, owner=os.getpid())
+    _memmap._remove(file, owner=os.getpid())
     assert not file.exists()
 
 

@@ -1,0 +1,191 @@
+"""Bytes from a service become pixels: nothing is decoded before its header says that it is what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+from PIL import Image
+
+from ._errors import BadReplyError
+from ._source import CutoutRequest
+
+MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
+CENTERING = 0.05  # an image may lie this far from where it was asked for [pixels]
+
+# How a complete image ends. Pillow fills the rest of a truncated one with gray if LOAD_TRUNCATED_IMAGES is set.
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+
+
+def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
+    """Decode a JPEG of `npix` × `npix` pixels.
+
+    Parameters
+    ----------
+    body : bytes
+    npix : int
+        Pixels along each side, which the header must state before anything is decoded.
+
+    Returns
+    -------
+    ndarray of uint8, shape (npix, npix, 3)
+        Gray images have three equal channels.
+
+    Raises
+    ------
+    BadReplyError
+        If `body` is not a complete JPEG of that size.
+
+    Examples
+    --------
+    >>> from io import BytesIO
+    >>> from PIL import Image
+    >>> file = BytesIO()
+    >>> Image.new("RGB", (64, 64)).save(file, "JPEG")
+    >>> decode_jpeg(file.getvalue(), 64).shape
+    (64, 64, 3)
+    >>> decode_jpeg(file.getvalue(), 32)
+    Traceback (most recent call last):
+    ...
+    galestim.cutouts._errors.BadReplyError: the service sent 64×64 pixels; expected 32×32.
+    """
+    return _decode_pixels(body, npix, "JPEG")
+
+
+def decode_png(body: bytes, npix: int) -> NDArray[np.uint8]:
+    """Decode a PNG of `npix` × `npix` pixels; as `decode_jpeg`, and transparency is dropped."""
+    return _decode_pixels(body, npix, "PNG")
+
+
+def _decode_pixels(body: bytes, npix: int, kind: str) -> NDArray[np.uint8]:
+    try:
+        # Only the decoder that is needed: whatever the bytes are, they are not handed to any other.
+        with Image.open(BytesIO(body), formats=(kind,)) as image:
+            _check_size(image.size, npix)
+            if image.mode not in ("L", "RGB", "RGBA", "P"):
+                raise BadReplyError(f"the service sent a {kind} in mode {image.mode}; expected 8-bit gray or color.")
+            if not body.rstrip(b"\0\r\n ").endswith(_ENDS[kind]):
+                raise BadReplyError(f"the service sent a {kind} that is cut off after {len(body)} bytes.")
+            return np.array(image.convert("RGB"))
+    except BadReplyError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise a dozen kinds
+        raise not_an_image(body, kind, error) from error
+
+
+def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArray[np.float32]:
+    """Decode a FITS image that covers the request's own grid: its size, center, scale and axes are checked.
+
+    Parameters
+    ----------
+    body : bytes
+    request : CutoutRequest
+    n_planes : int, default=1
+
+    Returns
+    -------
+    ndarray of float32, shape (npix, npix, n_planes)
+        Row 0 is the northernmost, column 0 the easternmost, whichever way the file has them. Values are the file's.
+
+    Raises
+    ------
+    BadReplyError
+        If `body` is not a complete FITS image with so many pixels and planes, or its WCS says that it lies
+        elsewhere than the request: services clamp sizes and scales without saying so.
+    """
+
+    def check(shape: tuple[int, ...]) -> None:
+        _check_size(shape[:-3:-1], request.npix)
+        if int(np.prod(shape[:-2])) != n_planes:
+            raise BadReplyError(f"the service sent {int(np.prod(shape[:-2]))} bands; expected {n_planes}.")
+
+    values, header = read_fits(body, check)
+    rows, columns = _steps_to_north_up(header, request)
+    planes = values.reshape(n_planes, request.npix, request.npix)[:, ::rows, ::columns]
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1), dtype=np.float32)
+
+
+def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[NDArray, fits.Header]:
+    """Pixels and header of the first image in a FITS file; `check` sees its shape before the pixels are decoded.
+
+    Raises
+    ------
+    BadReplyError
+        If `body` is not a complete FITS file, or holds no image of two dimensions or more.
+    """
+    if not body.startswith(b"SIMPLE  ="):
+        raise not_an_image(body, "FITS", None)
+    try:
+        with fits.open(BytesIO(body), memmap=False) as hdus:
+            for hdu in hdus:
+                if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
+                    check(hdu.shape)
+                    place = hdu.fileinfo()
+                    n_bytes = place["datSpan"] if isinstance(hdu, fits.CompImageHDU) else hdu.size
+                    if place["datLoc"] + n_bytes > len(body):
+                        raise BadReplyError(f"the service sent a FITS file that is cut off after {len(body)} bytes.")
+                    return hdu.data, hdu.header
+    except BadReplyError:
+        raise
+    except Exception as error:  # damaged files make astropy raise a dozen kinds, warnings among them
+        raise not_an_image(body, "FITS", error) from error
+    raise BadReplyError("the service sent a FITS file without an image.")
+
+
+def _check_size(size: tuple[int, ...], npix: int) -> None:
+    if tuple(size) != (npix, npix):
+        raise BadReplyError(f"the service sent {'×'.join(map(str, size))} pixels; expected {npix}×{npix}.")
+
+
+def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int, int]:
+    """Steps (1 or -1) along the file's rows and columns that go south and west; the WCS must be the request's."""
+    try:
+        wcs = WCS(header, naxis=2)
+        x, y = (request.npix - 1) / 2 + np.array([[0, 1, 0], [0, 0, 1]])
+        ra, dec = wcs.wcs_pix2world(x, y, 0)
+        east, north = _tangent_plane(ra, dec, request)
+    except Exception as error:
+        raise BadReplyError(f"the service sent a FITS image whose WCS cannot be read: {error}") from error
+    east, north = east / request.pixel_scale, north / request.pixel_scale
+    columns, rows = -np.sign(east[1] - east[0]), -np.sign(north[2] - north[0])
+    expected = np.array([[0, -columns, 0], [0, 0, -rows]])
+    if not np.abs(np.array([east, north]) - expected).max() < CENTERING:  # NaN is caught, too
+        raise BadReplyError(
+            f"the service sent an image whose center is {east[0]:.2f} pixels east and {north[0]:.2f} pixels north of "
+            f"the position asked for, with axes ({east[1] - east[0]:.3f}, {north[1] - north[0]:.3f}) and "
+            f"({east[2] - east[0]:.3f}, {north[2] - north[0]:.3f}); expected it centered, with axes along east and "
+            f"north and pixels of {request.pixel_scale:g}″."
+        )
+    return int(rows), int(columns)
+
+
+def _tangent_plane(ra, dec, request: CutoutRequest):
+    """Offsets east and north of the request's position [arcsec], by gnomonic projection."""
+    ra, dec, dec0 = np.deg2rad(ra - request.ra), np.deg2rad(dec), np.deg2rad(request.dec)
+    depth = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra)
+    east = np.cos(dec) * np.sin(ra) / depth
+    north = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / depth
+    return np.rad2deg(east) * 3600, np.rad2deg(north) * 3600
+
+
+def is_uniform(image: NDArray[np.uint8], tolerance: int = 2) -> bool:
+    """Whether all pixels of a JPEG have one color; compression may move it by `tolerance`.
+
+    No piece of sky is, because of its noise: this is how services draw what they have not observed.
+
+    Examples
+    --------
+    >>> is_uniform(np.full((4, 4, 3), 32, np.uint8))
+    True
+    """
+    return bool((np.ptp(image, axis=(0, 1)) <= tolerance).all())
+
+
+def not_an_image(body: bytes, kind: str, error: Exception | None) -> BadReplyError:
+    """The error for bytes that are something else; it shows how they begin, which often says why."""
+    why = "" if error is None else f" ({type(error).__name__}: {error})"
+    return BadReplyError(f"the service sent no {kind} image but {len(body)} bytes that begin {body[:80]!r}{why}.")

@@ -1,0 +1,132 @@
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from galestim.catalogs import Catalog
+from galestim.cutouts import ArrayStack, CutoutFetcher, CutoutRequest, MissingCutoutError
+
+NAMES = ["NGC 1", "NGC 2", "007"]
+
+
+@pytest.fixture(params=["array", "npy", "hdf5"])
+def stack(request, tmp_path):
+    """Make a stack of the given images, kept in each of the ways."""
+
+    def make(images, **parameters):
+        if request.param == "array":
+            return ArrayStack(images, **parameters)
+        if request.param == "npy":
+            np.save(tmp_path / "images.npy", images)
+            return ArrayStack(tmp_path / "images.npy", **parameters)
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "images.h5", "w") as file:
+            file["survey/images"] = images
+            file["survey/redshift"] = np.zeros(len(images))
+        return ArrayStack(str(tmp_path / "images.h5"), **parameters)
+
+    return make
+
+
+def noise(*shape, dtype=np.uint8):
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(dtype)
+
+
+def catalog(names):
+    return Catalog({"ra": np.arange(len(names)) + 1.0, "dec": np.zeros(len(names)), "object_id": names})
+
+
+def request(name, npix=8, pixel_scale=0.4):
+    return CutoutRequest(10.0, 20.0, pixel_scale, npix, name)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 8, 8, 1), (3, 8, 8, 5)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, ">f4", ">i2"])
+def test_rows_by_object_id(stack, shape, dtype):
+    images = noise(*shape, dtype=dtype)
+    source = stack(images, ids=NAMES, pixel_scale=0.4)
+    fetched = CutoutFetcher(source, npix=8).transform(catalog(["007", "NGC 1", "007"]))
+    assert fetched.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(fetched, images.reshape(3, 8, 8, -1)[[2, 0, 2]])
+
+
+def test_rows_by_number(stack):
+    images = noise(12, 8, 8)
+    fetcher = CutoutFetcher(stack(images), npix=8, pixel_scale=0.4)
+    np.testing.assert_array_equal(fetcher.transform(catalog([11, 0, 3]))[..., 0], images[[11, 0, 3]])
+    fetcher.acquire(catalog([11, 12, -1]))
+    assert fetcher.report_["status"].tolist() == ["ok", "missing", "missing"]
+    assert fetcher.report_["reason"][1] == "none of the 12 images is named '12'"
+
+
+def test_rows_of_a_catalog_are_not_taken_for_rows_of_the_stack():
+    unnamed = Catalog({"ra": [1.0], "dec": [2.0]})
+    with pytest.raises(
+        ValueError, match="ArrayStack looks images up by object_id, but the catalog has the columns ra"
+    ):
+        CutoutFetcher(ArrayStack(noise(3, 8, 8)), npix=8, pixel_scale=1).fit(unnamed)
+
+
+def test_larger_images_are_cropped_about_their_center(stack):
+    images = noise(3, 14, 10, 3)
+    np.testing.assert_array_equal(stack(images).cutout(request("1", npix=4)), images[1, 5:9, 3:7])
+
+
+@pytest.mark.parametrize("npix", [7, 10])
+def test_what_cannot_be_cropped_is_missing(stack, npix):
+    match = f"the image has 8×8 pixels; expected npix={npix} along each side, or an even number more"
+    with pytest.raises(MissingCutoutError, match=match):
+        stack(noise(3, 8, 8)).cutout(request("1", npix=npix))
+
+
+def test_another_scale_is_an_error():
+    fetcher = CutoutFetcher(ArrayStack(noise(3, 8, 8), pixel_scale=0.4), npix=8, pixel_scale=0.2)
+    with pytest.raises(ValueError, match=r"ArrayStack has pixel_scale=0.4 arcsec, but was asked for 0.2; expected"):
+        fetcher.transform(catalog([0]))
+
+
+def test_ids_from_the_hdf5_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    images = noise(3, 8, 8)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["g"], file["r"], file["names"] = images, images + 1, NAMES
+    source = ArrayStack(tmp_path / "images.h5", dataset="r", ids="names")
+    np.testing.assert_array_equal(source.cutout(request("007"))[..., 0], images[2] + 1)
+    with pytest.raises(ValueError, match=r"holds 2 datasets of 3 or 4 dimensions \(g, r\); expected one"):
+        ArrayStack(tmp_path / "images.h5").cutout(request("1"))
+
+
+@pytest.mark.parametrize(
+    ("images", "ids", "match"),
+    [
+        (noise(3, 8), None, r"got an array of shape \(3, 8\) and dtype uint8; expected images \(n, H, W\) or"),
+        (noise(3, 8, 8).astype(complex), None, "dtype complex128; expected images"),
+        (noise(3, 8, 8), ["a", "b"], "has 3 images, but 2 ids; expected one for each"),
+        (noise(3, 8, 8), ["a", "b", "a"], "1 ids of ArrayStack occur more than once, such as 'a'; expected unique"),
+    ],
+)
+def test_impossible_stacks(images, ids, match):
+    with pytest.raises(ValueError, match=match):
+        ArrayStack(images, ids=ids).cutout(request("a"))
+
+
+def test_images_are_copies(stack):
+    images = noise(3, 8, 8)
+    source = stack(images)
+    source.cutout(request("1"))[:] = 0
+    np.testing.assert_array_equal(source.cutout(request("1"))[..., 0], noise(3, 8, 8)[1])
+
+
+def test_a_clone_shares_the_array(stack):
+    source = stack(noise(3, 8, 8))
+    assert clone(source).images is source.images
+
+
+def test_files_are_not_pickled(tmp_path):
+    np.save(tmp_path / "images.npy", noise(300, 8, 8))
+    source = ArrayStack(tmp_path / "images.npy")
+    source.cutout(request("1"))
+    joblib.dump(source, tmp_path / "source.joblib")
+    assert (tmp_path / "source.joblib").stat().st_size < 2000
+    loaded = joblib.load(tmp_path / "source.joblib")
+    np.testing.assert_array_equal(loaded.cutout(request("299")), source.cutout(request("299")))
