@@ -1,0 +1,256 @@
+"""What was downloaded, on disk: by content, written whole or not at all, and verified when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+_logger = logging.getLogger(__name__)
+
+_MISSING_FOR = 30 * 24 * 3600.0  # [s] that a missing cutout is remembered
+_ABANDONED = 3600.0  # [s] after which a temporary file belongs to nobody
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class CutoutStore:
+    """A folder that keeps the bytes of cutouts, and for 30 days which cutouts do not exist.
+
+    Several processes and threads may share a folder, and may end at any moment: a file is there whole or not at all.
+    Bytes are compared with their SHA-256 whenever they are read; what is damaged is removed, so that it is fetched
+    again. Nothing is ever executed: the folder holds bytes as they were served, and JSON.
+
+    Parameters
+    ----------
+    folder : str, path-like or None, default=None
+        Where; made when first needed. None is ``$GALESTIM_CACHE`` if set, else ``galestim`` in the user's cache
+        folder (``$XDG_CACHE_HOME`` or ``~/.cache``; ``~/Library/Caches`` on macOS; ``%LOCALAPPDATA%`` on Windows).
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The folder.
+
+    Notes
+    -----
+    If the folder cannot be written (full, read-only), nothing is lost but the saving: `put` logs a warning, once
+    until it works again, and the fetched image is used without being kept.
+
+    ``objects/ab/ab12…`` are bytes, named by their SHA-256; ``requests/cd/cd34….json`` say what was asked for and
+    which object answers it, or why there is none. Any of them may be deleted at any time.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galestim.cutouts import CutoutStore
+    >>> from galestim.cutouts._store import request_key
+    >>> request = {"source": "SkyServer", "ra": 150.1, "dec": 2.2}
+    >>> key = request_key(request)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = CutoutStore(folder)
+    ...     before = store.get(key)
+    ...     store.put(key, b"a JPEG file", request)
+    ...     after = store.get(key)
+    >>> before, after
+    (None, b'a JPEG file')
+    """
+
+    def __init__(self, folder=None):
+        self.folder = _default_folder() if folder is None else Path(folder).expanduser()
+        self._complained = False
+        self._swept = False
+
+    def __repr__(self) -> str:
+        return f"CutoutStore({str(self.folder)!r})"
+
+    def get(self, key: str) -> bytes | None:
+        """Bytes that answer a request.
+
+        Parameters
+        ----------
+        key : str
+            The `request_key` of the request.
+
+        Returns
+        -------
+        bytes or None
+            None if they are not here, or no longer what they were; then they are removed.
+        """
+        name = self._entry(key).get("object")
+        if not isinstance(name, str) or not _SHA256.fullmatch(name):
+            return None
+        file = self._object_file(name)
+        try:
+            body = file.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(body).hexdigest() == name:
+            return body
+        _logger.warning("%s is damaged: its bytes are not those that were written. It is removed.", file)
+        with suppress(OSError):
+            file.unlink()
+        return None
+
+    def put(self, key: str, body: bytes, request: dict) -> None:
+        """Keep the bytes that answer a request.
+
+        Parameters
+        ----------
+        key : str
+            The `request_key` of the request.
+        body : bytes
+            What was served.
+        request : dict
+            What was asked for, to be read by people.
+        """
+        name = hashlib.sha256(body).hexdigest()
+        entry = {"object": name, "bytes": len(body), "request": request}
+        # The entry last: it never promises bytes that are not there.
+        self._write({self._object_file(name): body, self._request_file(key): _json(entry)})
+
+    def missing(self, key: str) -> str | None:
+        """Why a request has no answer, if that was found out less than 30 days ago.
+
+        Parameters
+        ----------
+        key : str
+            The `request_key` of the request.
+
+        Returns
+        -------
+        str or None
+        """
+        reason = self._entry(key).get("missing")
+        if not isinstance(reason, str):
+            return None
+        try:
+            age = time.time() - self._request_file(key).stat().st_mtime
+        except OSError:
+            return None
+        return reason if age < _MISSING_FOR else None
+
+    def put_missing(self, key: str, reason: str, request: dict) -> None:
+        """Remember that a request has no answer.
+
+        Parameters
+        ----------
+        key : str
+            The `request_key` of the request.
+        reason : str
+            Why.
+        request : dict
+            What was asked for, to be read by people.
+        """
+        self._write({self._request_file(key): _json({"missing": reason, "request": request})})
+
+    def _object_file(self, name: str) -> Path:
+        return self.folder / "objects" / name[:2] / name
+
+    def _request_file(self, key: str) -> Path:
+        if not _SHA256.fullmatch(key):
+            raise ValueError(f"key={key!r}; expected the 64 hexadecimal digits that request_key gives.")
+        return self.folder / "requests" / key[:2] / f"{key}.json"
+
+    def _entry(self, key: str) -> dict:
+        """What is known of a request; nothing if that cannot be read."""
+        try:
+            entry = json.loads(self._request_file(key).read_bytes())
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            return {}
+        return entry if isinstance(entry, dict) else {}
+
+    def _write(self, contents: dict[Path, bytes]) -> None:
+        """Write files, in this order; failing is logged only, as the caller holds an image that must not be lost."""
+        try:
+            self._sweep()
+            for file, content in contents.items():
+                self._write_whole(file, content)
+        except OSError as error:
+            if not self._complained:
+                _logger.warning(
+                    "Cannot write to the cache %s: %s. The cutouts are used, but not kept; make room there, or "
+                    "choose another folder by cache= or GALESTIM_CACHE.",
+                    self.folder,
+                    error.strerror or error,
+                )
+            self._complained = True
+        else:
+            self._complained = False
+
+    def _write_whole(self, file: Path, content: bytes) -> None:
+        """Write a file so that it is never seen in part, even if the machine stops."""
+        temporary = self.folder / "tmp" / uuid.uuid4().hex
+        for parent in (temporary.parent, file.parent):
+            parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def _sweep(self) -> None:
+        """Remove, once, what writers left that were killed."""
+        if self._swept:
+            return
+        self._swept = True
+        for file in (self.folder / "tmp").glob("*"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > _ABANDONED:
+                    file.unlink()
+
+
+def request_key(request: dict) -> str:
+    """SHA-256 of a request, as canonical JSON: the same whatever the order of its keys.
+
+    Parameters
+    ----------
+    request : dict
+        Of strings, numbers, lists and dicts; without credentials.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite.
+    TypeError
+        If a value is none of these.
+
+    Examples
+    --------
+    >>> request_key({"ra": 150.1, "dec": 2.2}) == request_key({"dec": 2.2, "ra": 150.1})
+    True
+    """
+    text = json.dumps(request, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(entry: dict) -> bytes:
+    return json.dumps(entry, indent=1, sort_keys=True).encode()
+
+
+def _default_folder() -> Path:
+    if folder := os.environ.get("GALESTIM_CACHE"):
+        return Path(folder).expanduser()
+    if sys.platform == "darwin":
+        parent = "~/Library/Caches"
+    elif sys.platform == "win32":
+        parent = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    else:
+        parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(parent).expanduser() / "galestim"
