@@ -12,7 +12,6 @@ from ._d4 import BlurPool, GroupAffine, GroupConv, LiftingConv
 from ._readout import RadialReadout
 from ._split import SplitNetwork, with_context
 
-SIZE_TARGET = "half_light_radius"
 N_NUMBERS = {"crop": 1, "similarity": 4, "affine": 6}
 
 
@@ -36,11 +35,11 @@ class SpatialTransformer(BaseEstimator):
         Height and width of the crops of square images, in pixels; None means as large as the images.
     lr_factor : float, default=0.1
         Learning rate of the localization, relative to the rest of the network.
-    size_target : str or None, default="half_light_radius"
-        Name of a target that is a length. If it is among the targets, the side of the crop learns to be proportional
-        to it: the estimator adds to its loss five times the variance, over each batch, of the logarithm of their
-        ratio. The likelihood alone cares little how large a galaxy looks in its crop. None leaves all to the
-        likelihood, as published; any other name than the default must be one of the targets.
+    size_target : str or None, default=None
+        Name of a target that is a length in pixels, such as the half-light radius of galaxies at all distances. The
+        side of the crop then learns to be proportional to it: the estimator adds to its loss five times the
+        variance, over each batch, of the logarithm of their ratio. None leaves the crop to the likelihood, which
+        cares little how large a galaxy looks in it; that is better where all images have one scale on the sky.
     inform : bool, default=True
         Whether the network behind learns the transformation's numbers; False as published.
     fill : {"border", "zeros"}, default="border"
@@ -72,7 +71,7 @@ class SpatialTransformer(BaseEstimator):
         max_zoom=4.0,
         size=None,
         lr_factor=0.1,
-        size_target=SIZE_TARGET,
+        size_target=None,
         inform=True,
         fill="border",
     ):

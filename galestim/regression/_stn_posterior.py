@@ -17,7 +17,7 @@ from torch import nn
 
 from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer
 from ..networks._dropout import drops_out, set_dropout
-from ..networks._spatial_transformer import SIZE_TARGET, CroppedNetwork
+from ..networks._spatial_transformer import CroppedNetwork
 from ..posteriors import MixturePosterior
 from ..targets import check_domain, clip_labels, resolve_transforms
 from ._base import ImageRegressor, _private_torch_seed
@@ -267,7 +267,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         recipe = {
             "network": VGG16(),
             "spatial_transformer": SpatialTransformer(
-                localization="published", max_zoom=None, size_target=None, inform=False, fill="zeros", lr_factor=1.0
+                localization="published", max_zoom=None, inform=False, fill="zeros", lr_factor=1.0
             ),
             "n_passes": 1000,
             "bounded": False,
@@ -378,9 +378,8 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         return SpatialTransformer(given) if isinstance(given, str) else given
 
     def _size_target(self) -> str | None:
-        """The target that crops follow; the default of `SpatialTransformer` only where there is such a target."""
-        name = getattr(self._transformer(), "size_target", None)
-        return None if name == SIZE_TARGET and name not in self.target_names_ else name
+        """The target that crops follow."""
+        return getattr(self._transformer(), "size_target", None)
 
     def _build(self):
         return nn.ModuleList([super(STNPosteriorRegressor, self)._build() for _ in range(self.n_estimators)])

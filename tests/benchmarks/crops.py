@@ -32,10 +32,10 @@ SIZE = 64
 N_SCALES = 25
 EPOCHS = {"crop": 24, "free": 24, "published": 24, "small": 28, "none": 8}
 TRANSFORMER = {
-    "crop": SpatialTransformer(size=32),
-    "free": SpatialTransformer(size=32, size_target=None, lr_factor=0.03),
+    "crop": SpatialTransformer(size=32, size_target="half_light_radius"),
+    "free": SpatialTransformer(size=32, lr_factor=0.03),
     "published": SpatialTransformer(
-        localization="published", size=32, max_zoom=None, size_target=None, inform=False, lr_factor=0.1, fill="zeros"
+        localization="published", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
     ),
     "small": None,
     "none": None,
