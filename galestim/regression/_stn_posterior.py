@@ -28,7 +28,7 @@ from ._losses import NegativeLogLikelihood
 from ._passes import ContextAsChannels, repeated_passes
 from ._rows import TrainingRows
 from ._targets import target_units
-from ._widths import width_factors
+from ._widths import Widths, find_widths
 
 GRADIENT_CLIP = 1.0  # one outlier's likelihood must not undo an epoch
 N_WATCHED = 256  # training images on which the crop is looked at after a fit
@@ -69,8 +69,8 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     bounded : bool, default=True
         Whether to keep predicted covariances where they cannot overflow; see `GaussianHead`.
     calibrate : bool, default=True
-        Whether to scale the posteriors' widths after training, by one factor per target, so that intervals hold their
-        share of the validation set; a few galaxies move the factor little.
+        Whether to scale the posteriors' widths after training, by a factor per target that is not the same in all
+        dropout passes, so that intervals hold their share of the validation set; a few galaxies change little.
     max_epochs : int, default=40
         Passes over the training set.
     batch_size : int, default=64
@@ -119,7 +119,9 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
         Location and scale of the transformed targets.
     width_factors_ : ndarray of shape (n_outputs_,)
-        What the networks' standard deviations are multiplied by; see `calibrate`.
+        What the networks' standard deviations are multiplied by in the median dropout pass; see `calibrate`.
+    width_spreads_ : ndarray of shape (n_outputs_,)
+        Standard deviation, from pass to pass, of the logarithm of that factor.
     pixel_mean_, pixel_scale_ : ndarray of shape (C,)
         Location and scale by which pixels are standardized.
     history_ : list of dict
@@ -416,17 +418,27 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
             history += [{"member": number, **row} for row in rows]
         if transformer is not None and transformer.max_zoom is not None:
             self._warn_of_collapse(images, training, 1 / transformer.max_zoom)
-        self.width_factors_ = np.ones(self.n_outputs_)
+        self._set_widths()
         if self.calibrate and validation is not None:
-            self.width_factors_ = self._found_widths(images, labels, validation)
+            self._set_widths(self._found_widths(images, labels, validation))
         return history
 
-    def _found_widths(self, images, labels, validation: TrainingRows) -> NDArray:
-        """Width factors that the validation set asks for."""
+    def _set_widths(self, widths: Widths | None = None) -> None:
+        """Keep the widths found, or those that change nothing."""
+        k = self.n_outputs_
+        self.width_factors_, self.width_spreads_ = widths or Widths(np.ones(k), np.zeros(k))
+
+    def _found_widths(self, images, labels, validation: TrainingRows) -> Widths:
+        """Widths that the validation set asks for."""
         weights, means, trils = self._mixture(images[validation.rows], self.n_passes, self._seed)
         y = labels["target"][validation.rows]
         errors = labels["variance"][validation.rows] if "variance" in labels else np.zeros_like(y)
-        return width_factors(y, weights, means, (trils**2).sum(axis=-1), errors, validation.weight)
+        variances = (trils**2).sum(axis=-1)
+        passes = self._passes_per_member(weights.shape[1])
+        return find_widths(y, weights, means, variances, errors, validation.weight, passes, self.n_mixture)
+
+    def _passes_per_member(self, n_components: int) -> int:
+        return n_components // (self.n_estimators * self.n_mixture)
 
     def _warn_of_collapse(self, images, training: TrainingRows, smallest: float) -> None:
         scale = self._crop_table(images[training.rows[:N_WATCHED]], member=0)["scale"]
@@ -453,7 +465,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
             self.network_: Any = self._build()
         self.network_[0].network.load_state_dict(weights)
         self.network_.to(self.device_)
-        self.width_factors_ = np.ones(self.n_outputs_)
+        self._set_widths()
         self.history_ = []
         self.n_parameters_ = sum(weight.numel() for weight in self.network_.parameters())
         return self
@@ -481,11 +493,14 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         n_passes = self.n_passes if n_passes is None else n_passes
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
         weights, means, trils = self._mixture(images, n_passes, seed)
+        m = weights.shape[1]
+        widths = Widths(self.width_factors_, self.width_spreads_)
+        factors = widths.of_components(m, self._passes_per_member(m), self.n_mixture)
         return MixturePosterior(
             means * self.target_scale_ + self.target_mean_,
-            trils * (self.width_factors_ * self.target_scale_)[:, None],
+            trils * (factors * self.target_scale_)[:, :, None],
             weights,
-            groups=np.arange(weights.shape[1]) // self.n_mixture,
+            groups=np.arange(m) // self.n_mixture,
             target_names=self.target_names_,
             units=self.target_units_,
             transforms=self.target_transforms_,

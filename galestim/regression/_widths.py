@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.optimize import minimize
+from scipy.special import ndtr, ndtri
 
-FACTORS = np.exp(np.linspace(np.log(0.25), np.log(4.0), 113))  # 2.5 % apart
+BOUNDS = [(-math.log(4.0), math.log(4.0)), (0.0, 1.0)]  # of the logarithm of a factor, and of its spread
 PRIOR_ROWS = 50  # a validation set of so many galaxies says as much as the belief that nothing need be changed
 
 
-def width_factors(y, weights, means, variances, y_variances, row_weights) -> NDArray[np.float64]:
-    r"""Factor on each target's standard deviation that makes central intervals hold what they say.
+class Widths(NamedTuple):
+    r"""Factors on the standard deviations of each target, different for the passes of a posterior.
+
+    The p-th of n passes is widened by :math:`f e^{τ z_p}`, where the z are n quantiles of a normal distribution. A
+    mixture of Gaussians of different widths has longer tails than one Gaussian: τ says how long.
+
+    Attributes
+    ----------
+    factors : ndarray of shape (k,)
+        f of each target.
+    spreads : ndarray of shape (k,)
+        τ of each target.
+    """
+
+    factors: NDArray[np.float64]
+    spreads: NDArray[np.float64]
+
+    def of_components(self, n_components: int, n_passes: int, n_mixture: int) -> NDArray[np.float64]:
+        """The factors ``(n_components, k)`` of components in the order of members, passes, Gaussians of a pass."""
+        return self.factors * np.exp(self.spreads * _scores(n_components, n_passes, n_mixture)[:, None])
+
+
+def _scores(n_components: int, n_passes: int, n_mixture: int) -> NDArray[np.float64]:
+    """The z of each component: the same for the Gaussians of a pass, with variance 1 over passes (0 for one pass)."""
+    z = ndtri((np.arange(n_passes) + 0.5) / n_passes)
+    z /= z.std() if n_passes > 1 else 1.0
+    return z[np.arange(n_components) // n_mixture % n_passes]
+
+
+def find_widths(y, weights, means, variances, y_variances, row_weights, n_passes: int, n_mixture: int) -> Widths:
+    r"""Find the widths with which central intervals hold what they say.
 
     Of the probability integral transforms p of the targets, :math:`c = |2p - 1|` is the smallest central interval
-    that holds the truth; its distribution should be uniform. The factor makes its Cramér–von Mises distance from
-    uniform least, and is drawn towards 1 where rows are few.
+    that holds the truth; its distribution should be uniform. Factor and spread make its Anderson–Darling distance
+    from uniform least, which looks at the tails as much as at the core, and are drawn towards 1 and 0 where rows are
+    few.
 
     Parameters
     ----------
@@ -23,28 +57,40 @@ def width_factors(y, weights, means, variances, y_variances, row_weights) -> NDA
         True values, standardized.
     weights : ndarray of shape (n, m)
     means, variances : ndarray of shape (n, m, k)
-        Of the components of each posterior.
+        Of the components of each posterior; member by member, of each pass by pass.
     y_variances : ndarray of shape (n, k)
         Of the errors of `y`.
     row_weights : ndarray of shape (n,)
+    n_passes : int
+        Passes per member; the spread is 0 for one.
+    n_mixture : int
+        Components per pass.
 
     Returns
     -------
-    ndarray of shape (k,)
+    Widths
     """
     shrink = len(y) / (len(y) + PRIOR_ROWS)
-    factors = np.empty(y.shape[1])
+    scores = _scores(weights.shape[1], n_passes, n_mixture)
+    found = np.empty((y.shape[1], 2))
     for target in range(y.shape[1]):
-        offset = y[:, None, target] - means[..., target]
-        spreads = (np.sqrt(f**2 * variances[..., target] + y_variances[:, None, target]) for f in FACTORS)
-        held = (np.abs(2 * (weights * ndtr(offset / spread)).sum(axis=1) - 1) for spread in spreads)
-        best = np.argmin([_distance_from_uniform(values, row_weights) for values in held])
-        factors[target] = FACTORS[best] ** shrink
-    return factors
+        offset, error = y[:, None, target] - means[..., target], y_variances[:, None, target]
+
+        def distance(parameters, offset=offset, error=error, variance=variances[..., target]):
+            factor = np.exp(parameters[0] + parameters[1] * scores)
+            held = 2 * (weights * ndtr(offset / np.sqrt(factor**2 * variance + error))).sum(axis=1) - 1
+            return _distance_from_uniform(np.abs(held), row_weights)
+
+        bounds = BOUNDS if n_passes > 1 else [BOUNDS[0], (0.0, 0.0)]
+        start = [0.0, 0.2 if n_passes > 1 else 0.0]
+        found[target] = minimize(distance, start, method="Nelder-Mead", bounds=bounds).x * shrink
+    return Widths(np.exp(found[:, 0]), found[:, 1])
 
 
 def _distance_from_uniform(values: NDArray, weights: NDArray) -> float:
-    """Cramér–von Mises distance of weighted values in [0, 1]."""
+    """Anderson–Darling distance of weighted values in [0, 1]."""
     order = np.argsort(values)
+    values = np.clip(values[order], 1e-6, 1 - 1e-6)
     share = weights[order] / weights.sum()
-    return float((share * (values[order] - (np.cumsum(share) - share / 2)) ** 2).sum())
+    below = np.cumsum(share) - share / 2
+    return float(-2 * (share * (below * np.log(values) + (1 - below) * np.log1p(-values))).sum())

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from galestim.regression._widths import width_factors
+from galestim.regression._widths import Widths, find_widths
+
+
+def width_factors(*posteriors):
+    """Factors for posteriors of one pass."""
+    widths = find_widths(*posteriors, n_passes=1, n_mixture=posteriors[1].shape[1])
+    assert not widths.spreads.any()
+    return widths.factors
 
 
 def gaussians(n, factor, seed=0, k=2):
@@ -48,3 +56,20 @@ def test_mixtures_are_judged_whole():
     np.testing.assert_allclose(
         width_factors(y, *twice, y_variances, rows), width_factors(y, weights, means, variances, y_variances, rows)
     )
+
+
+def test_long_tails_are_found_in_the_passes():
+    rng = np.random.default_rng(0)
+    y = rng.standard_t(3, size=(20_000, 1))
+    posteriors = np.full((20_000, 32), 1 / 32), np.zeros((20_000, 32, 1)), np.ones((20_000, 32, 1))
+    widths = find_widths(y, *posteriors, np.zeros_like(y), np.ones(len(y)), n_passes=32, n_mixture=1)
+    factors = widths.of_components(32, 32, 1)
+    for level in (0.5, 0.6827, 0.9545, 0.99):
+        held = np.abs(2 * norm.cdf(y / factors.T).mean(axis=1) - 1) < level
+        assert held.mean() == pytest.approx(level, abs=0.01)
+
+
+def test_gaussians_of_a_pass_share_its_width():
+    factors = Widths(np.array([2.0]), np.array([0.5])).of_components(12, n_passes=2, n_mixture=3)[:, 0]
+    low, high = 2 * np.exp([-0.5, 0.5])
+    np.testing.assert_allclose(factors, [low, low, low, high, high, high] * 2)
