@@ -1,0 +1,496 @@
+"""From an image's own pixels to the pixels asked for: flux is kept, and no more is blurred than must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from math import ceil, floor
+from typing import Protocol
+
+import numpy as np
+from astropy.coordinates import ICRS, SkyCoord
+from astropy.wcs import WCS, NoConvergence
+from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt, spline_filter1d
+
+from ._source import CutoutRequest
+
+MARGIN = 10  # px that a window reaches beyond its block: the spline forgets its end by 0.43 a pixel
+_RADIUS = 8  # px to either side at which the cardinal spline is cut off, at 1e-3 of it
+_SHIFTED_TOGETHER = 16  # rows; fewer make more calls, more make longer products with zeros
+_SHIFTED_BYTES = 2**20  # of cutouts that are shifted together, so that they stay in the processor's cache
+_ALIGNED = 0.01  # px by which an axis may stray and still count as straight
+_MAP_ERROR = 0.002  # px, of positions interpolated between nine exact ones
+_SPACING = 1.1  # image px between samples, at most: 1.1 aliases a PSF of 2 px FWHM by 4e-6 of its flux
+_ANY, _UPRIGHT, _SIDEWAYS = range(3)  # how a block lies in the image
+_MAX_SAMPLES = 512  # along a side of a block, which bounds memory
+
+# Weights of the 6 coefficients around t in [0, 1), as polynomials in t: rows are powers, columns coefficients
+_B_SPLINE = (
+    np.array(
+        [
+            [1, 26, 66, 26, 1, 0],
+            [-5, -50, 0, 50, 5, 0],
+            [10, 20, -60, 20, 10, 0],
+            [-10, 20, 0, -20, 10, 0],
+            [5, -20, 30, -20, 5, 0],
+            [-1, 5, -10, 10, -5, 1],
+        ],
+        dtype=np.float32,
+    )
+    / 120
+)
+_NODES = np.array([-1.0, 0.0, 1.0])
+_SLOPE = np.array([[-1.5, 2, -0.5], [-0.5, 0, 0.5], [0.5, -2, 1.5]])  # from values on the nodes to derivatives
+# Nine nodes that span a block, then four points that test the interpolation between them
+_ROW = np.r_[np.repeat(_NODES, 3), -0.5, -0.5, 0.5, 0.5]
+_COLUMN = np.r_[np.tile(_NODES, 3), -0.5, 0.5, -0.5, 0.5]
+
+
+class SkyToPixel:
+    """Pixel coordinates of ICRS positions by any celestial WCS, 0 at the center of the first pixel.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+        With two celestial axes among its axes; distortions and the frame (FK5, Galactic, …) are accounted for.
+
+    Raises
+    ------
+    ValueError
+        If it has no celestial axes.
+    """
+
+    def __init__(self, wcs: WCS):
+        if not wcs.has_celestial:
+            axes = ", ".join(repr(name) for name in wcs.wcs.ctype)
+            raise ValueError(
+                f"the WCS has no celestial axes (CTYPE {axes}); expected a pair such as 'RA---TAN' and 'DEC--TAN'"
+            )
+        self.wcs = wcs if wcs.naxis == 2 else wcs.celestial
+        frame = wcs_to_celestial_frame(self.wcs)
+        self.frame = None if isinstance(frame, ICRS) else frame
+
+    def __call__(self, ra: NDArray, dec: NDArray) -> NDArray:
+        """Give x and y, shape ``(2, n)``; NaN where the projection has none."""
+        if self.frame is not None:
+            sky = SkyCoord(ra, dec, unit="deg").transform_to(self.frame).spherical
+            ra, dec = sky.lon.deg, sky.lat.deg
+        world = np.empty((len(ra), 2))
+        world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat] = ra, dec
+        try:
+            pixel = self.wcs.all_world2pix(world, 0)
+        except NoConvergence as failure:
+            pixel = failure.best_solution
+            pixel[failure.divergent if failure.divergent is not None else []] = np.nan
+            pixel[failure.slow_conv if failure.slow_conv is not None else []] = np.nan
+        return pixel.T
+
+    def inverse(self, x: ArrayLike, y: ArrayLike) -> NDArray:
+        """Give the unit vectors of pixels, shape ``(3, n)``, ICRS."""
+        world = self.wcs.all_pix2world(np.transpose([x, y]), 0)
+        sky = SkyCoord(world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat], unit="deg", frame=self.frame or "icrs")
+        return sky.icrs.cartesian.xyz.value
+
+
+def resample_onto(
+    image: ArrayLike, wcs: WCS, request: CutoutRequest, *, surface_brightness: bool = False
+) -> NDArray[np.float32]:
+    """Resample an image onto the grid of a request: tangent plane, north up, east left, centered on it.
+
+    Parameters
+    ----------
+    image : array-like of shape (h, w) or (h, w, c)
+        As FITS stores it: ``image[y, x]``, the WCS's pixel (1, 1) first. NaN where unknown.
+    wcs : astropy.wcs.WCS
+        Its celestial WCS, in any projection and orientation.
+    request : CutoutRequest
+    surface_brightness : bool, default=False
+        What pixels hold: False, the flux that falls on each, so that their sum is kept; True, surface brightness, so
+        that values are kept.
+
+    Returns
+    -------
+    ndarray of shape (npix, npix) or (npix, npix, c), float32
+        NaN where half of a pixel or more is not covered.
+
+    Raises
+    ------
+    ValueError
+        If the WCS has no celestial axes, or a pixel asked for spans more than 512 of the image's.
+
+    Notes
+    -----
+    Surface brightness is interpolated by the quintic cardinal B-spline (Unser, Aldroubi & Eden 1993, IEEE Trans.
+    Signal Process. 41, 821 and 834), and multiplied by the Jacobian of the mapping, the area of the new pixel in
+    old ones. Where new pixels are the larger ones, it is averaged over a grid of samples within each, no further
+    apart than 1.1 old pixels, so that all flux is seen. NaN pixels are replaced by their nearest neighbors before
+    interpolation, and put back afterwards: a spline does not ring at the edge of an image that continues flat.
+
+    What was measured (16 subpixel positions and a rotation by 30°, pixel-integrated Gaussians of FWHM 2.0, 2.4 and
+    3.5 px; the worst pixel relative to the peak; the standard deviation that is left of white noise at half a pixel;
+    the undershoot around a hot pixel):
+
+    ==================  =========================  ============  ==========  ==========  ==========
+    kernel              worst pixel                flux, FWHM 2  centroid    noise       undershoot
+    ==================  =========================  ============  ==========  ==========  ==========
+    linear = area        0.20,  0.17,  0.09        6e-3          9e-3 px     0.50        0
+    Keys cubic           0.107, 0.070, 0.021       1e-3          1e-3 px     0.64        0.07
+    cubic B-spline       0.044, 0.024, 0.004       2e-4          4e-4 px     0.76        0.14
+    quintic B-spline     0.022, 0.009, 0.0005      2e-5          3e-5 px     0.84        0.18
+    Lanczos 3            0.029, 0.015, 0.008       2e-4          2e-2 px     0.79        0.15
+    Lanczos 5            0.017, 0.006, 0.0025      2e-4          1e-2 px     0.87        0.19
+    ==================  =========================  ============  ==========  ==========  ==========
+
+    The quintic spline keeps shape, flux and centroid best of all that were tried; area weighting, exact for flux,
+    blurs by up to a fifth of the peak at equal scales.
+    """
+    image = np.asarray(image)
+    planes = image[..., None] if image.ndim == 2 else image
+    placement = Placement(SkyToPixel(wcs), [request])
+    result = [resample(ArrayImage(plane), placement, 0, surface_brightness) for plane in np.moveaxis(planes, -1, 0)]
+    return result[0] if image.ndim == 2 else np.stack(result, axis=-1)
+
+
+class Image(Protocol):
+    """What can be resampled: anything that gives windows of itself."""
+
+    shape: tuple[int, int]
+
+    def read(self, rows: slice, columns: slice) -> NDArray:
+        """Read a window that lies within the image, real numbers of any kind; it is copied, not kept."""
+
+
+class ArrayImage:
+    """An array, or what is sliced like one, as an `Image`."""
+
+    def __init__(self, pixels: NDArray):
+        self.pixels = pixels
+        self.shape = pixels.shape
+
+    def read(self, rows: slice, columns: slice) -> NDArray:
+        """Slice a window."""
+        return self.pixels[rows, columns]
+
+
+class Placement:
+    """Where the pixels of many blocks fall in an image; a block is a cutout, or a part of one.
+
+    Nine exact positions, at the corners, edges and center, are interpolated by a biquadratic polynomial.
+
+    Parameters
+    ----------
+    to_pixel : SkyToPixel
+    requests : sequence of CutoutRequest
+        One for each block.
+    spans : ndarray of int, shape (n, 4), default=None
+        First row, end row, first column, end column of each block in its cutout; None, all of them.
+
+    Attributes
+    ----------
+    nodes : ndarray of shape (n, 2, 3, 3)
+        Positions in the image [px], x before y.
+    low, high : ndarray of shape (n, 2)
+        The least and the greatest of them.
+    error : ndarray of shape (n,)
+        By how much the polynomial misses four other exact positions, at most [px].
+    area : ndarray of shape (n, 3, 3)
+        The Jacobian at the nodes: image pixels in a pixel of the block.
+    layout : ndarray of int, shape (n,)
+        Whether rows of the block run along rows of the image, along its columns, or neither.
+    step : ndarray of shape (n,)
+        From one pixel of the block to the next, at most [image px].
+    """
+
+    def __init__(self, to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], spans: NDArray | None = None):
+        self.to_pixel = to_pixel
+        self.requests = requests
+        ra, dec, scale, npix = np.array([request[:4] for request in requests], dtype=float).T[..., None]
+        self.spans = np.hstack([0 * npix, npix, 0 * npix, npix]).astype(int) if spans is None else spans
+        row, end_row, column, end_column = self.spans.T[..., None]
+        north = npix / 2 - row - (_ROW + 1) / 2 * (end_row - row)
+        east = npix / 2 - column - (_COLUMN + 1) / 2 * (end_column - column)
+        unit = np.radians(scale / 3600)
+        sky = tangent_to_sky(np.radians(ra), np.radians(dec), east * unit, north * unit)
+        exact = to_pixel(*sky.reshape(2, -1)).reshape(2, len(ra), len(_ROW)).swapaxes(0, 1)
+        self.low, self.high = np.fmin.reduce(exact, axis=2), np.fmax.reduce(exact, axis=2)
+        self.nodes = exact[..., :9].reshape(-1, 2, 3, 3)
+        between = _lagrange(np.array([-0.5, 0.5]))
+        guess = (between @ self.nodes @ between.T).reshape(-1, 2, 4)
+        self.error = np.abs(guess - exact[..., 9:]).max(axis=(1, 2))
+        along_row = self.nodes @ _SLOPE.T * (2 / (end_column - column))[..., None, None]
+        along_column = _SLOPE @ self.nodes * (2 / (end_row - row))[..., None, None]
+        self.area = np.abs(along_row[:, 0] * along_column[:, 1] - along_row[:, 1] * along_column[:, 0])
+        by_row = np.abs(self.nodes - self.nodes[..., 1:2]).max(axis=(2, 3)) <= _ALIGNED
+        by_column = np.abs(self.nodes - self.nodes[..., 1:2, :]).max(axis=(2, 3)) <= _ALIGNED
+        upright, sideways = by_column[:, 0] & by_row[:, 1], by_row[:, 0] & by_column[:, 1]
+        self.layout = np.select([upright, sideways], [_UPRIGHT, _SIDEWAYS], _ANY)
+        self.step = np.sqrt(np.maximum((along_row**2).sum(axis=1), (along_column**2).sum(axis=1)).max(axis=(1, 2)))
+
+    def areas(self, blocks: int | NDArray) -> NDArray[np.float32]:
+        """Give the Jacobian at all pixels of blocks of one shape, ``(..., rows, columns)``."""
+        row, end_row, column, end_column = self.spans[blocks].reshape(-1, 4)[0]
+        rows, columns = (_lagrange_at_pixels(n).astype(np.float32) for n in (end_row - row, end_column - column))
+        return rows @ self.area[blocks].astype(np.float32) @ columns.T
+
+    def only_shifted(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Tell the blocks, well inside the image, whose grid is the image's but for a shift, flips and quarter turns.
+
+        Only those of the same size and orientation as the first of them, so that they can be treated together.
+        """
+        extent = self.nodes[:, :, [1, 2], [2, 1]] - self.nodes[:, :, [1, 0], [0, 1]]  # along rows, along columns
+        n = self.spans[:, 1] - self.spans[:, 0]
+        whole = np.abs(np.abs(extent).max(axis=2) - n[:, None]) <= _ALIGNED
+        inside = (self.low >= MARGIN) & (self.high <= np.subtract(shape[::-1], MARGIN))
+        good = (whole & inside).all(axis=1) & (self.layout != _ANY) & (self.error <= _MAP_ERROR)
+        kind = np.stack([n, self.layout, *np.sign(np.rint(extent)).reshape(-1, 4).T], axis=1)
+        return good & (kind == kind[good.argmax()]).all(axis=1)
+
+    def quarters(self, k: int) -> Placement:
+        """Split block `k` in four, or in two where it is one pixel high or wide."""
+        rows, columns = (_halves(*span) for span in self.spans[k].reshape(2, 2))
+        spans = np.array([(*r, *c) for r in rows for c in columns])
+        return Placement(self.to_pixel, [self.requests[k]] * len(spans), spans)
+
+
+def place(to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], together: int = 512) -> Placement:
+    """Make the placement of any number of cutouts, some at a time: small arrays take the place of those just freed."""
+    parts = [Placement(to_pixel, requests[i : i + together]) for i in range(0, len(requests), together)]
+    for name in [name for name, value in vars(parts[0]).items() if isinstance(value, np.ndarray)]:
+        setattr(parts[0], name, np.concatenate([getattr(part, name) for part in parts]))
+    parts[0].requests = requests
+    return parts[0]
+
+
+def tangent_to_sky(ra: NDArray, dec: NDArray, east: NDArray, north: NDArray) -> NDArray:
+    """Give ra and dec [deg] of offsets in the planes tangent at `ra`, `dec`; all arguments in radians.
+
+    Calabretta & Greisen (2002), A&A 395, 1077, section 5.1.3; written with vectors, which know no pole.
+    """
+    radial = np.cos(dec) - north * np.sin(dec)
+    x, y = radial * np.cos(ra) - east * np.sin(ra), radial * np.sin(ra) + east * np.cos(ra)
+    z = np.sin(dec) + north * np.cos(dec)
+    return np.degrees([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])
+
+
+def resample_all(
+    image: Image, placement: Placement, planes: Mapping[int, NDArray[np.float32]], surface_brightness: bool = False
+) -> None:
+    """Resample an image onto many blocks of a placement, into the planes given for their numbers; see `resample_onto`.
+
+    Those whose pixels only lie between the image's are shifted some at a time, which is much faster.
+    """
+    blocks = np.array(list(planes))
+    shifted = placement.only_shifted(image.shape)
+    together = max(1, _SHIFTED_BYTES // next(iter(planes.values())).nbytes)
+    for start in range(0, len(blocks), together):
+        some = blocks[start : start + together]
+        quick, slow = some[shifted[some]], some[~shifted[some]].tolist()
+        if len(quick):
+            values, areas = _shift(image, placement, quick), placement.areas(quick)
+            for k, one, area, known in zip(quick.tolist(), values, areas, np.isfinite(values).all(axis=(1, 2))):
+                if known:
+                    np.multiply(one, np.float32(1) if surface_brightness else area, out=planes[k])
+                else:
+                    slow.append(k)
+        for k in slow:
+            planes[k][...] = resample(image, placement, k, surface_brightness)
+
+
+def _shift(image, placement, blocks):
+    """Interpolate on grids of unit step: all rows have the same weights, and so have all columns."""
+    nodes, n = placement.nodes[blocks], placement.spans[blocks[0], 1]
+    sideways = placement.layout[blocks[0]] == _SIDEWAYS
+    down, across = (nodes[:, 0, :, 1], nodes[:, 1, 1]) if sideways else (nodes[:, 1, :, 1], nodes[:, 0, 1])
+    start = np.stack([down[:, 1], across[:, 1]], axis=1) - (n - 1) / 2
+    base = np.floor(start).astype(int)
+    windows = np.empty((len(blocks), n + len(_TAPS) - 1, n + len(_TAPS) - 1), dtype=np.float32)
+    for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
+        rows, columns = (slice(first, first + len(window)) for first in corner)
+        window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
+    side = min(n, _SHIFTED_TOGETHER)
+    weights = np.zeros((2, len(blocks), len(_TAPS) + 2 * side - 2), dtype=np.float32)
+    weights[..., side - 1 : side - 1 + len(_TAPS)] = _powers(start - base).T @ _CARDINAL
+    matrix_down, matrix_across = weights.take(_band(side), axis=2)
+    middle = np.empty((len(blocks), n, windows.shape[2]), dtype=np.float32)
+    result = np.empty((len(blocks), n, n), dtype=np.float32)
+    parts = [(slice(i, i + side), slice(i, i + side + len(_TAPS) - 1)) for i in [*range(0, n - side, side), n - side]]
+    for new, old in parts:
+        np.matmul(matrix_down, windows[:, old], out=middle[:, new])
+    for new, old in parts:
+        np.matmul(middle[:, :, old], matrix_across.swapaxes(1, 2), out=result[:, :, new])
+    return result[:, :: _sign(down), :: _sign(across)]
+
+
+@lru_cache(maxsize=64)
+def _band(n):
+    """Where the entries of a matrix with shifted rows are in its weights, padded with n - 1 zeros at both ends."""
+    return np.arange(n - 1, -1, -1)[:, None] + np.arange(n - 1 + len(_TAPS))
+
+
+def _sign(nodes):
+    return 1 if nodes[0, 2] > nodes[0, 0] else -1
+
+
+def resample(image: Image, placement: Placement, k: int, surface_brightness: bool = False) -> NDArray[np.float32]:
+    """Resample an image onto block `k` of a placement; see `resample_onto`."""
+    row, end_row, column, end_column = placement.spans[k].tolist()
+    shape = (end_row - row, end_column - column)
+    error, step = float(placement.error[k]), float(placement.step[k])
+    bounds = _window_bounds(image.shape, placement.low[k].tolist(), placement.high[k].tolist())
+    if bounds is None or (shape == (1, 1) and not np.isfinite(error)):
+        return np.full(shape, np.nan, dtype=np.float32)
+    fine = error <= _MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
+    if not fine and shape != (1, 1):
+        return _resample_quarters(image, placement, k, surface_brightness)
+    if step > _MAX_SAMPLES * _SPACING:
+        raise ValueError(
+            f"pixel_scale={placement.requests[k].pixel_scale:g} arcsec makes a pixel as wide as {step:.0f} of the "
+            f"image's; expected at most {_MAX_SAMPLES * _SPACING:.0f}; bin the image first, or ask for smaller pixels"
+        )
+    window = _read(image, *bounds)
+    nodes = placement.nodes[k] - [[[bounds[1].start]], [[bounds[0].start]]]
+    values = _sample(window, nodes, shape, placement.layout[k], max(1, int(np.ceil(step / _SPACING))))
+    return values if surface_brightness else values * placement.areas(k)
+
+
+def _resample_quarters(image, placement, k, surface_brightness):
+    """Go on with parts of a block, until the map is exact on each and none is too large."""
+    row, end_row, column, end_column = placement.spans[k]
+    result = np.empty((end_row - row, end_column - column), dtype=np.float32)
+    quarters = placement.quarters(k)
+    for i, (r, end_r, c, end_c) in enumerate(quarters.spans - [row, row, column, column]):
+        result[r:end_r, c:end_c] = resample(image, quarters, i, surface_brightness)
+    return result
+
+
+def _halves(start, end):
+    middle = (start + end) // 2
+    return [span for span in ((start, middle), (middle, end)) if span[1] > span[0]]
+
+
+def _window_bounds(shape, low, high):
+    """Rows and columns that a block needs, up to `MARGIN` beyond the image; None if it does not touch the image."""
+    bounds = []
+    for n, first, last in zip(shape, reversed(low), reversed(high)):
+        if not (first < n - 0.5 and last > -0.5):  # so it is for NaN too
+            return None
+        bounds.append(slice(max(floor(first), 0) - MARGIN, min(ceil(last), n - 1) + 1 + MARGIN))
+    return bounds
+
+
+def _read(image, rows, columns):
+    """Read a window, with NaN beyond the image."""
+    inside = [slice(max(span.start, 0), min(span.stop, n)) for span, n in zip((rows, columns), image.shape)]
+    window = image.read(*inside).astype(np.float32)
+    beyond = [(part.start - span.start, span.stop - part.stop) for part, span in zip(inside, (rows, columns))]
+    return np.pad(window, beyond, constant_values=np.nan) if any(map(any, beyond)) else window
+
+
+def _sample(window, nodes, shape, layout, n_samples):
+    """Mean surface brightness [per image px] of each pixel of a block, NaN where half of it is unknown."""
+    known = np.isfinite(window)
+    complete = known.all()
+    if not complete and not known.any():
+        return np.full(shape, np.nan, dtype=np.float32)
+    filled = window if complete else _fill(window, ~known)
+    rows, columns = (_lagrange_at_pixels(n, n_samples) for n in shape)
+    x, y = nodes
+    if layout == _UPRIGHT:
+        at = _inside(rows @ y[:, 1], len(window))[:, None], _inside(columns @ x[1], window.shape[1])
+        values = _sample_grid(filled, *at, n_samples)
+    elif layout == _SIDEWAYS:
+        at = _inside(columns @ y[1], len(window)), _inside(rows @ x[:, 1], window.shape[1])[:, None]
+        values = _sample_grid(filled.T, at[1], at[0], n_samples)
+    else:
+        at = tuple(_inside(rows @ p @ columns.T, n) for p, n in zip((y, x), window.shape))
+        values = _block_mean(_sample_points(filled, *at), n_samples)
+    if not complete:
+        seen = known[tuple(np.rint(p).astype(int) for p in at)]
+        values[_block_mean(seen, n_samples) <= 0.5] = np.nan
+    return values
+
+
+def _inside(position, n):
+    """Keep positions where the spline has all its neighbors; what is moved lies outside of the image anyway."""
+    return np.clip(position, 2, n - 4)
+
+
+def _fill(window, unknown):
+    """Give unknown pixels the value of their nearest neighbor."""
+    nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+    return window[tuple(nearest)]
+
+
+def _block_mean(samples, n):
+    if n == 1:
+        return samples
+    return samples.reshape(samples.shape[0] // n, n, samples.shape[1] // n, n).mean(axis=(1, 3))
+
+
+def _sample_grid(window, y, x, n_samples):
+    """Interpolate on the grid of `y` by `x`, one axis after the other, and average blocks of samples."""
+    return _sample_rows(_sample_rows(window, y.ravel(), n_samples).T, x.ravel(), n_samples).T
+
+
+def _sample_rows(window, position, n_samples):
+    base, n = np.floor(position).astype(int), len(window)
+    matrix = np.zeros((len(position), n), dtype=np.float32)
+    np.put_along_axis(matrix, base[:, None] + np.arange(-2, 4), _powers(position - base).T @ _B_SPLINE, axis=1)
+    return matrix.reshape(-1, n_samples, n).mean(axis=1) @ _spline_filter(n) @ window
+
+
+def _sample_points(window, y, x):
+    """Interpolate at any points."""
+    rows, columns = (_spline_filter(n) for n in window.shape)
+    coefficients = (rows @ window @ columns.T).ravel()
+    base_y, base_x = np.floor(y).astype(int), np.floor(x).astype(int)
+    weights_y, weights_x = (np.tensordot(_B_SPLINE.T, _powers(t), axes=1) for t in (y - base_y, x - base_x))
+    corner = (base_y - 2) * window.shape[1] + base_x - 2
+    result = np.zeros(y.shape, dtype=np.float32)
+    for i, weight_y in enumerate(weights_y):
+        line = np.zeros_like(result)
+        for j, weight_x in enumerate(weights_x):
+            term = coefficients[i * window.shape[1] + j :].take(corner)
+            term *= weight_x
+            line += term
+        line *= weight_y
+        result += line
+    return result
+
+
+def _powers(t):
+    """Give the powers 0 to 5 of `t`, shape ``(6, *t.shape)``."""
+    powers = np.ones((6, *t.shape), dtype=np.float32)
+    powers[1] = t
+    for k in range(2, 6):
+        np.multiply(powers[k - 1], powers[1], out=powers[k])
+    return powers
+
+
+@lru_cache(maxsize=64)
+def _spline_filter(n):
+    """Give the matrix from n pixels on a line to the coefficients of their quintic spline, mirrored at its ends."""
+    return spline_filter1d(np.eye(n), order=5, axis=0, mode="mirror").astype(np.float32)
+
+
+def _cardinal_spline():
+    """Weights of the pixels around t in [0, 1): polynomials as in `_B_SPLINE`, of the pixels themselves."""
+    response = spline_filter1d(np.eye(101), order=5, axis=0, mode="mirror")[50]
+    weights = _B_SPLINE @ response[50 + np.arange(-2, 4)[:, None] - _TAPS]
+    return weights - (weights.sum(axis=1, keepdims=True) - np.eye(6)[:, :1]) / len(_TAPS)  # a constant stays one
+
+
+_TAPS = np.arange(-_RADIUS, _RADIUS + 2)
+_CARDINAL = _cardinal_spline().astype(np.float32)
+
+
+def _lagrange(t):
+    """Give the quadratic polynomials that are 1 on one node and 0 on the others, at t, shape ``(len(t), 3)``."""
+    return np.stack([t * (t - 1) / 2, 1 - t**2, t * (t + 1) / 2], axis=1)
+
+
+@lru_cache(maxsize=64)
+def _lagrange_at_pixels(n, n_samples=1):
+    return _lagrange((np.arange(n * n_samples) + 0.5) / (n * n_samples) * 2 - 1)
