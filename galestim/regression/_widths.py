@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import ndtr, ndtri
 
 BOUNDS = [(-math.log(4.0), math.log(4.0)), (0.0, 1.0)]  # of the logarithm of a factor, and of its spread
@@ -76,15 +77,23 @@ def find_widths(y, weights, means, variances, y_variances, row_weights, n_passes
     for target in range(y.shape[1]):
         offset, error = y[:, None, target] - means[..., target], y_variances[:, None, target]
 
-        def distance(parameters, offset=offset, error=error, variance=variances[..., target]):
-            factor = np.exp(parameters[0] + parameters[1] * scores)
+        def distance(log_factor, spread=0.0, offset=offset, error=error, variance=variances[..., target]):
+            factor = np.exp(log_factor + spread * scores)
             held = 2 * (weights * ndtr(offset / np.sqrt(factor**2 * variance + error))).sum(axis=1) - 1
             return _distance_from_uniform(np.abs(held), row_weights)
 
-        bounds = BOUNDS if n_passes > 1 else [BOUNDS[0], (0.0, 0.0)]
-        start = [0.0, 0.2 if n_passes > 1 else 0.0]
-        found[target] = minimize(distance, start, method="Nelder-Mead", bounds=bounds).x * shrink
+        found[target] = shrink * _least(distance, n_passes)
     return Widths(np.exp(found[:, 0]), found[:, 1])
+
+
+def _least(distance: Callable[..., float], n_passes: int) -> NDArray[np.float64]:
+    """Logarithm of the factor, and spread, at which `distance` is least; one pass has no spread."""
+    if n_passes == 1:
+        return np.array([minimize_scalar(distance, bounds=BOUNDS[0], method="bounded").x, 0.0])
+    # the first steps must be large: as a function of the two, the distance has small dents
+    simplex = np.array([[-0.4, 0.1], [0.4, 0.1], [0.0, 0.5]])
+    options = {"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-7}
+    return minimize(lambda x: distance(*x), simplex[0], method="Nelder-Mead", bounds=BOUNDS, options=options).x
 
 
 def _distance_from_uniform(values: NDArray, weights: NDArray) -> float:

@@ -73,3 +73,12 @@ def test_gaussians_of_a_pass_share_its_width():
     factors = Widths(np.array([2.0]), np.array([0.5])).of_components(12, n_passes=2, n_mixture=3)[:, 0]
     low, high = 2 * np.exp([-0.5, 0.5])
     np.testing.assert_allclose(factors, [low, low, low, high, high, high] * 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_hundred_galaxies_are_enough(seed):
+    y, _, means, variances, y_variances, rows = gaussians(500, 0.65, seed=seed, k=1)
+    passes = (np.repeat(part, 32, axis=1) for part in (means, variances))
+    widths = find_widths(y, np.full((500, 32), 1 / 32), *passes, y_variances, rows, n_passes=32, n_mixture=1)
+    assert widths.factors[0] == pytest.approx(0.65, rel=0.15)
+    assert widths.spreads[0] < 0.4
