@@ -47,6 +47,8 @@ numpydoc_validation_checks = {
 
 def skip_foreign(app, what, name, obj, skip, options):
     """Leave out what scikit-learn gives every estimator, and methods that only carry out what a base describes."""
+    if type(obj).__name__ == "_tuplegetter":  # a field of a named tuple, which has its place in the class's docstring
+        return True
     function = getattr(obj, "fget", obj)  # of a property
     if not callable(function):
         return skip

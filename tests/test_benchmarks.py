@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -24,8 +25,10 @@ def test_every_script_is_run_here():
         "crops.py",
         "downsampling.py",
         "memory.py",
+        "mosaic_cutouts.py",
         "posterior_summary.py",
         "real_structure.py",
+        "remote_cutouts.py",
         "sdss_morphology.py",
         "spin_ceiling.py",
         "structure_coverage.py",
@@ -112,3 +115,31 @@ def test_sdss_morphology(tmp_path):
     assert features["auc"] > 0.7
     assert (features["what"], compact["what"]) == ("features", "compact")
     assert "| features | 1 | 0.7" in table
+
+
+def test_remote_cutouts(tmp_path):
+    out = tmp_path / "remote.jsonl"
+    run("remote_cutouts.py", "--cutouts", 12, "--npix", 64, "--out", out)
+    result = json.loads(out.read_text())
+    assert result["requests"] == 12
+    assert result["requests_of_a_second_run"] == 0
+    assert result["ratio_to_the_least"] > 0.99
+    assert result["most_in_flight"] <= 4
+    assert len(result["user_agents"]) == 1
+    assert result["user_agents"][0].startswith("galestim/")
+
+
+def test_mosaic_cutouts(tmp_path):
+    out = tmp_path / "mosaic.jsonl"
+    run("mosaic_cutouts.py", "--cutouts", 40, "--side", 600, "--npix", 48, "--repeats", 1, "--out", out)
+    results = {row["method"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert set(results) == {"Cutout2D", "aligned", "turned"}
+    assert results["Cutout2D"]["ratio_to_Cutout2D"] == [1.0]
+    assert results["aligned"]["cutouts_per_second"] > 0
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the images of ../shared/data")
+def test_contact_sheet(tmp_path):
+    run("mosaic_cutouts.py", "--contact-sheet", tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (9 * 104, 7 * 52)

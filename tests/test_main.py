@@ -4,30 +4,43 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from astropy.table import QTable
 
+from galestim import Catalog
 from galestim.__main__ import main
-from galestim.datasets import make_galaxies, make_spin_galaxies
 from galestim.posteriors import Posterior
 
 
-def test_demo_writes_pictures_numbers_and_a_pipeline_that_predicts(tmp_path, capsys):
-    main(["demo", "--output", str(tmp_path / "out"), "--galaxies", "60", "--epochs", "2"])
+def test_demo_writes_pictures_numbers_and_pipelines_that_predict_from_a_catalog(tmp_path, capsys):
+    out = tmp_path / "out"
+    main(["demo", "--output", str(out), "--galaxies", "60", "--epochs", "2"])
     said = capsys.readouterr().out
-    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    files = sorted(path.name for path in out.iterdir() if path.name != "cache")
+    sky = ["catalog.csv", "field_r.fits"]
     spin = ["cutouts.png", "predicted_against_actual.png", "training_history.png", "predictions.csv", "spin.joblib"]
     structure = ["crops.png", "coverage.png", "posterior.png", "posteriors.fits", "structure.csv", "structure.joblib"]
-    assert files == sorted([*spin, *structure])
-    assert all(str(tmp_path / "out" / name) in said for name in files)
+    assert files == sorted([*sky, "cutouts.csv", *spin, *structure])
+    assert all(str(out / name) in said for name in files)
+    assert "60 of 60 images fetched" in said
     assert "is the best possible here" in said
-    numbers = np.loadtxt(tmp_path / "out" / "predictions.csv", delimiter=",", skiprows=1)
-    assert numbers.shape == (15, 2)
-    images, _ = make_spin_galaxies(3, random_state=1, return_X_y=True)
-    assert np.isfinite(joblib.load(tmp_path / "out" / "spin.joblib").predict(images)).all()
-    images = make_galaxies(3, size=40, random_state=1).images
-    assert joblib.load(tmp_path / "out" / "structure.joblib").predict_posterior(images).sample(7).shape == (3, 7, 3)
-    posterior = Posterior.read(tmp_path / "out" / "posteriors.fits")
+    assert set(QTable.read(out / "cutouts.csv")["status"]) == {"ok"}
+
+    table = QTable.read(out / "predictions.csv")
+    assert len(table) == 15
+    catalog = Catalog(out / "catalog.csv")
+    tested = catalog[np.isin(catalog["object_id"], table["object_id"])]
+    # The server is gone; the pipeline has its images from the cache, and the same answers.
+    predicted = dict(zip(tested["object_id"], joblib.load(out / "spin.joblib").predict(tested), strict=True))
+    np.testing.assert_allclose(
+        [predicted[name] for name in table["object_id"]], table["predicted_lambda_r"], rtol=1e-4
+    )
+
+    posterior = Posterior.read(out / "posteriors.fits")
     assert posterior.target_names == ["bulge_to_total", "half_light_radius", "flux"]
+    assert posterior.units == [None, "arcsec", None]
     assert len(posterior) == 15
+    structure = joblib.load(out / "structure.joblib")
+    assert structure.predict_posterior(catalog[:3]).sample(7).shape == (3, 7, 3)
 
 
 def test_too_few_galaxies(capsys):

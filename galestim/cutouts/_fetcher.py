@@ -225,6 +225,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         -------
         acquired : :class:`~sklearn.utils.Bunch`
             images : ndarray or memmap of shape (n_images, H, W, C)
+                Those that there are.
             catalog : Catalog
                 The galaxies that the images are of, one per image.
             report : QTable

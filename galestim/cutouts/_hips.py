@@ -96,20 +96,27 @@ class Hips2Fits(RemoteSource):
         return 1 if self.format == "fits" else 3
 
     def endpoint(self) -> str:
-        """Where requests are sent."""
         return URL if self.url is None else str(self.url)
 
     def check(self, request: CutoutRequest) -> None:
-        """Refuse images that are larger than the service makes."""
         check_choice("format", self.format, ("fits", "jpg"))
         check_limits(request, "hips2fits", NPIX_LIMITS, (0.0, np.inf))
 
     def query(self, request: CutoutRequest) -> dict:
-        """Parameters of the HTTP request."""
         return {"hips": self.hips, "format": self.format, "wcs": json.dumps(self.wcs(request))}
 
     def wcs(self, request: CutoutRequest) -> dict:
-        """The request as a FITS world coordinate system, with the size that hips2fits reads from it."""
+        """The request as a FITS world coordinate system, with the size that hips2fits reads from it.
+
+        Parameters
+        ----------
+        request : CutoutRequest
+
+        Returns
+        -------
+        dict
+            Cards of a FITS header.
+        """
         center = (request.npix + 1) / 2  # FITS counts pixels from 1
         step = request.pixel_scale / 3600
         return {
@@ -131,7 +138,7 @@ class Hips2Fits(RemoteSource):
         }
 
     def decode(self, reply: Reply, request: CutoutRequest) -> NDArray:
-        """Decode the image; NaN or one color throughout says that the survey has nothing there."""
+        # NaN or one color throughout says that the survey has nothing there.
         if reply.status != 200:
             raise self._refusal(reply)
         image: NDArray

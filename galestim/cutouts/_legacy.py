@@ -31,7 +31,7 @@ class LegacySurvey(RemoteSource):
     Parameters
     ----------
     layer : str, default="ls-dr10"
-        The viewer's name of the survey: ``"ls-dr10"``, ``"ls-dr9"``, ``"ls-dr10-model"``, ``"sdss"``, …
+        The viewer's name of the survey: ``"ls-dr10"``, ``"ls-dr9"``, ``"ls-dr10-model"``, ``"sdss"`` and more.
     bands : str, default="grz"
         One letter per band, in the order of the channels.
     format : {"fits", "jpeg"}, default="fits"
@@ -117,25 +117,21 @@ class LegacySurvey(RemoteSource):
         return self.native_pixel_scale
 
     def endpoint(self) -> str:
-        """Where requests are sent."""
         return f"{URL if self.url is None else str(self.url).rstrip('/')}/{self.format}-cutout"
 
     def check(self, request: CutoutRequest) -> None:
-        """Refuse sizes that the service would clamp."""
         check_choice("format", self.format, ("fits", "jpeg"))
         check_limits(request, "The Legacy Surveys viewer", (1, MAX_NPIX), (0.0, np.inf))
 
     def query(self, request: CutoutRequest) -> dict:
-        """Parameters of the HTTP request."""
         place = {"ra": request.ra, "dec": request.dec, "pixscale": request.pixel_scale, "size": request.npix}
         return {**place, "layer": self.layer, "bands": self.bands}
 
     def identity(self, request: CutoutRequest) -> dict:
-        """Also what decides whether a cutout counts as missing."""
+        # Also what decides whether a cutout counts as missing.
         return {**super().identity(request), "zero_is_missing": self.zero_is_missing}
 
     def decode(self, reply: Reply, request: CutoutRequest) -> NDArray:
-        """Decode the image; one that nothing covers says that there is none."""
         if reply.body[:100].strip() == b"no such layer":  # with status 200, see needs_layer in views.py
             raise ValueError(
                 f"The Legacy Surveys viewer has no layer={self.layer!r}; expected one of those that its address bar "

@@ -11,6 +11,7 @@ from copy import deepcopy
 from glob import glob, has_magic
 from itertools import groupby
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from astropy.io import fits
@@ -42,8 +43,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         - a list: one channel for each entry, in this order;
         - a dict of band → entry: the same, with names.
 
-        An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which are
-        joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole.
+        An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
+        are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole.
     bands : sequence of str, default=None
         Which bands of a dict to use, and their order; names of a list; what ``{band}`` in a single path stands for,
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
@@ -51,8 +52,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         Which extension, by number, name, or name and version; a list, all of these are tiles; a dict of band →
         extension, bands are extensions of the file. None, the first 2-D image with a celestial WCS.
     pixel_values : {"flux", "surface_brightness"}, default="flux"
-        What a pixel holds. "flux": what falls on it; values are multiplied by the ratio of pixel areas, so that the sum
-        over a galaxy is the same at whatever pixel scale. "surface_brightness" (as MJy/sr): values are kept.
+        What a pixel holds. "flux": what falls on it; values are multiplied by the ratio of pixel areas, so that the
+        sum over a galaxy is the same at whatever pixel scale. "surface_brightness" (as MJy/sr): values are kept.
 
     Attributes
     ----------
@@ -78,9 +79,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     Notes
     -----
     Pixels are float32, in the mosaic's own units (per new pixel, if they are fluxes). NaN stands where no tile
-    covers half of a pixel, and where the mosaic is NaN or, for integers, ``BLANK``. A galaxy without any finite pixel is a
-    `MissingCutoutError`. Where tiles overlap, the one in which the galaxy lies deepest has precedence, and others
-    fill what it does not cover.
+    covers half of a pixel, and where the mosaic is NaN or, for integers, ``BLANK``. A galaxy without any finite pixel
+    is a `MissingCutoutError`. Where tiles overlap, the one in which the galaxy lies deepest has precedence, and
+    others fill what it does not cover.
 
     How pixels are resampled, and why so, is told in `resample_onto`. TAN, SIP, TPV and every other projection and
     distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px.
@@ -113,7 +114,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     >>> mosaic.cutout(CutoutRequest(ra=151.0, dec=2.0, pixel_scale=0.2, npix=3, object_id="2"))
     Traceback (most recent call last):
     ...
-    galestim.cutouts._errors.MissingCutoutError: 2 at ra=151, dec=2 has no pixel in '.../field_i.fits'; ...
+    galestim.cutouts._errors.MissingCutoutError: 2 at ra=151, dec=2 has no pixel in .../field_i.fits; ...
     """
 
     def __init__(self, paths, *, bands=None, hdu=None, pixel_values="flux"):
@@ -123,23 +124,23 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         self.pixel_values = pixel_values
 
     @property
-    def n_channels(self):  # noqa: D102
+    def n_channels(self) -> int:  # type: ignore[override]
+        """Of the images: one for each band."""
         return len(_entries(self.paths, self.bands, self.hdu))
 
     @property
-    def pixel_scale(self):  # noqa: D102
+    def pixel_scale(self) -> float:  # type: ignore[override]
+        """Where the user asks for none [arcsec]: that of the first image."""
         wcs = self._tiles()[0][0].to_pixel.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
 
     def cutout(self, request: CutoutRequest) -> NDArray[np.float32]:
-        """Make one cutout; see `CutoutSource.cutout`. Many are faster made by `cutouts`."""
         (result,) = self.cutouts([request])
         if isinstance(result, CutoutError):
             raise result
         return result
 
     def cutouts(self, requests: Sequence[CutoutRequest], store=None) -> Iterator[NDArray[np.float32] | CutoutError]:
-        """Make many, in their order; see `CutoutSource.cutouts`. `store` is not used: the files are here."""
         if self.pixel_values not in ("flux", "surface_brightness"):
             raise ValueError(f"pixel_values={self.pixel_values!r}; expected 'flux' or 'surface_brightness'")
         bands = self._tiles()
@@ -157,8 +158,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
 
     def _missing(self, request):
         return MissingCutoutError(
-            f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no pixel in {self.paths!r}; leave it "
-            "out, or add the tile that covers it"
+            f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no pixel in "
+            f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
         )
 
     def _tiles(self) -> list[list[_Tile]]:
@@ -269,7 +270,7 @@ class _Tile:
             n_bytes = self.data_start + abs(self.header["BITPIX"]) // 8 * self.shape[0] * self.shape[1]
             if path.stat().st_size < n_bytes:
                 raise ValueError(
-                    f"{str(path)!r} is truncated: it has {path.stat().st_size} bytes; expected {n_bytes}; get it again"
+                    f"{str(path)!r} is truncated: got {path.stat().st_size} bytes, expected {n_bytes}; get it again"
                 )
         self.to_pixel = SkyToPixel(wcs)
         self.center, self.radius = self._cap()
@@ -302,15 +303,15 @@ class _Tile:
 
 
 class _Mapped:
-    """Pixels of a plain FITS file; pages read some time ago are given back, as they count as memory of the process."""
+    """Pixels of a plain FITS file; pages read some time ago are given back, as they count as used memory."""
 
     def __init__(self, tile: _Tile):
         header = tile.header
         dtype = np.dtype(_PIXEL_DTYPES[header["BITPIX"]])
         with tile.path.open("rb") as file:
             self._mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._pixels = np.ndarray(tile.shape, dtype, self._mmap, tile.data_start)
-        self._start, self._row_bytes = tile.data_start, dtype.itemsize * tile.shape[1]
+        self._start, self._row_bytes = tile.data_start or 0, dtype.itemsize * tile.shape[1]
+        self._pixels = np.ndarray(tile.shape, dtype, self._mmap, self._start)
         self._first_row = 0  # mapped
         self._scale = header.get("BSCALE", 1), header.get("BZERO", 0)
         self._blank = header.get("BLANK") if dtype.kind in "iu" else None
@@ -370,6 +371,6 @@ def _find_image(hdus, path, wanted) -> tuple[int, WCS]:
     held = "; ".join(f"{i} {hdu.name!r} {hdu.shape if hdu.is_image else 'a table'}" for i, hdu in enumerate(hdus))
     where = "" if wanted is None else f" at hdu={wanted!r}"
     raise ValueError(
-        f"{str(path)!r} has no 2-D image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), "
-        "or say which extension with hdu"
+        f"{str(path)!r} has no 2-D image with a celestial WCS{where}; it has {held}; add a WCS "
+        "(CTYPE1='RA---TAN', …), or say which extension with hdu"
     )

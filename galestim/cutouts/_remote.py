@@ -85,11 +85,34 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
     @abstractmethod
     def query(self, request: CutoutRequest) -> dict:
-        """Parameters of the HTTP request."""
+        """Parameters of the HTTP request.
+
+        Parameters
+        ----------
+        request : CutoutRequest
+
+        Returns
+        -------
+        dict
+            What comes after the ``?`` of the URL.
+        """
 
     @abstractmethod
     def decode(self, reply: Reply, request: CutoutRequest) -> NDArray:
         """Make the image of a reply whose status is in `expect`.
+
+        Parameters
+        ----------
+        reply : Reply
+            Has ``status``, ``content_type``, ``body`` and ``url``. Of a reply from the store only the body is as it
+            was.
+        request : CutoutRequest
+            What was asked for.
+
+        Returns
+        -------
+        ndarray of shape (npix, npix, n_channels)
+            North up, east left.
 
         Raises
         ------
@@ -106,6 +129,10 @@ class RemoteSource(BaseEstimator, CutoutSource):
     def check(self, request: CutoutRequest) -> None:
         """Refuse what the service cannot give, before anything is sent; by default nothing.
 
+        Parameters
+        ----------
+        request : CutoutRequest
+
         Raises
         ------
         MissingCutoutError
@@ -118,6 +145,15 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """What the bytes of a reply depend on, as the key under which they are kept; without credentials.
 
         A name, a password or a key in the URL changes the key of what is kept (as a digest) but is not written.
+
+        Parameters
+        ----------
+        request : CutoutRequest
+
+        Returns
+        -------
+        dict
+            Of JSON types.
         """
         url = urlsplit(self.endpoint())
         host = url.netloc.rpartition("@")[2]

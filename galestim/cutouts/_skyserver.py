@@ -74,22 +74,19 @@ class SkyServer(RemoteSource):
         self.transport = transport
 
     def endpoint(self) -> str:
-        """Where requests are sent."""
         if self.url is not None:
             return str(self.url)
         return f"https://skyserver.sdss.org/{self.release}/SkyServerWS/ImgCutout/getjpeg"
 
     def check(self, request: CutoutRequest) -> None:
-        """Refuse sizes and scales that the service would clamp."""
         check_limits(request, "SkyServer", NPIX_LIMITS, SCALE_LIMITS)
 
     def query(self, request: CutoutRequest) -> dict:
-        """Parameters of the HTTP request."""
         size = {"width": request.npix, "height": request.npix}
         return {"ra": request.ra, "dec": request.dec, "scale": request.pixel_scale, **size}
 
     def decode(self, reply: Reply, request: CutoutRequest) -> NDArray[np.uint8]:
-        """Decode the JPEG; a black one, or a JPEG with status 404, says that there is no image."""
+        # A black JPEG, or one with status 404, says that there is no image.
         missing = f"SDSS has no image at ra={request.ra:g}, dec={request.dec:g}: outside its footprint."
         if reply.status == 404:
             # getJpegController.cs: outside the footprint, 404 with a JPEG that says so. Any other 404 is a wrong

@@ -81,7 +81,6 @@ class Soda(RemoteSource):
         return len(self.id) if isinstance(self.id, list | tuple) else 1
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray[np.float32]:
-        """Make one cutout, from `store` if it is there; see `RemoteSource`."""
         if not isinstance(self.id, list | tuple):
             return super().cutout(request, store)
         channels = []
@@ -92,7 +91,6 @@ class Soda(RemoteSource):
         return np.concatenate(channels, axis=-1)
 
     def query(self, request: CutoutRequest) -> dict:
-        """Parameters of the HTTP request."""
         radius = (request.npix * request.pixel_scale / math.sqrt(2) + MARGIN) / 3600  # to the corners
         circle = {"CIRCLE": f"{request.ra:.9f} {request.dec:.9f} {radius:.9f}"}
         if self.id is None:
@@ -100,7 +98,6 @@ class Soda(RemoteSource):
         return {"ID": self.id(request) if callable(self.id) else self.id, **circle}
 
     def decode(self, reply: Reply, request: CutoutRequest) -> NDArray[np.float32]:
-        """Resample the image onto the request's grid; no content, or nothing covered, says that there is none."""
         missing = MissingCutoutError(
             f"the archive has no image {self.id or ''} at ra={request.ra:g}, dec={request.dec:g}".replace("  ", " ")
         )

@@ -15,7 +15,7 @@ from galestim.datasets._tangent import TangentGrid, direction, position, tangent
 
 MAX_SIGMA, MAX_RADIUS = 3600.0, 300.0  # arcsec; wider Gaussians, and galaxies made of them, are not flat
 FWHM = np.sqrt(8 * np.log(2))
-TILE = 512  # mosaics are drawn in tiles of so many pixels, each with the sources that are near
+TILE = 128  # mosaics are drawn in tiles of so many pixels, each with the sources that are near
 
 
 class GaussianSky:
@@ -201,7 +201,7 @@ class GaussianSky:
 
         Returns
         -------
-        ndarray of shape (*ra.shape, n_bands)
+        ndarray of shape (..., n_bands)
             Flux per arcsec² in each band.
         """
         ra, dec = np.broadcast_arrays(np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64))
@@ -242,7 +242,7 @@ class GaussianSky:
 
         Returns
         -------
-        ndarray of shape (*shape, n_bands)
+        ndarray of shape (rows, columns, n_bands)
             Flux per pixel, on a gnomonic (TAN) grid: row 0 is north, column 0 is east, and the position is at
             ``((rows - 1) / 2, (columns - 1) / 2)``. NaN outside the footprint.
         """

@@ -105,7 +105,7 @@ def share_inside(radius, distance, dy, dx):
 
 
 def aperture_sum(image, wcs, ra, dec, radius):
-    """Sum within a circle on the sky, which on the mosaic is an ellipse: 4.5° off its center, pixels are not square."""
+    """Sum within a circle on the sky; on the mosaic it is an ellipse: 4.5° off its center, pixels are not square."""
     x, y = wcs.all_world2pix(ra, dec, 0)
     ahead = wcs.all_pix2world([[x, y], [x + 1, y], [x, y + 1]], 0)
     along_x, along_y = (ahead[1:] - ahead[0]) * 3600 * [np.cos(np.radians(dec)), 1]
