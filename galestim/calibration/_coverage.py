@@ -162,7 +162,7 @@ def _in_narrowest(posterior: Posterior, y: NDArray, levels: NDArray):
     return ((interval[..., 0] <= y) & (y <= interval[..., 1]) for interval in intervals)
 
 
-def _wilson(share: NDArray, n: int) -> tuple[NDArray, NDArray]:
-    """95 % Wilson interval of a `share` of `n`."""
+def _wilson(share: NDArray, n: int | NDArray) -> tuple[NDArray, NDArray]:
+    """95 % Wilson interval of a `share` of each `n`."""
     low, high = binom_conf_interval(np.rint(share * n), n, confidence_level=0.95, interval="wilson")
     return low, high

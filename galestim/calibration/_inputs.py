@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval
 
 from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
 from galestim.targets import clip_labels
+
+CONFIDENCE: list = [Interval(Real, 0, 1, closed="neither")]
 
 _CHUNK = 2**21  # numbers drawn at a time: 16 MB
 
@@ -49,6 +53,15 @@ def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
     return scale
 
 
+def check_rows(values, known: NDArray, name: str) -> NDArray[np.float64]:
+    """`values` with a row for each galaxy, of those that are `known` and finite there ``(n_known, p)``."""
+    values = check_array(values, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name=name)
+    values = values[:, None] if values.ndim == 1 else values
+    if len(values) != len(known):
+        raise ValueError(f"{name} has {len(values)} rows; expected {len(known)}, one for each posterior.")
+    return check_array(values[known], input_name=name)
+
+
 def known_rows(posterior) -> NDArray[np.bool_]:
     """Which rows are not those of missing cutouts ``(n,)``; an error if one of them is unknown all the same."""
     known = ~np.isnan(posterior.weights[:, 0])
@@ -76,6 +89,13 @@ def draw_chunks(posterior: Posterior, n_samples: int, random_state) -> Iterator[
         raise ValueError("A score estimated from draws needs at least 2 draws per galaxy; got 1.")
     for rows in gen_batches(len(posterior), max(1, _CHUNK // (n_draws * posterior.n_targets))):
         yield rows, posterior[rows].sample(n_samples, rng) if own is None else own[rows]
+
+
+def check_finite(draws: NDArray) -> NDArray[np.float64]:
+    """`draws` themselves, of which moments are wanted."""
+    if not np.isfinite(draws).all():
+        raise ValueError("Some draws overflow; expected finite ones. Leave galaxies with such wide posteriors out.")
+    return draws
 
 
 def _own_draws(posterior: Posterior) -> NDArray[np.float64] | None:

@@ -9,6 +9,7 @@ from ._coverage import CoverageDisplay
 from ._crop import CropDisplay
 from ._cutouts import CutoutGridDisplay
 from ._history import TrainingHistoryDisplay
+from ._pit import PITDisplay
 from ._posterior import PosteriorDisplay
 from ._regression import RegressionDisplay
 
@@ -16,6 +17,7 @@ __all__ = [
     "CoverageDisplay",
     "CropDisplay",
     "CutoutGridDisplay",
+    "PITDisplay",
     "PosteriorDisplay",
     "RegressionDisplay",
     "TrainingHistoryDisplay",

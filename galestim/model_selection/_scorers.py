@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from galestim.calibration import coverage_error, crps, energy_score, log_score
 from galestim.calibration._inputs import check_posterior, check_scale, check_targets, known_rows
+from galestim.posteriors import DrawsPosterior
 
 METRICS = ("log_score", "neg_crps", "neg_energy_score", "neg_coverage_error")
 
@@ -100,10 +101,13 @@ class PosteriorScorer(BaseEstimator):
             missing cutout.
         """
         validate_parameter_constraints(self._parameter_constraints, self.get_params(deep=False), type(self).__name__)
-        posterior = check_posterior(self._predict_posterior(estimator, X))
+        model, X = self._innermost(estimator, X)
+        posterior = check_posterior(model.predict_posterior(X))
         y = check_targets(y, posterior)
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
         kept = known_rows(posterior)
+        if self.metric == "log_score" and isinstance(posterior, DrawsPosterior) and hasattr(model, "log_prob"):
+            return float(np.average(model.log_prob(X, y)[kept], weights=weight[kept]))  # draws have no density
         return self._mean_score(posterior[kept], y[kept], weight[kept])
 
     def _mean_score(self, posterior, y, weight) -> float:
@@ -118,15 +122,15 @@ class PosteriorScorer(BaseEstimator):
             scores = -(crps(posterior, y, **draws) / check_scale(self.scale, y.shape[1])).mean(axis=1)
         return float(np.average(scores, weights=weight))
 
-    def _predict_posterior(self, estimator, X):
-        """Posteriors of `X`, found behind searches and pipelines."""
+    def _innermost(self, estimator, X):
+        """The estimator with `predict_posterior`, found behind searches and pipelines, and what it is to see."""
         if hasattr(estimator, "predict_posterior"):
-            return estimator.predict_posterior(X)
+            return estimator, X
         if hasattr(estimator, "best_estimator_"):
-            return self._predict_posterior(estimator.best_estimator_, X)
+            return self._innermost(estimator.best_estimator_, X)
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            return self._predict_posterior(estimator[-1], X)
+            return self._innermost(estimator[-1], X)
         check_is_fitted(estimator)
         raise TypeError(
             f"{self} needs an estimator with predict_posterior; got {estimator}. Use a posterior regressor, alone, "
