@@ -34,6 +34,7 @@ _SUBPACKAGES = [
     "posteriors",
     "preprocessing",
     "regression",
+    "simulation",
     "targets",
 ]
 

@@ -26,6 +26,7 @@ def test_every_script_is_run_here():
         "downsampling.py",
         "memory.py",
         "mosaic_cutouts.py",
+        "physical_limit.py",
         "posterior_summary.py",
         "real_structure.py",
         "remote_cutouts.py",
@@ -133,8 +134,8 @@ def test_mosaic_cutouts(tmp_path):
     out = tmp_path / "mosaic.jsonl"
     run("mosaic_cutouts.py", "--cutouts", 40, "--side", 600, "--npix", 48, "--repeats", 1, "--out", out)
     results = {row["method"]: row for row in map(json.loads, out.read_text().splitlines())}
-    assert set(results) == {"Cutout2D", "aligned", "turned"}
-    assert results["Cutout2D"]["ratio_to_Cutout2D"] == [1.0]
+    assert {"Cutout2D", "aligned", "turned"} <= set(results)
+    assert results["Cutout2D"]["times_as_fast_as_Cutout2D"] == [1.0]
     assert results["aligned"]["cutouts_per_second"] > 0
 
 
@@ -142,4 +143,10 @@ def test_mosaic_cutouts(tmp_path):
 def test_contact_sheet(tmp_path):
     run("mosaic_cutouts.py", "--contact-sheet", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.size == (9 * 104, 7 * 52)
+        assert np.ptp(np.asarray(sheet.convert("L"))) > 200
+
+
+def test_physical_limit(tmp_path):
+    out = tmp_path / "limit.jsonl"
+    run("physical_limit.py", "--galaxies", 40, "--out", out)
+    assert all(0 < value < 1 for value in json.loads(out.read_text().splitlines()[-1])["limit"])

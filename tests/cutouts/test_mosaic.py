@@ -85,6 +85,27 @@ def test_north_is_that_of_the_galaxy_and_not_of_the_mosaic(tmp_path):
     assert (row, column) == pytest.approx((60 - 50, 60), abs=0.02)
 
 
+DISTORTIONS = {
+    "SIP": {"A_ORDER": 2, "A_2_0": 4e-5, "A_1_1": -3e-5, "B_ORDER": 2, "B_0_2": -4e-5},
+    "TPV": {"PV1_1": 1.0, "PV1_4": 3.0, "PV2_1": 1.0, "PV2_4": -2.0},
+}
+
+
+@pytest.mark.parametrize("kind", DISTORTIONS)
+def test_distorted_headers(tmp_path, kind):
+    header = make_wcs(rotation=25).to_header()
+    suffix = "TAN-SIP" if kind == "SIP" else "TPV"
+    header.update({"CTYPE1": f"RA---{suffix}", "CTYPE2": f"DEC--{suffix}", **DISTORTIONS[kind]})
+    wcs, plain = WCS(header), make_wcs(rotation=25)
+    ra, dec = (float(angle) for angle in wcs.all_pix2world(140, 110, 0))
+    assert np.abs(np.subtract(plain.all_world2pix(ra, dec, 0), (140, 110))).max() > 0.05
+    hdu = fits.PrimaryHDU(gaussian(wcs, ra, dec).astype(np.float32), header)
+    hdu.writeto(tmp_path / "field.fits")
+    cutout = FitsMosaic(tmp_path / "field.fits").cutout(request(ra, dec))
+    assert centroid(cutout[..., 0]) == pytest.approx((16, 16), abs=5e-3)
+    assert cutout.sum() == pytest.approx(100, rel=1e-3)
+
+
 def test_surface_brightness_is_not_scaled(tmp_path):
     path = write(tmp_path / "field.fits", np.full(SHAPE, 3.0), make_wcs())
     cutout = FitsMosaic(path, pixel_values="surface_brightness").cutout(request(pixel_scale=0.4))

@@ -1,0 +1,29 @@
+"""A differentiable simulator of galaxy images, and the limit of what they can tell."""
+
+from ._bound import cramer_rao_bound
+from ._noise import add_noise, noise_variance
+from ._priors import GalaxyPrior, LogUniform, Near, Uniform, sim_v1_prior
+from ._psf import GaussianPSF, ImagePSF, MoffatPSF
+from ._radius import half_light_radius
+from ._render import render
+from ._scene import render_scene
+from ._survey import Band, hsc_like
+
+__all__ = [
+    "Band",
+    "GalaxyPrior",
+    "GaussianPSF",
+    "ImagePSF",
+    "LogUniform",
+    "MoffatPSF",
+    "Near",
+    "Uniform",
+    "add_noise",
+    "cramer_rao_bound",
+    "half_light_radius",
+    "hsc_like",
+    "noise_variance",
+    "render",
+    "render_scene",
+    "sim_v1_prior",
+]

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from galestim.simulation import add_noise, cramer_rao_bound, hsc_like, noise_variance, render, sim_v1_prior
+from galestim.simulation._bound import _jacobian
+from galestim.simulation._parameters import PARAMETERS, as_tensors
+from galestim.simulation._priors import LOGARITHMIC
+
+BAND, PRIOR = hsc_like("i"), sim_v1_prior()
+
+
+def test_shapes_and_names():
+    bound = cramer_rao_bound(PRIOR.draw(3, random_state=0), BAND, prior=PRIOR, npix=48)
+    assert bound.target_names == ("bulge_to_total", "ln_half_light_radius", "ln_flux")
+    assert bound.parameter_names == tuple(PARAMETERS)
+    assert bound.covariance.shape == (3, 3, 3)
+    assert bound.parameter_covariance.shape == (3, 12, 12)
+    assert bound.signal_to_noise.shape == (3,)
+    np.testing.assert_allclose(bound.std**2, bound.covariance.diagonal(axis1=1, axis2=2))
+    assert (np.linalg.eigvalsh(bound.covariance) > 0).all()
+
+
+def test_no_worse_than_the_prior_and_better_with_it():
+    galaxies = PRIOR.draw(20, random_state=0)
+    galaxies["bulge_to_total"] = galaxies["bulge_to_total"].clip(0.2, 0.8)
+    known, unknown = (cramer_rao_bound(galaxies, BAND, prior=prior, npix=48) for prior in (PRIOR, None))
+    variance = np.array([PRIOR.variance()[name] for name in PARAMETERS])
+    assert (known.parameter_covariance.diagonal(axis1=1, axis2=2) <= variance * (1 + 1e-9)).all()
+    assert (known.std < unknown.std).all()
+
+
+def test_the_benchmark_s_table():
+    """Magnitudes 21 to 22, within the scatter of so few galaxies."""
+    galaxies = PRIOR.draw(60, random_state=0)
+    galaxies["flux"] = 10 ** (-0.4 * (np.linspace(21, 22, 60) - BAND.zero_point))
+    bound = cramer_rao_bound(galaxies, BAND, prior=PRIOR)
+    assert np.median(bound.signal_to_noise) == pytest.approx(174, rel=0.2)
+    np.testing.assert_allclose(np.sqrt((bound.std**2).mean(axis=0)), (0.084, 0.045, 0.028), rtol=0.2)
+
+
+def test_exact_for_a_flux_alone():
+    """With all else known, the bound of a flux is 1 / (S/N) without photon noise."""
+    galaxies = PRIOR.draw(4, random_state=0)
+    tensors = as_tensors(galaxies, dtype=torch.float64)
+    images, slopes = _jacobian(tensors, BAND, 48)
+    np.testing.assert_allclose(slopes[list(PARAMETERS).index("flux")], images, atol=1e-9)
+    bound = cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=48)
+    variance = noise_variance(images, BAND.sky_noise, BAND.gain)
+    np.testing.assert_allclose(bound.signal_to_noise, (images**2 / variance).sum((1, 2)).sqrt())
+    assert (bound.std[:, 2] >= 1 / np.hypot(bound.signal_to_noise, PRIOR.variance()["flux"] ** -0.5)).all()
+
+
+def test_jacobian_is_that_of_finite_differences():
+    tensors = as_tensors(PRIOR.draw(2, random_state=3), dtype=torch.float64)
+    _, slopes = _jacobian(tensors, BAND, 40)
+    for name, slope in zip(PARAMETERS, slopes):
+        unit = tensors[name] if name in LOGARITHMIC else torch.ones(2)
+        up, down = (
+            render(tensors | {name: tensors[name] + step * unit}, npix=40, pixel_scale=0.168, psf=BAND.psf)
+            for step in (1e-5, -1e-5)
+        )
+        np.testing.assert_allclose(slope, (up - down) / 2e-5, atol=1e-3 * slope.abs().max().item())
+
+
+def test_maximum_likelihood_reaches_it():
+    """Newton's step from the truth scatters over draws of the noise as the bound says."""
+    galaxies = {name: np.repeat(values, 400) for name, values in PRIOR.draw(1, random_state=5).items()}
+    one = as_tensors({name: values[:1] for name, values in galaxies.items()}, dtype=torch.float64)
+    bound = cramer_rao_bound(one, BAND, npix=40)
+    images, slopes = _jacobian(one, BAND, 40)
+    noise = add_noise(images.expand(400, -1, -1), sky_noise=BAND.sky_noise, gain=BAND.gain, random_state=0) - images
+    score = (noise / noise_variance(images, BAND.sky_noise, BAND.gain)).flatten(1) @ slopes[:, 0].flatten(1).T
+    estimates = score.numpy() @ bound.parameter_covariance[0]
+    ratio = estimates.std(axis=0) / np.sqrt(bound.parameter_covariance[0].diagonal())
+    np.testing.assert_allclose(ratio, 1, atol=0.12)
+
+
+def test_unconstrained_parameters_need_a_prior():
+    galaxies = PRIOR.draw(2, random_state=0)
+    galaxies["bulge_to_total"][1] = 0.0  # a bulge without light has no shape
+    with pytest.raises(ValueError, match="the image of galaxy 1 does not constrain all of its parameters"):
+        cramer_rao_bound(galaxies, BAND, npix=40)
+    assert np.isfinite(cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=40).std).all()
+
+
+def test_no_galaxies():
+    nothing = {name: values[:0] for name, values in PRIOR.draw(1, random_state=0).items()}
+    assert cramer_rao_bound(nothing, BAND, prior=PRIOR, npix=40).std.shape == (0, 3)

@@ -1,0 +1,255 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import gamma
+
+from galestim.simulation import GalaxyPrior, GaussianPSF, ImagePSF, MoffatPSF, Uniform, _render, render, sim_v1_prior
+from galestim.simulation._parameters import PARAMETERS
+from galestim.simulation._sersic import half_light_scale
+
+SCALE = 0.168
+CAMERA = {"npix": 96, "pixel_scale": SCALE, "psf": MoffatPSF(0.58)}
+SMALL = CAMERA | {"npix": 40}
+
+
+def galaxy(**changes):
+    truth = {
+        "flux": 100.0,
+        "bulge_to_total": 0.4,
+        "bulge_radius": 0.5,
+        "disk_radius": 1.2,
+        "bulge_sersic_index": 3.5,
+        "disk_sersic_index": 1.1,
+        "bulge_axis_ratio": 0.8,
+        "disk_axis_ratio": 0.5,
+        "bulge_position_angle": 40.0,
+        "disk_position_angle": 30.0,
+        "x_offset": 0.3,
+        "y_offset": -0.4,
+    }
+    return {name: np.atleast_1d(value).astype(float) for name, value in (truth | changes).items()}
+
+
+def draw(truth, **camera):
+    return render(truth, **(SMALL | camera), dtype=torch.float64).numpy()
+
+
+# --- the light is where it should be ------------------------------------------------------------------------
+
+
+def by_galsim(galsim, galaxies, i, npix=96):
+    truth = {name: float(values[i]) for name, values in galaxies.items()}
+    # Few copies of the wings, few waves cut off, accurate profiles: GalSim's defaults are too coarse to compare with.
+    gsparams = galsim.GSParams(
+        folding_threshold=1e-3, maxk_threshold=1e-4, kvalue_accuracy=1e-7, maximum_fft_size=20000
+    )
+    flux = {"bulge": truth["flux"] * truth["bulge_to_total"], "disk": truth["flux"] * (1 - truth["bulge_to_total"])}
+    parts = [
+        galsim.Sersic(
+            n=truth[f"{name}_sersic_index"],
+            half_light_radius=truth[f"{name}_radius"],
+            flux=flux[name],
+            gsparams=gsparams,
+        ).shear(
+            q=truth[f"{name}_axis_ratio"],
+            beta=(90 - truth[f"{name}_position_angle"]) * galsim.degrees,
+        )
+        for name in flux
+    ]
+    seen = galsim.Convolve(galsim.Add(parts), galsim.Moffat(beta=3, fwhm=0.58, gsparams=gsparams))
+    return seen.drawImage(nx=npix, ny=npix, scale=SCALE, offset=(truth["x_offset"], truth["y_offset"])).array
+
+
+def test_agrees_with_galsim():
+    galsim = pytest.importorskip("galsim")
+    any_index = {f"{name}_sersic_index": Uniform(0.7, 5.6) for name in ("bulge", "disk")}
+    benchmark = sim_v1_prior()
+    for prior, n in ((benchmark, 8), (GalaxyPrior(benchmark.priors | any_index), 8)):
+        galaxies = prior.draw(n, random_state=1)
+        for i, image in enumerate(render(galaxies, **CAMERA).numpy()):
+            expected = by_galsim(galsim, galaxies, i)
+            assert abs(image - expected).max() < 1e-4 * expected.max()
+            assert abs(image.sum() - expected.sum()) < 1e-4 * galaxies["flux"][i]
+
+
+@pytest.mark.parametrize("n", [1.0, 4.0, 5.6])
+def test_wings_are_those_of_the_profile(n):
+    """No light comes back from periodic copies; far out, the point-spread function does not matter."""
+    truth = galaxy(bulge_to_total=1.0, bulge_radius=1.5, bulge_sersic_index=n, bulge_axis_ratio=1.0)
+    image = draw(truth, npix=96, psf=GaussianPSF(0.3))[0]
+    row, column = np.indices((96, 96)) - 47.5
+    radius = SCALE * np.hypot(row + 0.4, column - 0.3) / 1.5
+    fluxes = np.exp(-half_light_scale(n) * radius ** (1 / n))
+    light = 2 * np.pi * n * half_light_scale(n) ** (-2 * n) * gamma(2 * n) * (1.5 / SCALE) ** 2
+    far = radius > 3.5
+    np.testing.assert_allclose(image[far], 100 * fluxes[far] / light, rtol=0.02)
+
+
+def test_all_light_is_in_a_large_image():
+    truth = galaxy(bulge_radius=0.2, bulge_sersic_index=2.5, disk_radius=0.5)
+    assert draw(truth, npix=128).sum() == pytest.approx(100, rel=1e-5)
+
+
+def test_center_and_position_angle():
+    """x along columns, y along rows; angles from north (row 0) through east (column 0)."""
+    truth = galaxy(x_offset=3.0, y_offset=-5.0, bulge_to_total=0.0, disk_position_angle=30.0, disk_radius=0.6)
+    image = draw(truth, npix=96)[0] / 100
+    row, column = np.indices(image.shape) - 47.5
+    assert (image * column).sum() == pytest.approx(3.0, abs=0.01)
+    assert (image * row).sum() == pytest.approx(-5.0, abs=0.01)
+    east, north = -(column - 3.0), -(row + 5.0)
+    angle = 0.5 * np.arctan2(2 * (image * east * north).sum(), (image * (north**2 - east**2)).sum())
+    assert np.degrees(angle) == pytest.approx(30.0, abs=0.1)
+
+
+def test_radii_are_circularized():
+    """The semi-major axis is radius / sqrt(axis ratio); second moments of a disk tell."""
+    truth = galaxy(
+        bulge_to_total=0, disk_radius=0.8, disk_axis_ratio=0.25, disk_sersic_index=1, disk_position_angle=0
+    )
+    image = draw(truth | {"x_offset": [0], "y_offset": [0]}, npix=160, psf=GaussianPSF(0.4))[0] / 100
+    row, column = (np.indices(image.shape) - 79.5) * SCALE
+    blur = (0.4 / np.sqrt(8 * np.log(2))) ** 2 + SCALE**2 / 12
+    scale = 0.8 / half_light_scale(1.0)
+    assert (image * row**2).sum() - blur == pytest.approx(3 * scale**2 / 0.25, rel=2e-3)
+    assert (image * column**2).sum() - blur == pytest.approx(3 * scale**2 * 0.25, rel=1e-2)
+
+
+def test_sum_of_components():
+    both, bulge, disk = (draw(galaxy(bulge_to_total=value)) for value in (0.4, 1.0, 0.0))
+    np.testing.assert_allclose(both, 0.4 * bulge + 0.6 * disk, atol=1e-12)
+
+
+def test_small_stamp_is_the_middle_of_a_large_one():
+    large = draw(galaxy(), npix=96)[0]
+    for npix in (1, 8, 33, 40):
+        truth = galaxy(x_offset=0.3 + (npix % 2) / 2, y_offset=-0.4 + (npix % 2) / 2)
+        start = 48 - (npix + 1) // 2
+        middle = large[start : start + npix, start : start + npix]
+        np.testing.assert_allclose(draw(truth, npix=npix)[0], middle, atol=2e-4 * large.max())
+
+
+def test_source_outside_the_stamp_leaves_its_wings():
+    inside = draw(galaxy(x_offset=30.0, y_offset=0.0), npix=96)[0]
+    shifted = draw(galaxy(x_offset=58.0, y_offset=0.0), npix=40)[0]  # 28 pixels west of a smaller stamp
+    np.testing.assert_allclose(shifted, inside[28:68, :40], atol=1e-5 * inside.max())
+
+
+def test_measured_psf_gives_the_image_of_its_model():
+    point = galaxy(bulge_radius=1e-3, disk_radius=1e-3, x_offset=0.0, y_offset=0.0)
+    star = draw(point, npix=65)[0]
+    measured, model = (draw(galaxy(), psf=psf) for psf in (ImagePSF(star, SCALE), CAMERA["psf"]))
+    np.testing.assert_allclose(measured, model, atol=2e-3 * model.max())
+    finer = ImagePSF(draw(point, npix=131, pixel_scale=SCALE / 2)[0], SCALE / 2)
+    assert draw(galaxy(), psf=finer).sum() == pytest.approx(model.sum(), rel=2e-3)
+
+
+def test_undersampled_point_spread_function():
+    """Light beyond the Nyquist frequency of the pixels is drawn as the pixels see it."""
+    coarse = draw(galaxy(x_offset=0.0, y_offset=0.0), npix=20, pixel_scale=4 * SCALE)[0]
+    fine = draw(galaxy(x_offset=0.0, y_offset=0.0), npix=80)[0]
+    binned = fine.reshape(20, 4, 20, 4).sum(axis=(1, 3))
+    np.testing.assert_allclose(coarse, binned, atol=1e-3 * binned.max())
+
+
+# --- torch --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_gradients_are_those_of_finite_differences(name):
+    truth = {key: torch.tensor(value) for key, value in galaxy().items()}
+    weights = torch.tensor(np.random.default_rng(0).standard_normal((40, 40)))
+
+    def score(value):
+        return (render(truth | {name: value}, **SMALL) * weights).sum()
+
+    value = truth[name].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(score(value), value)
+    step = 1e-4 * max(1.0, abs(truth[name].item()))
+    difference = (score(truth[name] + step) - score(truth[name] - step)) / (2 * step)
+    assert gradient.item() == pytest.approx(difference.item(), rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_forward_mode_agrees_with_reverse_mode():
+    truth = {key: torch.tensor(value) for key, value in galaxy().items()}
+
+    def flux_in_the_middle(radius):
+        return render(truth | {"disk_radius": radius}, **SMALL)[:, 18:22, 18:22].sum()
+
+    radius = truth["disk_radius"]
+    _render._camera.cache_clear()
+    _, forward = torch.func.jvp(flux_in_the_middle, (radius,), (torch.ones_like(radius),))
+    backward = torch.func.grad(flux_in_the_middle)(radius)
+    np.testing.assert_allclose(forward, backward[0], rtol=1e-10)
+    assert flux_in_the_middle(radius).isfinite()  # nothing of the transform stays in a cache
+
+
+def test_dtypes():
+    truth = galaxy()
+    assert render(truth, **SMALL).dtype == torch.float32
+    tensors = {name: torch.tensor(values) for name, values in truth.items()}
+    assert render(tensors, **SMALL).dtype == torch.float64
+    single, double = render(truth, **SMALL), render(tensors, **SMALL)
+    np.testing.assert_allclose(single, double, atol=5e-6 * double.max().item())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu():
+    galaxies = sim_v1_prior().draw(50, random_state=0)
+    images = render(galaxies, **CAMERA, device="cuda")
+    assert images.device.type == "cuda"
+    expected = render(galaxies, **CAMERA).numpy()
+    peak = expected.max(axis=(1, 2))[:, None, None]
+    np.testing.assert_allclose(images.cpu().numpy() / peak, expected / peak, atol=1e-5)
+
+
+def test_batches_do_not_show(monkeypatch):
+    galaxies = sim_v1_prior().draw(5, random_state=0)
+    together = render(galaxies, **SMALL, dtype=torch.float64)
+    monkeypatch.setitem(_render.BATCH, "cpu", 1)
+    np.testing.assert_allclose(render(galaxies, **SMALL, dtype=torch.float64), together, rtol=1e-9, atol=1e-9)
+
+
+def test_no_galaxies():
+    nothing = {name: values[:0] for name, values in galaxy().items()}
+    assert render(nothing, **SMALL).shape == (0, 40, 40)
+
+
+# --- what cannot be drawn -----------------------------------------------------------------------------------
+
+
+def test_missing_parameter():
+    truth = galaxy()
+    del truth["flux"], truth["x_offset"]
+    with pytest.raises(
+        ValueError, match="parameters lack flux, x_offset; expected flux, bulge_to_total, bulge_radius"
+    ):
+        render(truth, **SMALL)
+
+
+def test_shapes_that_disagree():
+    with pytest.raises(ValueError, match=r"disk_radius has shape \(2,\); expected \(1,\), one number per galaxy."):
+        render(galaxy(disk_radius=[1.0, 2.0]), **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bulge_to_total": 1.1}, r"bulge_to_total\[0\]=1.1; expected finite, at least 0 and at most 1."),
+        ({"disk_radius": 0.0}, r"disk_radius\[0\]=0; expected finite, more than 0 and at most inf."),
+        ({"bulge_sersic_index": 7.0}, r"bulge_sersic_index\[0\]=7; expected finite, at least 0.5 and at most 6.2."),
+        ({"disk_axis_ratio": 1.5}, r"disk_axis_ratio\[0\]=1.5; expected finite, more than 0 and at most 1."),
+        ({"x_offset": np.nan}, r"x_offset\[0\]=nan; expected finite"),
+    ],
+)
+def test_values_outside_their_limits(changes, message):
+    with pytest.raises(ValueError, match=message):
+        render(galaxy(**changes), **SMALL)
+
+
+def test_too_sharp_a_point_spread_function():
+    with pytest.raises(
+        ValueError, match=r"GaussianPSF\(fwhm=0.01\) is too sharp for pixel_scale=0.168; expected a full"
+    ):
+        draw(galaxy(), psf=GaussianPSF(0.01))
