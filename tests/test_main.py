@@ -31,9 +31,7 @@ def test_demo_writes_pictures_numbers_and_pipelines_that_predict_from_a_catalog(
     tested = catalog[np.isin(catalog["object_id"], table["object_id"])]
     # The server is gone; the pipeline has its images from the cache, and the same answers.
     predicted = dict(zip(tested["object_id"], joblib.load(out / "spin.joblib").predict(tested), strict=True))
-    np.testing.assert_allclose(
-        [predicted[name] for name in table["object_id"]], table["predicted_lambda_r"], rtol=1e-4
-    )
+    np.testing.assert_allclose([predicted[name] for name in table["object_id"]], table["predicted"], rtol=1e-4)
 
     posterior = Posterior.read(out / "posteriors.fits")
     assert posterior.target_names == ["bulge_to_total", "half_light_radius", "flux"]
