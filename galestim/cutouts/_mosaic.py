@@ -20,6 +20,7 @@ from astropy.wcs import WCS, WcsError
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
 
 from ._errors import CutoutError, MissingCutoutError
 from ._resample import ArrayImage, SkyToPixel, place, resample_all
@@ -150,8 +151,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
             images = np.empty((n, npix, npix, len(bands)), dtype=np.float32)
             for start in range(0, len(some), n):
                 chunk = some[start : start + n]
-                for band, tiles in enumerate(bands):
-                    _fill_band(tiles, chunk, images[..., band], self.pixel_values == "surface_brightness")
+                with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
+                    for band, tiles in enumerate(bands):
+                        _fill_band(tiles, chunk, images[..., band], self.pixel_values == "surface_brightness")
                 for request, image in zip(chunk, images):
                     covered = np.isfinite(image[npix // 2, npix // 2, 0]) or np.isfinite(image).any()
                     yield image.copy() if covered else self._missing(request)
