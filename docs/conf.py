@@ -66,6 +66,8 @@ def escape_fitted_names(app, what, name, obj, options, lines):
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "force"
+# Whatever backend the shell asks for (CI: agg), the notebooks' pictures belong on their pages.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # seconds a cell

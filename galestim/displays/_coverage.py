@@ -10,9 +10,9 @@ from scipy.special import ndtri
 from sklearn.utils._plotting import _validate_style_kwargs as styled
 
 from ..calibration import coverage
-from ..posteriors import Posterior
 from ._descend import descend
 from ._style import GRAY, INK, PALE, PALETTE, quiet, require_pyplot
+from ._targets import posterior_and_labels
 
 SIGMAS = {"1σ": 0.6827, "2σ": 0.9545, "3σ": 0.9973}
 _LEVELS = np.union1d(np.arange(1, 50) / 50, list(SIGMAS.values()))
@@ -148,10 +148,7 @@ class CoverageDisplay:
         ValueError
             If shapes disagree, `y` is not finite, a level is not between 0 and 1, or every row is missing.
         """
-        posterior = posterior if isinstance(posterior, Posterior) else Posterior.from_draws(posterior)
-        labels = [name.replace("_", " ") for name in posterior.target_names] if labels is None else list(labels)
-        if len(labels) != posterior.n_targets:
-            raise ValueError(f"labels={labels}; expected {posterior.n_targets}, one for each target.")
+        posterior, labels = posterior_and_labels(posterior, labels)
         levels = _LEVELS if levels is None else np.unique(levels)
         n_missing = int(np.isnan(posterior.weights[:, 0]).sum())
         display = cls(

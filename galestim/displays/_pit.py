@@ -10,9 +10,9 @@ from scipy.stats import binom
 from sklearn.utils._plotting import _validate_style_kwargs as styled
 
 from ..calibration import pit, pit_uniformity
-from ..posteriors import Posterior
 from ._descend import descend
 from ._style import GRAY, INK, PALE, PALETTE, quiet, require_pyplot
+from ._targets import posterior_and_labels
 
 _N_BINS = 20
 _NOTE = {"fontsize": "x-small", "color": GRAY}
@@ -92,9 +92,15 @@ class PITDisplay:
         Returns
         -------
         PITDisplay
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no posterior.
         """
-        estimator, X = descend(estimator, X, "predict_posterior")
-        return cls.from_posterior(estimator.predict_posterior(X), y, **kwargs)
+        require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
+        inner, X = descend(estimator, X, "predict_posterior")
+        return cls.from_posterior(inner.predict_posterior(X), y, **kwargs)
 
     @classmethod
     def from_posterior(cls, posterior, y, *, labels=None, random_state=0, axes=None, **plot_kwargs):
@@ -124,10 +130,7 @@ class PITDisplay:
         ValueError
             If shapes disagree, `y` is not finite, or every row is missing.
         """
-        posterior = posterior if isinstance(posterior, Posterior) else Posterior.from_draws(posterior)
-        labels = [name.replace("_", " ") for name in posterior.target_names] if labels is None else list(labels)
-        if len(labels) != posterior.n_targets:
-            raise ValueError(f"labels={labels}; expected {posterior.n_targets}, one for each target.")
+        posterior, labels = posterior_and_labels(posterior, labels)
         known = ~np.isnan(posterior.weights[:, 0])
         display = cls(
             values=pit(posterior, y, random_state=random_state)[known],

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..posteriors import Posterior
+
 
 class PairedTarget(NamedTuple):
     """One target: `actual` is finite, `predicted` is finite or NaN (a missing cutout); both of shape (n,)."""
@@ -14,6 +16,21 @@ class PairedTarget(NamedTuple):
     actual: NDArray[np.float64]
     predicted: NDArray[np.float64]
     name: str | None
+
+
+def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior, list[str]]:
+    """A posterior, of draws if need be, and what its targets are to be called: by default, their names.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many labels as targets.
+    """
+    posterior = posterior if isinstance(posterior, Posterior) else Posterior.from_draws(posterior)
+    labels = [name.replace("_", " ") for name in posterior.target_names] if labels is None else list(labels)
+    if len(labels) != posterior.n_targets:
+        raise ValueError(f"labels={labels}; expected {posterior.n_targets}, one for each target.")
+    return posterior, labels
 
 
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:
