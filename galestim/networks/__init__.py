@@ -4,6 +4,7 @@ from ._augmentation import Augmentation
 from ._compact import CompactCNN
 from ._dropout import Dropout
 from ._gaussian_head import GaussianHead
+from ._harmonic import HarmonicNet
 from ._spatial_transformer import SpatialTransformer
 from ._spec import NetworkSpec
 from ._spin_cnn import SpinCNN
@@ -16,6 +17,7 @@ __all__ = [
     "CompactCNN",
     "Dropout",
     "GaussianHead",
+    "HarmonicNet",
     "NetworkSpec",
     "SpatialTransformer",
     "SpinCNN",

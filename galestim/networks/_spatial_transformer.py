@@ -289,6 +289,7 @@ class CroppedNetwork(SplitNetwork):
     def __init__(self, transformer: Transformer, network: SplitNetwork, tells_side: bool = False):
         super().__init__()
         self.transformer, self.network, self.tells_side = transformer, network, tells_side
+        self.wants_examples = getattr(network, "wants_examples", False)
 
     def forward(self, x, context=None):
         """As any `SplitNetwork`; one more column, the logarithm of the crop's side, if the loss is to see it."""
@@ -298,6 +299,9 @@ class CroppedNetwork(SplitNetwork):
 
     def trunk(self, x):
         return self._cropped(x, self.transformer.matrix(x))
+
+    def examine(self, images):
+        self.network.examine(self.transformer(images)[0])
 
     def _cropped(self, x, matrix):
         crops, context = self.transformer.cropped(x, matrix)

@@ -15,6 +15,8 @@ class SplitNetwork(nn.Module):
     through those in front of it.
     """
 
+    wants_examples = False  # whether `examine` does anything
+
     def __init__(self):
         super().__init__()
 
@@ -46,6 +48,14 @@ class SplitNetwork(nn.Module):
         Returns
         -------
         Tensor of shape (n, n_outputs)
+        """
+
+    def examine(self, images: torch.Tensor) -> None:
+        """Look at some training images before the training, to learn noise and scales from them, say.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W)
         """
 
     def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:

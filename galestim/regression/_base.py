@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_feature_names, _check_sample_weight, check_is_fitted
 from torch import nn
 
 from .. import __version__
@@ -23,12 +24,14 @@ from ..networks import Augmentation
 from ._device import resolve_device
 from ._image_network import ImageNetwork
 from ._moments import moments, pixel_moments
-from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, pixel_tensor, train
+from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, RedrawnDataset, pixel_tensor, train
 from ._rows import TrainingRows, training_rows
+from ._stream import ImageStream
 from ._targets import check_targets, forbid_directions
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
+N_EXAMINED = 1024  # training images that are looked at before the training
 
 
 class ImageRegressor(RegressorMixin, ImageEstimator):
@@ -78,7 +81,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         ----------
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
-            one warning that counts them.
+            one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
         y : array-like of shape (n,) or (n, n_targets)
             Targets, in their own units.
         sample_weight : array-like of shape (n,), default=None
@@ -110,15 +113,27 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         with _private_torch_seed(self.device_, self._seed):
             if not resume:
                 self.target_mean_, self.target_scale_ = self._target_moments(targets[training.rows], training.weight)
-                self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, training)
+                seen = training.some(slice(N_EXAMINED)) if isinstance(images, ImageStream) else training
+                self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
                 self.network_ = self._build().to(self.device_)
                 self._initialize(self.network_)
+                self._examine(images, training.rows[:N_EXAMINED])
                 self.history_: list[dict] = []
-            done = self.history_[-1]["epoch"] if self.history_ else 0
+            done = self._n_epochs_done()
             epochs = self._train(images, self._standardized(labels), training, validation)
         self.history_ += [{**row, "epoch": row["epoch"] + done} for row in epochs]
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
         return self
+
+    def _n_epochs_done(self) -> int:
+        """Epochs of earlier fits that this one goes on from."""
+        return self.history_[-1]["epoch"] if self.history_ else 0
+
+    def _check_images(self, X, *, reset: bool) -> NDArray:
+        if not hasattr(X, "redrawn"):
+            return super()._check_images(X, reset=reset)
+        _check_feature_names(self, X, reset=reset)
+        return ImageStream(X, self._check_shape(X.shape, reset))  # type: ignore[return-value]
 
     def _check_fit_input(self, X, y, sample_weight, resume: bool) -> tuple[NDArray, dict[str, NDArray], NDArray]:
         """Images ``(n, H, W, C)``, labels ``(n, k)`` by name, weights ``(n,)``; remembers their shapes and names."""
@@ -136,10 +151,17 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
                 "the same targets, or set warm_start=False."
             )
         forbid_directions(names, self._what_turns_images())
+        if isinstance(images, ImageStream):
+            images.forbid("sample_weight", sample_weight)
+            images.learn(targets, names)
         self._one_dimensional_y = y.ndim == 1
         self.target_names_: list[str] = names
         self.n_outputs_: int = targets.shape[1]
         return images, {"target": targets}, weights
+
+    def _labels(self, targets: NDArray) -> dict[str, NDArray]:
+        """What the loss needs to know of targets ``(n, k)`` in their units, before it is standardized."""
+        return {"target": targets}
 
     def _what_turns_images(self) -> str | None:
         """What makes an image and its flips and turns the same to this estimator; None if nothing does."""
@@ -178,16 +200,36 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         if hasattr(spec, "initialize") and not isinstance(spec, type):
             spec.initialize(network.network)
 
+    def _examine(self, images: NDArray, rows: NDArray) -> None:
+        """Let networks that want to see some images before they learn see these."""
+        for module in self.network_.modules():
+            if not isinstance(module, ImageNetwork):
+                continue
+            network: Any = module.network
+            if getattr(network, "wants_examples", False):
+                pixels = pixel_tensor(images[rows], self._pixel_dtype()).to(self.device_)
+                network.examine(module.eval().prepare(pixels))
+
     def _train(self, images, labels, training: TrainingRows, validation: TrainingRows | None) -> list[dict]:
         return self._train_network(self.network_, self._seed, images, labels, training, validation)
 
     def _train_network(self, network, seed, images, labels, training, validation, **how) -> list[dict]:
         dtype = self._pixel_dtype()
 
+        def cast(labels) -> dict[str, NDArray]:
+            return {name: values.astype(dtype) for name, values in labels.items()}
+
+        def relabel(targets: NDArray) -> dict[str, NDArray]:
+            return cast(self._standardized(self._labels(targets)))
+
         def dataset(rows: TrainingRows) -> ImageDataset:
             used = {name: values[rows.rows] for name, values in labels.items()}
-            used["weight"] = rows.weight / training.weight.mean()
-            return ImageDataset(images, rows.rows, {k: v.astype(dtype) for k, v in used.items()}, dtype)
+            used = cast({**used, "weight": rows.weight / training.weight.mean()})
+            if not isinstance(images, ImageStream):
+                return ImageDataset(images, rows.rows, used, dtype)
+            if rows is training:
+                return RedrawnDataset(images, rows.rows, used, dtype, relabel, self._n_epochs_done())
+            return ImageDataset(images[rows.rows], np.arange(len(rows.rows)), used, dtype)  # drawn once
 
         return train(
             network,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from torch.optim import lr_scheduler as scheduler
 from tqdm import tqdm
 
 from .._images import release_pages
+from ._stream import ImageStream
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class ImageDataset(torch.utils.data.Dataset):
         What pixels become; uint8 stays as it is and is cast on the device.
     """
 
+    epoch = 0  # a training set's: how often it has been gone through, or begun to be
+
     def __init__(self, images: NDArray, index: NDArray, labels: Mapping[str, NDArray], dtype):
         self.images, self.index, self.labels, self.dtype = images, index, labels, dtype
 
@@ -67,6 +70,33 @@ class ImageDataset(torch.utils.data.Dataset):
         pixels = pixel_tensor(self.images[self.index[rows]], self.dtype)
         release_pages(self.images)
         return pixels, {name: torch.from_numpy(values[rows]) for name, values in self.labels.items()}
+
+
+class RedrawnDataset(ImageDataset):
+    """Rows of a stream, whose images are others in each epoch, and with them, where galaxies are new, the labels.
+
+    Parameters
+    ----------
+    images : ImageStream of shape (n, H, W, C)
+    index, labels, dtype
+        As in `ImageDataset`.
+    relabel : callable
+        Makes the labels that have changed, a dict, of new targets ``(n, k)``.
+    epoch : int
+        The last one that has been drawn.
+    """
+
+    def __init__(self, images: ImageStream, index, labels, dtype, relabel: Callable, epoch: int):
+        super().__init__(images, index, labels, dtype)  # type: ignore[arg-type]
+        self.stream, self.relabel, self.epoch = images, relabel, epoch
+
+    def __getitems__(self, rows):
+        images, targets = self.stream.redrawn(self.index[rows], self.epoch)
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        if targets is not None:
+            labels |= self.relabel(targets)
+        pixels = np.require(images, self.dtype, ["C", "W"])
+        return torch.from_numpy(pixels), {name: torch.from_numpy(values) for name, values in labels.items()}
 
 
 def pixel_tensor(images: NDArray, dtype) -> torch.Tensor:
@@ -105,7 +135,8 @@ class _Watch(Callback):
         # disable=None: tqdm stays silent where there is no terminal
         self.bar = tqdm(total=net.max_epochs, unit="epoch", leave=False, disable=None if net.verbose else True)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        dataset_train.epoch += 1
         net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])  # patterns come first, all else last
 
     def on_epoch_end(self, net, **kwargs):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._images import missing_rows, release_pages, row_chunks
+from ._stream import ImageStream
 
 
 class TrainingRows(NamedTuple):
@@ -38,11 +39,14 @@ class TrainingRows(NamedTuple):
                 "give more images, or validation_fraction=0."
             )
         order = rng.permutation(n)
-        train, valid = np.sort(order[n_valid:]), np.sort(order[:n_valid])
-        return TrainingRows(self.rows[train], self.weight[train]), TrainingRows(self.rows[valid], self.weight[valid])
+        return self.some(np.sort(order[n_valid:])), self.some(np.sort(order[:n_valid]))
+
+    def some(self, which) -> TrainingRows:
+        """Some of the rows: a slice, or where they stand among these."""
+        return TrainingRows(self.rows[which], self.weight[which])
 
 
-def training_rows(images: NDArray, targets: NDArray, weights: NDArray) -> TrainingRows:
+def training_rows(images: NDArray | ImageStream, targets: NDArray, weights: NDArray) -> TrainingRows:
     """Leave out missing cutouts and rows without weight; merge equal rows, adding their weights.
 
     Merging makes a weight of 2 the same as giving the row twice, also under random augmentation and dropout, and
@@ -51,10 +55,14 @@ def training_rows(images: NDArray, targets: NDArray, weights: NDArray) -> Traini
 
     Parameters
     ----------
-    images : ndarray of shape (n, H, W, C)
+    images : ndarray or ImageStream of shape (n, H, W, C)
+        Of a stream no two rows are equal, and their order matters.
     targets : ndarray of shape (n, k)
     weights : ndarray of shape (n,)
     """
+    if isinstance(images, ImageStream):
+        used = np.flatnonzero(weights > 0)
+        return TrainingRows(used, weights[used])
     missing = missing_rows(images)
     if missing.all():
         raise ValueError(f"all {len(images)} images are NaN (missing cutouts); there is nothing to fit on.")

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array
 from torch import nn
 
-from ..networks import VGG16, CompactCNN, GaussianHead, SpatialTransformer
+from ..networks import VGG16, CompactCNN, GaussianHead, HarmonicNet, SpatialTransformer
 from ..networks._dropout import drops_out, set_dropout
 from ..networks._spatial_transformer import CroppedNetwork
 from ..posteriors import MixturePosterior
@@ -27,6 +27,7 @@ from ._image_network import ImageNetwork
 from ._losses import NegativeLogLikelihood
 from ._passes import ContextAsChannels, repeated_passes
 from ._rows import TrainingRows
+from ._stream import ImageStream
 from ._targets import target_units
 from ._widths import Widths, find_widths
 
@@ -49,7 +50,8 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     network : NetworkSpec or type, default=None
         What reads the crops: a spec such as `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class that is called as
         ``network((H, W, C), n_outputs)``; the latter gets the crop's scale as one more channel. None means
-        ``CompactCNN(readout="radial", stem="strided", norm="none")``.
+        ``CompactCNN(readout="radial", stem="strided", norm="none")`` for crops, and where nothing is cropped
+        ``HarmonicNet()``, which measures galaxies in apertures of all sizes instead.
     spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default="crop"
         What crops the images; None for nothing.
     target_transforms : str, object, sequence or dict of these, default=None
@@ -300,7 +302,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         ----------
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
-            one warning that counts them.
+            one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
         y : array-like of shape (n,) or (n, n_targets)
             Targets, in physical units.
         sample_weight : array-like of shape (n,), default=None
@@ -334,16 +336,23 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         targets = labels["target"]
         self.target_units_ = target_units(y)
         self.target_transforms_ = resolve_transforms(self.target_transforms, self.target_names_)
+        labels = self._labels(targets)
+        if isinstance(images, ImageStream):
+            images.forbid("y_err", y_err)
+        if y_err is not None:
+            targets = clip_labels(targets, self.target_transforms_)
+            slope = [np.exp(t.log_abs_det_jacobian(c)) for t, c in zip(self.target_transforms_, targets.T)]
+            labels["error"] = _check_errors(y_err, targets) * np.column_stack(slope)
+        return images, labels, weights
+
+    def _labels(self, targets):
         check_domain(targets, self.target_transforms_, self.target_names_)
         targets = clip_labels(targets, self.target_transforms_)
         latent = [t.forward(column) for t, column in zip(self.target_transforms_, targets.T)]
         labels = {"target": np.column_stack(latent)}
-        if y_err is not None:
-            slope = [np.exp(t.log_abs_det_jacobian(c)) for t, c in zip(self.target_transforms_, targets.T)]
-            labels["error"] = _check_errors(y_err, targets) * np.column_stack(slope)
         if (name := self._size_target()) is not None:
             labels["log_size"] = _log_size(targets, name, self.target_names_)
-        return images, labels, weights
+        return labels
 
     def _target_moments(self, targets, weights):
         constant = (targets == targets[0]).all(axis=0)
@@ -364,6 +373,8 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         return standardized
 
     def _default_network(self):
+        if self.spatial_transformer is None:
+            return HarmonicNet()
         return CompactCNN(readout="radial", stem="strided", norm="none")
 
     def _head(self) -> GaussianHead:

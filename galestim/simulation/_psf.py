@@ -189,6 +189,11 @@ class ImagePSF:
         )
         return along_rows @ image @ along_columns.T
 
+    @property
+    def band_limit(self) -> float:
+        """Nyquist frequency of its pixels [rad/arcsec], at which its transform ends."""
+        return np.pi / self.pixel_scale
+
     def _phases(self, k: NDArray, light: NDArray) -> NDArray:
         """exp(-ikx) of the pixels along one axis, from the centroid of their `light`: ``(len(k), len(light))``."""
         pixel = np.arange(len(light))

@@ -20,5 +20,7 @@ def graded_nodes(limit: float, reach: float) -> tuple[NDArray, NDArray]:
     k = np.r_[0, np.geomspace(1e-4 / reach, 1.1 * limit, 20000)]
     density = reach / np.pi + np.exp(-((k * reach / GRADED) ** 2)) / np.hypot(FINEST / reach, GROWTH * k)
     count = np.r_[0, np.cumsum(np.diff(k) * (density[1:] + density[:-1]) / 2)]
-    nodes = np.interp(np.arange(np.ceil(np.interp(limit, k, count))) + 0.5, count, k)
-    return nodes, 1 / np.interp(nodes, k, density)
+    last = np.interp(limit, k, count)
+    cell = last / np.ceil(last)  # so that cells end at the limit, where a measured transform may not be zero yet
+    nodes = np.interp((np.arange(np.ceil(last)) + 0.5) * cell, count, k)
+    return nodes, cell / np.interp(nodes, k, density)

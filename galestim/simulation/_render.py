@@ -197,4 +197,4 @@ def _band_limit(psf: PSF, pixel_scale: float) -> float:
             f"{psf} is too sharp for pixel_scale={pixel_scale:g}; expected a full width of half a pixel or "
             "more; both are in arcsec."
         )
-    return float(k[seen[-1] + 1])
+    return float(min(k[seen[-1] + 1], getattr(psf, "band_limit", np.inf) * pixel_scale))

@@ -76,18 +76,11 @@ def test_random_references_hardly_see_them(share_flagged, fault):
     assert share_flagged(test, fault, 20) <= 0.5
 
 
-def ignorant(seed, n=200):
-    """The posterior of every galaxy is the prior; each image says the truth with an error of 1."""
-    rng = np.random.default_rng(seed)
-    y = rng.normal(size=(n, 2))
-    posterior = MixturePosterior(np.zeros((n, 1, 2)), np.tile(np.eye(2), (n, 1, 1, 1)))
-    return posterior, y, y + rng.normal(size=y.shape)
-
-
-def test_only_references_that_know_the_image_see_that_a_posterior_ignores_it():
+def test_only_references_that_know_the_image_see_that_a_posterior_ignores_it(simulate):
     p = []
     for seed in range(20):
-        posterior, y, measured = ignorant(seed)
+        posterior, y, _ = simulate("ignorant", n=200, seed=seed)
+        measured = simulate(n=200, seed=seed).posterior.mean()
         options = {"n_samples": 50, "random_state": seed}
         tests = [tarp(posterior, y, references=points, **options) for points in (measured, "posterior", "random")]
         tests.append(joint_coverage(posterior, y, **options))

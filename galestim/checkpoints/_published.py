@@ -14,14 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .networks import Dropout, GaussianHead
-from .networks._spatial_transformer import N_NUMBERS, CroppedNetwork
-from .networks._weights import read_state_dict
-from .regression import STNPosteriorRegressor
-from .regression._targets import check_targets, target_units
-from .targets import check_domain, resolve_transforms
-
-__all__ = ["load_published_stn"]
+from ..networks import Dropout, GaussianHead
+from ..networks._spatial_transformer import N_NUMBERS, CroppedNetwork
+from ..networks._weights import read_state_dict
+from ..regression import STNPosteriorRegressor
+from ..regression._targets import check_targets, target_units
+from ..targets import check_domain, resolve_transforms
 
 _KINDS = {N_NUMBERS[kind]: kind for kind in ("crop", "affine")}
 _SMALLEST = 33  # px; smaller images leave no map to the localization

@@ -1,0 +1,327 @@
+"""Simulated galaxies that are drawn when they are looked at, so that a network never sees the same noise twice."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+
+# galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
+
+CHUNK = 128  # images that are drawn at a time; they stay in a core's cache
+CACHE_BYTES = 2 * 2**30  # of noiseless images; rows that do not fit are drawn again at every look
+
+
+class _Population(NamedTuple):
+    """Galaxies of an epoch: parameters, targets (n, 3), and the epoch that each was born in (n,)."""
+
+    parameters: dict[str, NDArray]
+    target: NDArray
+    birth: NDArray
+
+
+class SimulatedGalaxies:
+    """Images of galaxies of known structure that are drawn when they are looked at, and anew in every epoch of a fit.
+
+    To everything but a regressor's `fit` this is an array ``(n_samples, size, size)`` of noisy images that never
+    change (those of epoch 0). `fit` asks for its training images afresh in each epoch: the same galaxies with
+    new noise, or new galaxies of the same prior. Validation images stay as they are.
+
+    Parameters
+    ----------
+    n_samples : int, default=20000
+        Number of galaxies.
+    size : int, default=96
+        Height and width of the images in pixels.
+    band : Band or None, default=None
+        The camera; None means ``hsc_like("i")``.
+    prior : GalaxyPrior or None, default=None
+        What the galaxies are drawn from; None means ``sim_v1_prior()``.
+    redraw : {"noise", "galaxies"}, default="noise"
+        What is drawn anew in each epoch of a fit: the noise alone, which is quick, or galaxies too, so that a network
+        cannot learn them by heart.
+    lifetime : int, default=10
+        For how many epochs, each with new noise, a redrawn galaxy is kept before another takes its place. Rendering
+        takes most of the time if it is 1; then nothing is seen twice.
+    noise : bool, default=True
+        Whether images have the noise of the band.
+    dtype : str or dtype, default="float32"
+        Of the images, which are computed in float32.
+    random_state : int, RandomState instance or None, default=None
+        Determines the galaxies and the noise of all epochs.
+
+    Attributes
+    ----------
+    parameters : dict of str to ndarray of shape (n_samples,)
+        The galaxies, as `GalaxyPrior.draw` gives them.
+    target : ndarray of shape (n_samples, 3)
+        What is to be learned; the columns are `target_names`.
+    target_names : list of str
+        ``bulge_to_total``; ``half_light_radius`` [arcsec], of bulge and disk together, circularized; ``flux``
+        [image units].
+    band : Band
+    prior : GalaxyPrior
+    redraw : str
+        As passed.
+    lifetime : int
+        As passed.
+    noise : bool
+        As passed.
+    shape : tuple of int (n_samples, size, size)
+    dtype : numpy dtype
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not what is said above.
+
+    See Also
+    --------
+    make_galaxies : Images that are drawn once, with neighbors.
+    galestim.simulation.render : What draws the galaxies.
+
+    Notes
+    -----
+    Noiseless images are kept once drawn, up to 2 GiB (58 000 of 96 pixels), so that an epoch with new noise
+    costs little. Pickles do without them.
+
+    The images of a row in epoch 0 depend on `random_state` and the row alone; the noise of a later epoch on
+    `random_state`, the epoch, and the rows that are asked for together. So the same fit gives the same network. A
+    `lifetime`-th of the galaxies is replaced in each epoch.
+
+    scikit-learn's splits (``train_test_split``, ``GridSearchCV``) take rows of epoch 0, as a plain array: what is
+    fitted on these sees no new noise. Draw a second sample to test on.
+
+    Examples
+    --------
+    >>> from galestim.datasets import SimulatedGalaxies
+    >>> galaxies = SimulatedGalaxies(100, size=32, random_state=0)
+    >>> galaxies[:5].shape, galaxies.target[:5].shape
+    ((5, 32, 32), (5, 3))
+    >>> images, target = galaxies.redrawn([0, 1, 2], epoch=1)
+    >>> bool((images != galaxies[:3]).all()), bool((target == galaxies.target[:3]).all())
+    (True, True)
+    """
+
+    ndim = 3
+    _latest: tuple[int, _Population]  # the epoch that was last asked for
+    _cache: Any
+    _kept_birth: NDArray[np.intp]  # the epoch in which the galaxy was born whose image is kept; -1 for none
+
+    @validate_params(
+        {
+            "n_samples": [Interval(Integral, 1, None, closed="left")],
+            "size": [Interval(Integral, 1, None, closed="left")],
+            "band": "no_validation",
+            "prior": [HasMethods(["draw"]), None],
+            "redraw": [StrOptions({"noise", "galaxies"})],
+            "lifetime": [Interval(Integral, 1, None, closed="left")],
+            "noise": ["boolean"],
+            "dtype": "no_validation",
+            "random_state": ["random_state"],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def __init__(
+        self,
+        n_samples=20000,
+        *,
+        size=96,
+        band=None,
+        prior=None,
+        redraw="noise",
+        lifetime=10,
+        noise=True,
+        dtype="float32",
+        random_state=None,
+    ):
+        from galestim.simulation import hsc_like, sim_v1_prior
+
+        self.band = hsc_like("i") if band is None else _checked_band(band)
+        self.prior = sim_v1_prior() if prior is None else prior
+        self.redraw, self.lifetime, self.noise, self.dtype = redraw, int(lifetime), noise, _checked_dtype(dtype)
+        self.shape = (int(n_samples), int(size), int(size))
+        self.target_names = ["bulge_to_total", "half_light_radius", "flux"]
+        self._seed = int(check_random_state(random_state).randint(2**31))
+        of_galaxies, of_noise = self._seeds(2, 0)
+        self.parameters, self.target = self._draw(len(self), of_galaxies)
+        self._row_seeds = np.random.default_rng(of_noise).integers(2**31, size=len(self))
+        self._forget()
+
+    def __repr__(self):
+        n, size, _ = self.shape
+        return f"SimulatedGalaxies({n}, size={size}, redraw={self.redraw!r})"
+
+    # ---- an array of images that never change
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> NDArray:
+        which, *pixels = rows if isinstance(rows, tuple) else (rows,)
+        if which is None or which is ...:
+            return np.asarray(self)[rows]
+        rows = np.arange(len(self))[which]
+        each = rows.ravel()
+        images = self._noisy(
+            lambda part: self._noiseless(each[part], self._first), self._row_seeds[each], len(each), per_seed=1
+        )
+        return images.reshape(*rows.shape, *self.shape[1:])[(slice(None),) * rows.ndim + tuple(pixels)]
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("SimulatedGalaxies has no array in memory to share; expected copy=None or True.")
+        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+
+    # ---- new ones in each epoch
+
+    def redrawn(self, rows, epoch) -> tuple[NDArray, NDArray]:
+        """Draw the images of an epoch.
+
+        Parameters
+        ----------
+        rows : array-like of int, shape (n,)
+            Which galaxies.
+        epoch : int
+            From 1; the images of epoch 0 are those of ``galaxies[rows]``.
+
+        Returns
+        -------
+        images : ndarray of shape (n, size, size)
+        target : ndarray of shape (n, 3)
+            As ``galaxies.target[rows]``, or that of the new galaxies.
+        """
+        if epoch < 1:
+            raise ValueError(f"epoch={epoch}; expected 1 or more, as galaxies[rows] are those of epoch 0.")
+        rows = np.arange(len(self))[rows]
+        seeds = self._seeds(-(-len(rows) // CHUNK), epoch, zlib.crc32(rows.tobytes()))
+        living = self._living(epoch)
+        return self._noisy(lambda part: self._noiseless(rows[part], living), seeds, len(rows), CHUNK), living.target[
+            rows
+        ]
+
+    # ---- how they are drawn
+
+    def _seeds(self, n: int, *what: int) -> list[int]:
+        return np.random.SeedSequence([self._seed, *what]).generate_state(n).tolist()
+
+    def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray]:
+        """Parameters and targets of new galaxies."""
+        from galestim.simulation import half_light_radius
+
+        galaxies = self.prior.draw(n, random_state=seed)
+        radius = half_light_radius(galaxies)
+        return galaxies, np.column_stack([galaxies["bulge_to_total"], radius, galaxies["flux"]])
+
+    def _living(self, epoch: int) -> _Population:
+        """The galaxies of an epoch: every `lifetime`-th row has a new one, each epoch other rows."""
+        if self.redraw == "noise" or epoch == 0:
+            return self._first
+        if self._latest[0] != epoch:
+            births = [epoch - (epoch - group) % self.lifetime for group in range(self.lifetime)]
+            known = self._latest[1] if self._latest[0] == epoch - 1 else self._first
+            self._latest = epoch, self._renewed(known, births)
+        return self._latest[1]
+
+    def _renewed(self, known: _Population, births: Sequence[int]) -> _Population:
+        """A population whose groups of rows were born in these epochs."""
+        parameters = {name: values.copy() for name, values in known.parameters.items()}
+        target, birth = known.target.copy(), known.birth.copy()
+        for group, born in enumerate(births):
+            rows = np.arange(group, len(self), self.lifetime)
+            if born > 0 and len(rows) and birth[rows[0]] != born:
+                drawn, target[rows] = self._draw(len(rows), self._seeds(1, born)[0])
+                birth[rows] = born
+                for name, values in drawn.items():
+                    parameters[name][rows] = values
+        return _Population(parameters, target, birth)
+
+    def _noisy(self, noiseless: Callable[[slice], Any], seeds: Sequence[int], n: int, per_seed: int) -> NDArray:
+        """`n` images, drawn by `noiseless`; a seed determines the noise of so many."""
+        images = np.empty((n, *self.shape[1:]), self.dtype)
+        for part in gen_batches(n, CHUNK):
+            drawn = noiseless(part)
+            for start in range(part.start, part.stop, per_seed):
+                some = slice(start, min(start + per_seed, part.stop))
+                galaxies = drawn[some.start - part.start : some.stop - part.start]
+                images[some] = self._seen(galaxies, int(seeds[start // per_seed])).numpy()
+        return images
+
+    def _seen(self, galaxies: Any, seed: int) -> Any:
+        """With noise, if there is to be any."""
+        from galestim.simulation import add_noise
+
+        if not self.noise:
+            return galaxies
+        return add_noise(galaxies, sky_noise=self.band.sky_noise, gain=self.band.gain, random_state=seed)
+
+    def _noiseless(self, rows: NDArray, living: _Population) -> Any:
+        """Noiseless images as a tensor ``(n, size, size)``, from the cache where it has room for them."""
+        fits = rows < len(self._kept_birth)
+        if fits.all():
+            return self._kept(rows, living)
+        others = self._render(living.parameters, rows[~fits])
+        images = others.new_empty((len(rows), *self.shape[1:]))
+        images[~fits] = others
+        if fits.any():
+            images[fits] = self._kept(rows[fits], living)
+        return images
+
+    def _kept(self, rows: NDArray, living: _Population) -> Any:
+        """Noiseless images from the cache, drawn at their first look."""
+        new = np.unique(rows[self._kept_birth[rows] != living.birth[rows]])
+        if len(new):
+            images = self._render(living.parameters, new)
+            if self._cache is None:
+                self._cache = images.new_empty((len(self._kept_birth), *self.shape[1:]))
+            self._cache[new] = images
+            self._kept_birth[new] = living.birth[new]
+        return self._cache[rows]
+
+    def _render(self, parameters: dict[str, NDArray], rows) -> Any:
+        from galestim.simulation import render
+
+        galaxies = {name: values[rows] for name, values in parameters.items()}
+        return render(galaxies, npix=self.shape[1], pixel_scale=self.band.pixel_scale, psf=self.band.psf)
+
+    @property
+    def _first(self) -> _Population:
+        return _Population(self.parameters, self.target, np.zeros(len(self), dtype=int))
+
+    # ---- files: what they are drawn from; no images
+
+    def _forget(self) -> None:
+        """Start with an empty cache."""
+        self._cache = None
+        self._kept_birth = np.full(min(len(self), CACHE_BYTES // (4 * self.shape[1] ** 2)), -1)
+        self._latest = 0, self._first
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name not in ("_cache", "_kept_birth", "_latest")}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._forget()
+
+
+def _checked_band(band):
+    """A `Band`, and nothing else."""
+    from galestim.simulation import Band
+
+    if not isinstance(band, Band):
+        raise ValueError(f"band={band!r}; expected a galestim.simulation.Band such as hsc_like('i'), or None.")
+    return band
+
+
+def _checked_dtype(dtype) -> np.dtype:
+    """A dtype of real floating-point numbers."""
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise ValueError(f"dtype={dtype}; expected one of floating-point numbers, such as float32.")
+    return dtype

@@ -1,0 +1,412 @@
+"""The trust report: everything that can be measured of an estimator on galaxies whose truth is known, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, validate_params
+from sklearn.utils.validation import _num_samples
+
+from .._images import input_ndim, missing_rows
+from ..calibration._inputs import check_posterior, check_targets, known_rows
+from ..posteriors import DrawsPosterior, Posterior
+from ..targets import LogTransform
+from ._checks import checked_limits, checks_table, sentences
+from ._measures import (
+    Judged,
+    accuracy_table,
+    calibration_table,
+    conditional_table,
+    coverage_table,
+    scores_table,
+)
+from ._robustness import Sample, crops_table, novelty_tables, stability_table
+from ._stage import Stage, image_stage
+
+_BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius",)
+_LEAST = 20  # galaxies
+_TABLES = (
+    *("checks", "accuracy", "scores", "calibration", "coverage", "conditional"),
+    *("stability", "crops", "shifts", "novelty"),
+)
+
+
+@dataclass(repr=False)
+class TrustReport:
+    """What :func:`trust_report` found: tables, verdicts, and a page that shows them.
+
+    Parameters
+    ----------
+    checks : astropy.table.Table
+        A row for each thing that is asked: ``section``, ``check``, ``found``, ``rule`` (≤ or ≥), ``limit``, ``met``
+        and a ``note``.
+    accuracy : astropy.table.Table
+        Bias, root-mean-square error, scatter (1.48 times the median absolute deviation) and mean CRPS of each target,
+        of all galaxies and in bins, each with a 95 % bootstrap interval. Errors are those of posterior medians, in
+        the unit of the target; of a target that is learned in logarithms, relative to the truth.
+    scores : astropy.table.Table
+        Mean log score and energy score (of targets in units of their standard deviation) with 95 % intervals.
+    coverage : astropy.table.Table
+        Found against nominal coverage of each target.
+    calibration : astropy.table.Table
+        Statistic of each test, what calibrated posteriors stay below in 99 % of cases, and a p-value.
+    conditional : astropy.table.Table
+        Coverage at 1σ in bins of brightness and size, for each target.
+    stability : astropy.table.Table or None
+        Change of the posteriors' means with changes of the images: root mean square over galaxies of the standard
+        deviation over views, and the largest of all; in the unit of the target (or relative), and in posterior σ.
+    crops : astropy.table.Table or None
+        Percentiles of where the crops lie.
+    novelty : astropy.table.Table or None
+        ``row``, ``decision`` (the lower, the stranger) and ``flagged`` for each galaxy.
+    shifts : astropy.table.Table or None
+        For changed copies of the images: how well they are told from unchanged ones (AUROC), the share that is
+        flagged, and how often posteriors cover at 1σ.
+    left_out : dict of str to str
+        What was not measured, and why.
+    n_missing : int
+        Galaxies that are missing cutouts.
+    judged : object
+        Posteriors and truths, for the figure.
+    decisions : dict of str to ndarray
+        Scores of unchanged images and of each variant, for the figure.
+
+    See Also
+    --------
+    trust_report : Makes one.
+    """
+
+    checks: Table
+    accuracy: Table
+    scores: Table
+    coverage: Table
+    calibration: Table
+    conditional: Table
+    stability: Table | None
+    crops: Table | None
+    novelty: Table | None
+    shifts: Table | None
+    left_out: dict[str, str]
+    n_missing: int
+    judged: Any
+    decisions: dict[str, NDArray]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything that is asked is met."""
+        return bool(self.checks["met"].all())
+
+    @property
+    def n_galaxies(self) -> int:
+        """Number of galaxies that were judged."""
+        return len(self.judged.y)
+
+    def summary(self):
+        """Say what was asked and found, a line for each.
+
+        Returns
+        -------
+        str
+        """
+        n_met = int(self.checks["met"].sum())
+        head = f"{n_met} of {len(self.checks)} met, of {self.n_galaxies:,} galaxies"
+        head += f"; {self.n_missing:,} missing cutouts left out" if self.n_missing else ""
+        return "\n".join([head, *sentences(self.checks), *(f"left out: {k}: {v}" for k, v in self.left_out.items())])
+
+    def tables(self):
+        """Give the tables that there are.
+
+        Returns
+        -------
+        dict of str to astropy.table.Table
+        """
+        return {name: getattr(self, name) for name in _TABLES if getattr(self, name) is not None}
+
+    def plot(self, figure=None):
+        """Draw the report on one page.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, default=None
+            Where to draw; by default a new one.
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from ._page import draw
+
+        return draw(self, figure)
+
+    def to_html(self, path):
+        """Write figure and tables as one file that needs no other.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to.
+
+        Returns
+        -------
+        Path
+        """
+        from ._page import as_html
+
+        path = Path(path)
+        path.write_text(as_html(self, whole=True), encoding="utf-8")
+        return path
+
+    def __repr__(self):
+        n_met = int(self.checks["met"].sum())
+        return f"TrustReport({self.n_galaxies} galaxies; {n_met} of {len(self.checks)} checks met)"
+
+    def __str__(self):
+        return self.summary()
+
+    def _repr_html_(self):
+        from ._page import as_html
+
+        return as_html(self, whole=False)
+
+
+@validate_params(
+    {
+        "estimator": [HasMethods(["fit"])],
+        "n_angles": [Interval(Integral, 1, None, closed="left")],
+        "max_galaxies": [Interval(Integral, 2, None, closed="left")],
+        "psf_fwhm": [Interval(Real, 0, None, closed="neither"), None],
+        "simulator": [callable, None],
+        "limits": [dict, None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def trust_report(
+    estimator,
+    X,
+    y,
+    catalog=None,
+    *,
+    simulator=None,
+    reference=None,
+    psf_fwhm=None,
+    n_angles=36,
+    max_galaxies=200,
+    limits=None,
+    random_state=None,
+) -> TrustReport:
+    r"""Measure whether the posteriors of an estimator can be trusted, on galaxies that it has not seen.
+
+    How far off it is; whether it is calibrated, target by target, jointly, and for bright and faint, large and small
+    galaxies alike; whether it stays the same where the image changes and the galaxy does not; where its crops lie;
+    and which images are unlike those it knows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, with ``predict_posterior``: a regressor, a pipeline or a search around one, or one that is
+        recalibrated.
+    X : array-like
+        Held-out galaxies, as the estimator takes them. Where these are not images, but a pipeline makes images of
+        them, the tests of images begin there; else they are left out.
+    y : array-like of shape (n,) or (n, n_targets)
+        True values, physical units.
+    catalog : Table, DataFrame, mapping or None, default=None
+        Columns to bin by, which must be *measured*: in bins of the truth no posterior covers. ``magnitude`` (or
+        ``flux``) and ``half_light_radius`` if they are there, else all, of which there may be two. None: medians of
+        the posteriors, of flux and half-light radius if these are targets, else of the first two.
+    simulator : callable or None, default=None
+        Called with an angle in degrees, returns images (n, H, W[, C]) of some galaxies that are turned by it, the
+        same at every call and best without noise. None: images of `X` are turned by splines, which blur their noise.
+    reference : array-like of images or None, default=None
+        Clean images to learn novelty from, such as those of the training. None: either half of `X` from the other.
+    psf_fwhm : float or None, default=None
+        Full width at half maximum of the point-spread function [pixels], for images of a wider one. None: that of the
+        most compact galaxies, which are somewhat larger.
+    n_angles : int, default=36
+        Number of angles, evenly spaced; from 0 on with a simulator.
+    max_galaxies : int, default=200
+        On how many galaxies, at random, changed images are tried; all else uses all.
+    limits : dict of str to float or None, default=None
+        What is asked, where it is not the default; see Notes.
+    random_state : int, RandomState instance or None, default=None
+        Determines the choice of galaxies, draws, resampling and noise.
+
+    Returns
+    -------
+    TrustReport
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 galaxies, shapes disagree, `y` is not finite, the estimator has no posterior, a
+        limit has an unknown name, or `catalog` has no columns to choose.
+
+    Notes
+    -----
+    The limits are
+
+    - ``coverage`` (0.01): distance of coverage from nominal, at every level; ``coverage_3sigma`` (0.002).
+    - ``pit`` (1.63): statistic of Kolmogorov and Smirnov, in units of 1/√n.
+    - ``joint`` (0.015): distance of the coverage of joint HDI regions, and of TARP, from nominal.
+    - ``conditional`` (0.96): share of the bins that agree within the 1 % binomial error; 24 of 25.
+    - ``flips`` (0.01), ``angles`` (0.5), ``shifts`` (0.5), ``noise`` (1.2): standard deviation of the posterior's
+      mean over views, in posterior σ, as root mean square over galaxies. ``flips`` is for the same images again, too.
+      Resampling changes the noise of an image, of which posteriors must take notice: what is asked there is that they
+      move by less than their errors. Added noise, of the sky's size, moves an honest posterior by 1σ or less.
+    - ``flagged`` (0.05): share of the images that may be unlike the reference.
+    - ``auroc`` (0.95) or ``shifted_coverage`` (0.6): a wider point-spread function, a neighbor, and more noise must
+      either be seen, or leave the coverage at 1σ above.
+
+    Few galaxies cannot tell small faults. Where chance alone takes calibrated posteriors beyond a limit of
+    calibration in 1 % of cases, the limit is what chance does; the note says so. Of all tests together, a right
+    posterior misses one in a few percent of reports.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from galestim import trust_report
+    >>> from galestim.posteriors import MixturePosterior
+    >>> class Known(LinearRegression):
+    ...     def predict_posterior(self, X):
+    ...         mean = self.predict(X).reshape(-1, 1, 1)
+    ...         return MixturePosterior(mean, np.full((*mean.shape, 1), self.width))
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(3000, 1))
+    >>> y = X[:, 0] + rng.normal(size=3000)
+    >>> model = Known().fit(X[:1000], y[:1000])
+    >>> model.width = 1.0
+    >>> report = trust_report(model, X[1000:], y[1000:], random_state=0)
+    >>> report.passed
+    True
+    >>> report.left_out["stability"]
+    'X has no images, but 2 dimensions; expected (n, H, W) or (n, H, W, C), or a pipeline that makes them.'
+    >>> model.width = 0.8
+    >>> print(trust_report(model, X[1000:], y[1000:], random_state=0).summary())
+    0 of 6 met, of 2,000 galaxies
+    MISSED coverage, y                0.106 ≤ 0.0395  from nominal; 0.01 is asked, chance reaches 0.04
+    ...
+    """
+    limits = checked_limits(limits)
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    stage = image_stage(estimator, X)
+    posterior = check_posterior(stage.predict(stage.X))
+    y = check_targets(_targets(y, posterior), posterior)
+    known = np.flatnonzero(known_rows(posterior))
+    if len(known) < _LEAST:
+        raise ValueError(f"{len(known)} galaxies that are no missing cutouts; expected at least {_LEAST}.")
+    relative = _in_logarithms(stage, posterior)
+    posterior, n_missing = posterior[known], len(posterior) - len(known)
+    judged = Judged(posterior, y[known], _features(catalog, posterior, known, y), relative, seed)
+    tables = {
+        "accuracy": accuracy_table(judged),
+        "scores": scores_table(judged, _densities(stage, posterior, known, y)),
+        "coverage": coverage_table(judged),
+        "calibration": calibration_table(judged),
+        "conditional": conditional_table(judged),
+    }
+    chosen = np.sort(check_random_state(seed).permutation(len(known))[:max_galaxies])
+    images, decisions, left_out = _of_images(
+        stage, judged, known, chosen, simulator=simulator, reference=reference, psf_fwhm=psf_fwhm, n_angles=n_angles
+    )
+    tables |= images
+    checks = checks_table(tables, limits)
+    return TrustReport(checks, **tables, left_out=left_out, n_missing=n_missing, judged=judged, decisions=decisions)
+
+
+def _of_images(stage: Stage, judged: Judged, known, chosen, *, simulator, reference, psf_fwhm, n_angles):
+    """The tables that need images, or None; scores of novelty; and why there are none."""
+    tables: dict[str, Table | None] = dict.fromkeys(("stability", "crops", "novelty", "shifts"))
+    if not stage.has_images:
+        why = (
+            f"X has no images, but {input_ndim(stage.X)} dimensions; expected (n, H, W) or (n, H, W, C), or a "
+            "pipeline that makes them."
+        )
+        return tables, {}, dict.fromkeys(("stability", "crops", "novelty"), why)
+    rows = known[chosen]
+    images = stage.images(rows)
+    missing_rows(images)  # an error for images that are NaN in part
+    sample = Sample(stage, rows, images, judged.posterior[chosen], judged.y[chosen])
+    left_out = {}
+    tables["stability"] = stability_table(sample, judged, simulator, n_angles)
+    try:
+        tables["crops"] = crops_table(sample)
+    except ValueError as error:
+        left_out["crops"] = str(error)
+    tables["novelty"], tables["shifts"], decisions = novelty_tables(sample, judged, known, reference, psf_fwhm)
+    return tables, decisions, left_out
+
+
+def _targets(y, posterior: Posterior):
+    """`y` as numbers; the columns of a table in the order of the posterior's targets."""
+    names = list(getattr(y, "colnames", getattr(y, "columns", [])))
+    if not names:
+        return getattr(y, "value", y)
+    order = posterior.target_names if set(posterior.target_names) <= set(names) else names
+    return np.column_stack([_numbers(y[name]) for name in order])
+
+
+def _numbers(column) -> NDArray[np.float64]:
+    return np.asarray(getattr(column, "value", column), dtype=np.float64)
+
+
+def _in_logarithms(stage: Stage, posterior: Posterior) -> list[bool]:
+    """Which targets are learned in logarithms, so that relative errors are of interest."""
+    transforms = getattr(posterior, "transforms", None)
+    inner = stage.estimator
+    while transforms is None and inner is not None:
+        transforms = getattr(inner, "target_transforms_", None)
+        steps = getattr(inner, "steps", None)
+        inner = steps[-1][1] if steps else getattr(inner, "estimator_", getattr(inner, "best_estimator_", None))
+    return [isinstance(transform, LogTransform) for transform in transforms or [None] * posterior.n_targets]
+
+
+def _densities(stage: Stage, posterior: Posterior, known: NDArray, y: NDArray) -> NDArray | None:
+    """Log densities of truths by an estimator that gives draws, if it has them."""
+    if not isinstance(posterior, DrawsPosterior):
+        return None
+    try:
+        inner, X = stage.innermost(stage.X, "log_prob")
+        return np.asarray(inner.log_prob(X, y))[known]
+    except (ValueError, TypeError):
+        return None
+
+
+def _features(catalog, posterior: Posterior, known: NDArray, y: NDArray) -> dict[str, NDArray[np.float64]]:
+    """At most two columns to bin by."""
+    if catalog is None:
+        medians = dict(zip(posterior.target_names, posterior.median().T))
+        names = _brightness_and_size(list(medians)) or list(medians)[:2]
+        return {f"predicted {name}": medians[name] for name in names}
+    columns = list(getattr(catalog, "colnames", getattr(catalog, "columns", catalog)))
+    names = _brightness_and_size(columns) or columns
+    if not 0 < len(names) <= 2:
+        raise ValueError(
+            f"catalog has the columns {columns}; expected magnitude (or flux) and half_light_radius, or one or two "
+            "columns to bin by."
+        )
+    found = {}
+    for name in names:
+        values = _numbers(catalog[name])
+        if values.shape != (len(y),) or not np.isfinite(values[known]).all():
+            raise ValueError(
+                f"catalog[{name!r}] has shape {values.shape}, {np.isfinite(values).sum()} of them finite; expected a "
+                f"finite number for each of {_num_samples(y)} galaxies."
+            )
+        found[name] = values[known]
+    return found
+
+
+def _brightness_and_size(names: Mapping | list[str]) -> list[str]:
+    """The first name of each kind that there is."""
+    kinds = ([name for name in kind if name in names][:1] for kind in (_BRIGHTNESS, _SIZE))
+    return [name for kind in kinds for name in kind]

@@ -1,0 +1,203 @@
+"""What an estimator makes of changed images: whether it is stable, where it looks, and what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold
+from sklearn.utils import check_random_state
+
+from ..calibration import coverage
+from ..posteriors import Posterior
+from ._measures import N_BOOTSTRAP, ONE_SIGMA, Judged, _table
+from ._novelty import NoveltyDetector
+from ._stage import Stage
+from ._variants import (
+    NOISIER,
+    WIDER,
+    blurred,
+    flips_and_quarter_turns,
+    noisier,
+    sharpest,
+    shifted,
+    turned,
+    with_neighbor,
+)
+
+N_REDRAWS = 8
+MOST_REFERENCE = 5000  # images that a detector learns from
+
+
+class Sample(NamedTuple):
+    """Some of the galaxies, with their images ``(m, H, W, C)`` and the posteriors of these."""
+
+    stage: Stage
+    rows: NDArray[np.intp]
+    images: NDArray
+    posterior: Posterior
+    y: NDArray[np.float64]
+
+
+# ---- stability
+
+
+def stability_table(sample: Sample, judged: Judged, simulator: Callable | None, n_angles: int) -> Table:
+    """How much the posteriors' means change, per kind of change and target, in the target and in its own σ."""
+    rows = []
+    for kind, views in _changes(sample, simulator, n_angles, check_random_state(judged.random_state)):
+        means, sigma = _means(sample, views)
+        base = means.mean(axis=0)  # of galaxies that the simulator knows
+        if kind != "simulated angles":
+            base, sigma = sample.posterior.mean(), sample.posterior.std()
+        for j, (name, unit) in enumerate(zip(judged.names, judged.units)):
+            scale = np.abs(base[:, j]) if judged.relative[j] else np.ones(len(base))
+            rows.append((kind, name, unit, len(means), *_spread(means[:, :, j], base[:, j], scale, sigma[:, j])))
+    numbers = ["std", "largest", "std_in_sigma", "largest_in_sigma"]
+    return _table(rows, ["change", "target", "unit", "n_views", "n_galaxies", *numbers])
+
+
+def _changes(sample: Sample, simulator, n_angles: int, rng) -> Iterator[tuple[str, Iterator[NDArray]]]:
+    """Each kind of change, and the images it makes."""
+    images = sample.images
+    angles = np.arange(n_angles) * 360 / n_angles
+    yield "nothing", iter([images])
+    yield "flips and quarter turns", flips_and_quarter_turns(images)
+    if simulator is None:
+        yield "resampled angles", (turned(images, angle) for angle in angles + 180 / n_angles)
+    else:
+        yield "simulated angles", (_simulated(simulator, angle, images) for angle in angles)
+    yield "shifts by half a pixel", shifted(images, 0.5)
+    yield "shifts by a pixel", shifted(images, 1.0)
+    yield "noise added", (noisier(images, 1.0, rng) for _ in range(N_REDRAWS))
+
+
+def _simulated(simulator: Callable, angle: float, like: NDArray) -> NDArray:
+    images = np.asarray(simulator(float(angle)))
+    images = images if images.ndim == 4 else images[..., None]
+    if images.ndim != 4 or images.shape[1:] != like.shape[1:]:
+        raise ValueError(
+            f"simulator({angle:g}) returned images of shape {images.shape}; expected (n, H, W[, C]) of (H, W, C) = "
+            f"{like.shape[1:]}, the same galaxies at every angle."
+        )
+    return images
+
+
+def _means(sample: Sample, views: Iterator[NDArray]) -> tuple[NDArray, NDArray]:
+    """Means ``(v, m, k)`` of the posteriors of each view, and standard deviations ``(m, k)`` of the last."""
+    means = []
+    for images in views:
+        posterior = sample.stage.predict_images(images)
+        means.append(posterior.mean())
+    if len({len(mean) for mean in means}) > 1:
+        raise ValueError("simulator returned another number of images at another angle; expected the same galaxies.")
+    return np.stack(means), posterior.std()
+
+
+def _spread(means: NDArray, base: NDArray, scale: NDArray, sigma: NDArray) -> tuple[float, ...]:
+    """Number of galaxies; rms over them of the std over views ``(v, m)`` and largest change, by `scale` and in σ."""
+    std = means.std(axis=0) if len(means) > 1 else np.abs(means[0] - base)
+    largest = np.abs(means - base).max(axis=0)
+    numbers = [(np.sqrt(((std / unit) ** 2).mean()), (largest / unit).max()) for unit in (scale, sigma)]
+    return len(base), *(float(number) for pair in numbers for number in pair)
+
+
+# ---- crops
+
+
+def crops_table(sample: Sample) -> Table:
+    """Where crops lie: percentiles of side, center and angle over galaxies."""
+    inner, X = sample.stage.innermost(sample.stage.X[sample.rows], "crop_parameters")
+    crops = inner.crop_parameters(X)
+    middle = (np.array(np.shape(X)[1:3]) - 1) / 2 if np.ndim(X) > 2 else (0.0, 0.0)
+    values = {
+        "side [of the image's]": crops["scale"],
+        "x from the middle [pixels]": crops["x"] - middle[1],
+        "y from the middle [pixels]": crops["y"] - middle[0],
+        "angle [deg]": crops["angle"],
+    }
+    percents = (0, 16, 50, 84, 100)
+    rows = [(name, *np.nanpercentile(value, percents), float(np.nanstd(value))) for name, value in values.items()]
+    return _table(rows, ["crop", "least", "p16", "median", "p84", "most", "std"])
+
+
+# ---- novelty
+
+
+class _Detectors(NamedTuple):
+    """Detectors, and which of the galaxies each may score: those that it has not learned from."""
+
+    rows: list[NDArray[np.intp]]
+    detectors: list[NoveltyDetector]
+
+    def decide(self, images: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Scores above the threshold of images of the galaxies `rows`."""
+        out = np.empty(len(rows))
+        for own, detector in zip(self.rows, self.detectors):
+            chosen = np.isin(rows, own)
+            if chosen.any():
+                out[chosen] = detector.decision_function(images[chosen])
+        return out
+
+
+def novelty_tables(
+    sample: Sample, judged: Judged, known: NDArray[np.intp], reference, psf_fwhm: float | None
+) -> tuple[Table, Table, dict[str, NDArray]]:
+    """Score and flag of each galaxy; what is seen of changed copies, and how they are covered; and the scores."""
+    detectors = _detectors(sample.stage, known, reference, judged.random_state)
+    decision = np.concatenate([detectors.decide(sample.stage.images(part), part) for part in _parts(known)])
+    novelty = _table(list(zip(known.tolist(), decision, decision < 0)), ["row", "decision", "flagged"])
+    unchanged = decision[np.searchsorted(known, sample.rows)]
+    scores, rows = {"unchanged": unchanged}, [_covered("unchanged", sample.posterior, sample.y, unchanged, None)]
+    for variant, images in _shifts(sample, psf_fwhm, check_random_state(judged.random_state)):
+        scores[variant] = detectors.decide(images, sample.rows)
+        posterior = sample.stage.predict_images(images)
+        rows.append(_covered(variant, posterior, sample.y, scores[variant], unchanged))
+    covered = [f"coverage_{name}" for name in judged.names]
+    return novelty, _table(rows, ["variant", "auroc", "low", "high", "flagged", *covered]), scores
+
+
+def _detectors(stage: Stage, known: NDArray, reference, seed: int) -> _Detectors:
+    """One that knows the reference; without it two, each of which knows half of the galaxies and scores the rest."""
+    detector = NoveltyDetector(random_state=seed)
+    if reference is not None:
+        images = np.asarray(reference[:MOST_REFERENCE])
+        return _Detectors([known], [detector.fit(images if images.ndim == 4 else images[..., None])])
+    halves = [(known[a], known[b]) for a, b in KFold(2, shuffle=True, random_state=seed).split(known)]
+    fitted = [NoveltyDetector(random_state=seed).fit(stage.images(a[:MOST_REFERENCE])) for a, _ in halves]
+    return _Detectors([b for _, b in halves], fitted)
+
+
+def _parts(rows: NDArray, size: int = 1000) -> list[NDArray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _shifts(sample: Sample, psf_fwhm: float | None, rng) -> Iterator[tuple[str, NDArray]]:
+    """Changed copies whose truth is that of the galaxy."""
+    fwhm = sharpest(sample.images) if psf_fwhm is None else psf_fwhm
+    yield f"PSF +{100 * (WIDER - 1):.0f} %", blurred(sample.images, fwhm, rng)
+    yield "a neighbor", with_neighbor(sample.images, rng)
+    yield f"noise +{100 * (NOISIER - 1):.0f} %", noisier(sample.images, np.sqrt(NOISIER**2 - 1), rng)
+
+
+def _covered(variant: str, posterior: Posterior, y: NDArray, decision: NDArray, unchanged: NDArray | None) -> tuple:
+    """A row: how well the variant is told from unchanged images, the share flagged, and the coverage at 1σ."""
+    found = coverage(posterior, y, [ONE_SIGMA]).coverage[0]
+    auroc = (np.nan,) * 3 if unchanged is None else _auroc(unchanged, decision)
+    return (variant, *auroc, float((decision < 0).mean()), *found)
+
+
+def _auroc(unchanged: NDArray, changed: NDArray) -> tuple[float, float, float]:
+    """Area under the ROC curve, with its 95 % interval from resampled galaxies."""
+    n = len(unchanged)
+    truth, rng = np.repeat([0, 1], n), np.random.RandomState(0)
+    areas = [
+        roc_auc_score(truth, -np.r_[unchanged[rows], changed[rows]])
+        for rows in [np.arange(n), *rng.randint(n, size=(N_BOOTSTRAP, n))]
+    ]
+    low, high = np.quantile(areas[1:], [0.025, 0.975])
+    return float(areas[0]), float(low), float(high)
