@@ -29,7 +29,9 @@ class HarmonicNet(NetworkSpec):
 
     It wants images whose pixels are proportional to flux (no ``Normalizer("asinh")`` in front), of a galaxy near the
     center, as large on the sky as those it was trained on. It takes no notice of what is far from round, such as
-    neighbors: flag these (`galestim.trust.NoveltyDetector`), or use `CompactCNN`.
+    neighbors: flag these (`galestim.trust.NoveltyDetector`), or use `CompactCNN`. Of a few thousand stored images it
+    learns the noise by heart: redraw them (`galestim.datasets.SimulatedGalaxies`), or train a smaller one for fewer
+    epochs, with a dropout rate of 0.2 and an eye on the validation loss.
 
     Parameters
     ----------

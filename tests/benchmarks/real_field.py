@@ -17,8 +17,8 @@ how often they agree, and how much they differ, if nothing is wrong is told by s
 empty places of the same mosaic and go the same way from there.
 
 A galaxy counts if it is isolated: found whole, resolved, and with no other source that the recipe of the catalog
-finds, and no edge of the mosaic, within 4.5 arcsec or its aperture. A detector of novelties is asked about all sources;
-it knows simulated galaxies that were added to other empty places.
+finds, and no edge of the mosaic, within 4.5 arcsec or its aperture. A detector of novelties is asked about all
+sources; it knows simulated galaxies that were added to other empty places.
 """
 
 import argparse
@@ -462,7 +462,8 @@ def kinds(field: Field, images, nearest, seen) -> NDArray:
 
 def injected(field: Field, n: int, seed: int):
     """Add simulated galaxies to empty places of the mosaic: blank cutouts, those with galaxies, and the truth."""
-    blank = cut(field, *blank_places(field, n, seed))
+    blank, nearest = complete(field, cut(field, *blank_places(field, n, seed)), seed)
+    blank = blank[nearest > ISOLATED]
     galaxies = FieldGalaxies(field, len(blank), seed)
     light = galaxies.galaxies[:]
     photons = np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(light / GAIN)
@@ -471,9 +472,8 @@ def injected(field: Field, n: int, seed: int):
 
 def novelty_detector(field: Field, options) -> NoveltyDetector:
     """Learn what isolated galaxies look like, on the field's own sky: its noise is not the same everywhere."""
-    _, images, _ = injected(field, options.galaxies // 5, options.seed + 5)
-    images, nearest = complete(field, images, options.seed + 6)
-    return NoveltyDetector(random_state=options.seed).fit(images[nearest > ISOLATED])
+    _, images, _ = injected(field, options.galaxies // 5, options.seed + 4)
+    return NoveltyDetector(random_state=options.seed).fit(images)
 
 
 def share_that_agree(compared: dict, rows, usual: float) -> dict:
@@ -499,7 +499,7 @@ def run(options) -> dict:
     model = trained(galaxies, options)
     minutes = (time.perf_counter() - start) / 60
     blank, with_galaxies, target = injected(field, options.injected, options.seed + 1)
-    empty = empty_apertures(complete(field, blank, options.seed + 2)[0])
+    empty = empty_apertures(blank)
     correction = ApertureCorrection(galaxies, 5000)
     detector = novelty_detector(field, options)
 
@@ -509,9 +509,9 @@ def run(options) -> dict:
         return images, compared | {"nearest": nearest, "novelty": -detector.decision_function(images)}
 
     raw = cut(field, field.catalog["ra"], field.catalog["dec"])
-    images, real = examined(raw, options.seed + 3)
+    images, real = examined(raw, options.seed + 2)
     kind = kinds(field, raw, real["nearest"], real)
-    _, fake = examined(with_galaxies, options.seed + 4)
+    _, fake = examined(with_galaxies, options.seed + 3)
     counts = (fake["nearest"] > np.fmax(ISOLATED, fake["aperture"])) & (fake["concentration"] <= POINT)
     counts &= np.isfinite(fake["z"])
     usual = deviation(fake["z"][counts])
@@ -645,9 +645,11 @@ def draw_novelty(ax, kind, score, clean):
     groups = {"injected": clean} | {name: score[kind == name] for name in COLORS}
     for i, (name, values) in enumerate(groups.items()):
         color = COLORS.get(name, "0.7")
-        ax.scatter(i + rng.uniform(-0.25, 0.25, len(values)), values.clip(-40, 400), s=9, color=color)
+        ax.scatter(i + rng.uniform(-0.25, 0.25, len(values)), values, s=9, color=color)
     ax.axhline(0, color="0.3", lw=0.8)
-    ax.set_yscale("symlog", linthresh=20)
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set(yticks=[-1, 0, 1, 3, 10, 30], yticklabels=["−1", "0", "1", "3", "10", "30"])
+    ax.yaxis.set_minor_formatter("")
     ax.set(xticks=range(len(groups)), xticklabels=groups, ylabel="novelty")
     ax.set_title("Above the line: flagged", loc="left", fontsize="medium")
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from _metrics import in_logarithms
 from _recipes import RECIPES, Recipe, TimeLimit
-from _sets import SHIFTS, TARGETS, UNITS, limit, stored_set, train_set, turned_images
+from _sets import SHIFTS, TARGETS, UNITS, calibration_set, limit, stored_set, train_set, turned_images
 from astropy.table import Table
 
 from galestim.calibration import RecalibratedRegressor
@@ -33,9 +33,9 @@ def train(folder: Path, sets: Path, name: str, sizes: dict, minutes: float | Non
     if recipe.parent is None:
         model, record = _fitted(recipe, folder, sets, sizes, minutes, smoke)
     else:
-        calibration = stored_set(sets, "calibration", sizes)
-        model = RecalibratedRegressor(trained(folder, recipe.parent), method="local", cv="prefit")
-        model.fit(recipe.seen(calibration.images), calibration.target)
+        galaxies = calibration_set(sizes)
+        model = RecalibratedRegressor(trained(folder, recipe.parent), method="pit", cv="prefit")
+        model.fit(recipe.seen(galaxies), galaxies.target)
         record = json.loads((folder / recipe.parent / "training.json").read_text())
     (path.parent / "training.json").write_text(json.dumps(record))
     with path.open("wb") as file:
@@ -53,7 +53,7 @@ def _fitted(recipe: Recipe, folder: Path, sets: Path, sizes: dict, minutes: floa
         recipe.seen(galaxies.images if recipe.color else galaxies), Table(galaxies.target, names=TARGETS, units=UNITS)
     )
     record = {"minutes": (time.perf_counter() - start) / 60, "threads": torch.get_num_threads()}
-    model.set_params(callbacks=None)
+    model.set_params(callbacks=None, warm_start=False)
     record |= {"weights": model.n_parameters_, "megabytes": 4e-6 * model.n_parameters_}
     return model, record | {"epochs": len(model.history_), "last": model.history_[-1]}
 

@@ -40,9 +40,10 @@ NPIX = 96
 TARGETS = ["bulge_to_total", "half_light_radius", "flux"]
 UNITS = [None, "arcsec", None]
 SIZES = {"train": 20_000, "calibration": 5000, "test": 20_000, "shift": 4000}
-SIZES |= {"viewed": 500, "turned": 100, "timed": 5000}  # of the test set
+SIZES |= {"viewed": 500, "turned": 100, "timed": 5000, "recalibration": 40_000}  # of the test set
 SMOKE_SIZES = {"train": 200, "calibration": 100, "test": 100, "shift": 40, "viewed": 4, "turned": 2, "timed": 50}
-SEEDS = {"train": 1, "calibration": 2, "test": 3, "color_train": 4}
+SMOKE_SIZES |= {"recalibration": 100}
+SEEDS = {"train": 1, "calibration": 2, "test": 3, "color_train": 4, "recalibration": 77}
 NOISE_SEEDS = {"calibration": 12, "test": 13, "psf": 14, "neighbor": 15, "disk_n": 16, "clean": 17}
 NOISE_SEEDS |= {"color_train": 18, "color": 19}
 NEIGHBOR_SEED, COLOR_SEED = 25, 26
@@ -70,6 +71,11 @@ class GalaxySet(NamedTuple):
 def train_set(sizes: dict, redraw: str) -> SimulatedGalaxies:
     """The galaxies to train on, in new noise in each epoch, or new ones."""
     return SimulatedGalaxies(sizes["train"], size=NPIX, redraw=redraw, lifetime=20, random_state=SEEDS["train"])
+
+
+def calibration_set(sizes: dict) -> SimulatedGalaxies:
+    """Fresh galaxies to recalibrate on: the stored 5000 leave chance deviations of one percent."""
+    return SimulatedGalaxies(sizes["recalibration"], size=NPIX, random_state=SEEDS["recalibration"])
 
 
 def stored_set(folder: Path, name: str, sizes: dict) -> GalaxySet:
