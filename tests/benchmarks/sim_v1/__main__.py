@@ -82,7 +82,7 @@ def measured(place: Path, sets: Path, sizes: dict, n_limits: int, scores: dict) 
     rows += _metrics.calibration(posterior, test.target[:n])
     if color:  # the limit is that of i alone
         return [row._replace(target=None, met=None) if "limit" in row.measure else row for row in rows]
-    for name in _sets.SHIFTS:
+    for name in () if RECIPES[place.name].parent else _sets.SHIFTS:  # which recalibration knows nothing of
         shifted = Posterior.read(place / f"{name}.fits")
         y = _sets.stored_set(sets, name, sizes).target[: len(shifted)]
         rows += _metrics.shift(name, shifted, y, scores)
