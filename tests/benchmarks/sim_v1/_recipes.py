@@ -1,7 +1,7 @@
 """The estimators that are compared, each as a recipe that says all there is to say.
 
 default       what the package trains by default; edit `default` when that changes.
-recalibrated  the same trained network behind `RecalibratedRegressor`, learned on 40 000 fresh galaxies.
+recalibrated  the same trained network behind `RecalibratedRegressor`, learned on 160 000 fresh galaxies.
 cnn           a plain convolutional network of 0.46 M weights with the same Gaussian head, none of our symmetries, and
               no widths set on validation galaxies.
 published     the published recipe to the letter (VGG-16 behind an unbounded zoom, SGD of momentum 0.99 at a learning

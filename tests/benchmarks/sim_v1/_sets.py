@@ -40,7 +40,7 @@ NPIX = 96
 TARGETS = ["bulge_to_total", "half_light_radius", "flux"]
 UNITS = [None, "arcsec", None]
 SIZES = {"train": 20_000, "calibration": 5000, "test": 20_000, "shift": 4000}
-SIZES |= {"viewed": 500, "turned": 100, "timed": 5000, "recalibration": 40_000}  # of the test set
+SIZES |= {"viewed": 500, "turned": 100, "timed": 5000, "recalibration": 160_000}  # of the test set
 SMOKE_SIZES = {"train": 200, "calibration": 100, "test": 100, "shift": 40, "viewed": 4, "turned": 2, "timed": 50}
 SMOKE_SIZES |= {"recalibration": 100}
 SEEDS = {"train": 1, "calibration": 2, "test": 3, "color_train": 4, "recalibration": 77}
@@ -74,7 +74,7 @@ def train_set(sizes: dict, redraw: str) -> SimulatedGalaxies:
 
 
 def calibration_set(sizes: dict) -> SimulatedGalaxies:
-    """Fresh galaxies to recalibrate on: the stored 5000 leave chance deviations of one percent."""
+    """Fresh galaxies to recalibrate on: the stored 5000 leave one percent to chance, and 40 000 half of that."""
     return SimulatedGalaxies(sizes["recalibration"], size=NPIX, random_state=SEEDS["recalibration"])
 
 
