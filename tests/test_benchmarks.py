@@ -26,6 +26,7 @@ def test_every_script_is_run_here():
         "crops.py",
         "downsampling.py",
         "galsim_oracle.py",
+        "harmonic_information.py",
         "memory.py",
         "mosaic_cutouts.py",
         "physical_limit.py",
@@ -78,6 +79,17 @@ def test_calibration_rates(tmp_path):
     assert results["`tarp`, measured references"]["rates"]["ignorant"] == 1
     assert results["`tarp`"]["rates"]["ignorant"] < 1
     assert all(f"| {name} | " in table for name in results)
+
+
+def test_harmonic_information(tmp_path):
+    out = tmp_path / "information.jsonl"
+    run("harmonic_information.py", "--galaxies", 40, "--out", out)
+    kept, fewer, smaller = (json.loads(line)["limit_ratio"] for line in out.read_text().splitlines())
+    for ratios in (kept, fewer, smaller):  # no sum tells more than the pixels
+        assert all(ratio >= 1 for bin in ratios.values() for ratio in bin)
+    for magnitudes, ratios in kept.items():
+        assert max(ratios) < 1.05
+        assert max(ratios) < max(fewer[magnitudes])
 
 
 def test_structure_coverage(tmp_path):

@@ -18,6 +18,7 @@ from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, validate_params
 
+from galestim.datasets._simulated import checked_band
 from galestim.datasets._tangent import tangent_header
 
 EDGE = 70.0  # pixels without centers; so much a cutout of 96 pixels needs in any orientation
@@ -131,7 +132,7 @@ def make_sky(
     """
     from galestim.simulation import add_noise  # here, since it imports torch
 
-    band, prior = _check_band(band), _check_prior(prior)
+    band, prior = checked_band(band), _check_prior(prior)
     height, width = _check_shape(shape)
     header = _header(_check_center(center), (height, width), band, rotation)
     wcs = WCS(header)
@@ -159,15 +160,6 @@ def make_sky(
 
 
 # --- what may come in ---------------------------------------------------------------------------------------
-
-
-def _check_band(band):
-    from galestim.simulation import Band, hsc_like
-
-    band = hsc_like("i") if band is None else band
-    if not isinstance(band, Band):
-        raise ValueError(f"band={band!r}; expected a galestim.simulation.Band, such as hsc_like('i'), or None.")
-    return band
 
 
 def _check_prior(prior):

@@ -141,9 +141,9 @@ class SimulatedGalaxies:
         dtype="float32",
         random_state=None,
     ):
-        from galestim.simulation import hsc_like, sim_v1_prior
+        from galestim.simulation import sim_v1_prior
 
-        self.band = hsc_like("i") if band is None else _checked_band(band)
+        self.band = checked_band(band)
         self.prior = sim_v1_prior() if prior is None else prior
         self.redraw, self.lifetime, self.noise, self.dtype = redraw, int(lifetime), noise, _checked_dtype(dtype)
         self.shape = (int(n_samples), int(size), int(size))
@@ -310,12 +310,13 @@ class SimulatedGalaxies:
         self._forget()
 
 
-def _checked_band(band):
-    """A `Band`, and nothing else."""
-    from galestim.simulation import Band
+def checked_band(band):
+    """A `Band`, and nothing else; None is that of the benchmark."""
+    from galestim.simulation import Band, hsc_like
 
+    band = hsc_like("i") if band is None else band
     if not isinstance(band, Band):
-        raise ValueError(f"band={band!r}; expected a galestim.simulation.Band such as hsc_like('i'), or None.")
+        raise ValueError(f"band={band!r}; expected a galestim.simulation.Band, such as hsc_like('i'), or None.")
     return band
 
 

@@ -139,7 +139,7 @@ def test_scikit_learn_splits_it_into_arrays():
     [
         ({"n": 0}, "'n_samples'"),
         ({"redraw": "psf"}, "'redraw'"),
-        ({"band": "i"}, r"band='i'; expected a galestim.simulation.Band such as hsc_like\('i'\)"),
+        ({"band": "i"}, r"band='i'; expected a galestim.simulation.Band, such as hsc_like\('i'\)"),
         ({"prior": 3}, "'prior'"),
         ({"dtype": "uint8"}, "dtype=uint8; expected one of floating-point numbers"),
     ],
