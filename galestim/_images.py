@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names, validate_data
+from sklearn.utils.validation import validate_data
+
+from ._sklearn import check_feature_names
 
 CHUNK_BYTES = 32 * 2**20
 """Work on at most this many bytes of pixels at a time; large enough that the loop over chunks costs nothing."""
@@ -134,7 +136,7 @@ class ImageEstimator(BaseEstimator):
         """
         if input_ndim(X) > 2:
             X = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=self)
-            _check_feature_names(self, X, reset=reset)
+            check_feature_names(self, X, reset=reset)
         else:
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
         return X.reshape(len(X), *self._check_shape(X.shape, reset))

@@ -1,7 +1,9 @@
 """What importing galestim costs, and that its public names are where they are said to be."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,10 @@ def test_one_public_path(name):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="module 'galestim' has no attribute 'Spin'; it has CNNRegressor"):
         galestim.Spin  # noqa: B018
+
+
+def test_private_names_of_scikit_learn_are_imported_in_one_file():
+    package = Path(galestim.__file__).parent
+    private = re.compile(r"^\s*from sklearn[\w.]*\._|^\s*from sklearn[\w.]* import .*\b_\w", re.MULTILINE)
+    found = [str(file) for file in package.rglob("*.py") if private.search(file.read_text(encoding="utf-8"))]
+    assert found == [str(package / "_sklearn.py")]

@@ -3,16 +3,16 @@
 `RecalibratedRegressor` makes posteriors right that are not.
 """
 
-from galestim.calibration._conditional import conditional_coverage
-from galestim.calibration._coverage import coverage, coverage_error
-from galestim.calibration._joint import joint_coverage
-from galestim.calibration._l_c2st import l_c2st
-from galestim.calibration._pit import pit, pit_uniformity
-from galestim.calibration._recalibrate import RecalibratedRegressor
-from galestim.calibration._sbc import sbc_ranks, sbc_uniformity
-from galestim.calibration._scores import crps, energy_score, log_score
-from galestim.calibration._sharpness import sharpness
-from galestim.calibration._tarp import tarp
+from ._conditional import conditional_coverage
+from ._coverage import coverage, coverage_error
+from ._joint import joint_coverage
+from ._l_c2st import l_c2st
+from ._pit import pit, pit_uniformity
+from ._recalibrate import RecalibratedRegressor
+from ._sbc import sbc_ranks, sbc_uniformity
+from ._scores import crps, energy_score, log_score
+from ._sharpness import sharpness
+from ._tarp import tarp
 
 __all__ = [
     "RecalibratedRegressor",

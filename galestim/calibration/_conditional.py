@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binned_statistic_dd, binom
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from galestim.calibration._coverage import _check_levels, _held, _wilson
-from galestim.calibration._inputs import check_rows
+from .._sklearn import Interval, StrOptions, validate_params
+from ._coverage import _check_levels, _held, _wilson
+from ._inputs import check_rows
 
 
 class ConditionalCoverage(NamedTuple):

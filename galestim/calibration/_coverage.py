@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import StrOptions, validate_params
-from sklearn.utils.validation import _check_sample_weight
 
-from galestim.calibration._inputs import check_posterior, check_targets, known_rows
-from galestim.posteriors import Posterior
+from .._sklearn import StrOptions, check_sample_weight, validate_params
+from ..posteriors import Posterior
+from ._inputs import check_posterior, check_targets, known_rows
 
 _LEVELS = np.arange(1, 20) / 20
 _OPTIONS: dict = {
@@ -129,7 +128,7 @@ def coverage_error(posterior, y, levels=None, *, kind="equal_tailed", sample_wei
     """
     levels = _check_levels(_LEVELS if levels is None else levels)
     held, kept = _held(posterior, y, levels, kind)
-    weight = _check_sample_weight(sample_weight, kept, dtype=np.float64)[kept]
+    weight = check_sample_weight(sample_weight, kept, dtype=np.float64)[kept]
     found = np.average(held, axis=0, weights=weight)
     return float(np.abs(found - levels[:, None]).mean())
 

@@ -8,10 +8,10 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval
 
-from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
-from galestim.targets import clip_labels
+from .._sklearn import Interval
+from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
+from ..targets import clip_labels
 
 CONFIDENCE: list = [Interval(Real, 0, 1, closed="neither")]
 

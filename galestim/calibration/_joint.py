@@ -7,18 +7,18 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
-from galestim.calibration._inputs import (
+from .._sklearn import Interval, validate_params
+from ..posteriors import DrawsPosterior, Posterior
+from ._inputs import (
     CONFIDENCE,
     check_posterior,
     check_targets,
     draw_chunks,
     known_rows,
 )
-from galestim.calibration._sbc import ranks_among
-from galestim.calibration._uniformity import Uniformity, uniformity
-from galestim.posteriors import DrawsPosterior, Posterior
+from ._sbc import ranks_among
+from ._uniformity import Uniformity, uniformity
 
 
 @validate_params(

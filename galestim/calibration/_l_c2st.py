@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 
-from galestim.calibration._inputs import (
+from .._sklearn import HasMethods, Interval, validate_params
+from ._inputs import (
     check_finite,
     check_posterior,
     check_rows,
@@ -23,7 +23,7 @@ from galestim.calibration._inputs import (
     draw_chunks,
     known_rows,
 )
-from galestim.calibration._joint import whitened
+from ._joint import whitened
 
 _N_WHITENED = 200  # draws that say where a posterior is and how wide
 _MAX_DEVIATION = 5.0

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr, ndtri
 from sklearn.utils import gen_batches
 
-from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
+from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 
 _FAR = 1e4  # scores end here; tails are straight lines from the last knot to there
 _LAST = 4.5  # score of the last knot of a posterior that has no end

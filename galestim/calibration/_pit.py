@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import validate_params
 
-from galestim.calibration._inputs import CONFIDENCE, check_posterior, check_targets, known_rows
-from galestim.calibration._uniformity import Uniformity, uniformity
-from galestim.posteriors import DrawsPosterior
+from .._sklearn import validate_params
+from ..posteriors import DrawsPosterior
+from ._inputs import CONFIDENCE, check_posterior, check_targets, known_rows
+from ._uniformity import Uniformity, uniformity
 
 _CHUNK = 2**21  # draws compared at a time
 

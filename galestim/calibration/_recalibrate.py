@@ -9,23 +9,29 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils import Bunch, _safe_indexing, check_random_state, get_tags, indexable
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, _routing_enabled, process_routing
-from sklearn.utils.validation import (
-    _check_method_params,
-    _check_sample_weight,
-    _num_samples,
-    check_is_fitted,
-    has_fit_parameter,
-)
+from sklearn.utils import Bunch, check_random_state, get_tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from galestim.calibration._inputs import check_posterior, check_targets, known_rows
-from galestim.calibration._normal_scores import (
+from .._sklearn import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_method_params,
+    check_sample_weight,
+    fit_context,
+    num_samples,
+    routing_enabled,
+    safe_indexing,
+)
+from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
+from ..targets import IdentityTransform, check_domain
+from ._inputs import check_posterior, check_targets, known_rows
+from ._normal_scores import (
     ScoreTable,
     conformal_curve,
     coupled_draws,
@@ -33,8 +39,6 @@ from galestim.calibration._normal_scores import (
     smooth_curve,
     unfollow,
 )
-from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
-from galestim.targets import IdentityTransform, check_domain
 
 _LEAST = 10  # galaxies to calibrate on
 
@@ -196,7 +200,7 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     # ---- fit
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, **fit_params):
         """Fit the estimator, and learn from galaxies that it did not see how its posteriors have to be moved.
 
@@ -230,7 +234,7 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y, sample_weight = indexable(X, y, sample_weight)
-        weights = _check_sample_weight(
+        weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
         values = _as_array(y)
@@ -244,7 +248,7 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def _routed(self, sample_weight, fit_params: dict):
         """What goes to the estimator's `fit` and to the splitter."""
-        if _routing_enabled():
+        if routing_enabled():
             return process_routing(self, "fit", sample_weight=sample_weight, **fit_params)
         if sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight"):
             fit_params = {**fit_params, "sample_weight": sample_weight}
@@ -272,9 +276,9 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         splitter, fit_params = self._splitter(), routed.estimator.fit
         if splitter is None:
             self.estimator_ = self.estimator
-            return _scored(self.estimator, X, values, np.arange(_num_samples(X)))
+            return _scored(self.estimator, X, values, np.arange(num_samples(X)))
         splits = list(splitter.split(X, y, **routed.splitter.split))
-        _forbid_repeats(splits, _num_samples(X))
+        _forbid_repeats(splits, num_samples(X))
         one = len(splits) == 1
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_and_score)(clone(self.estimator), X, y, values, *split, fit_params, keep=one)
@@ -456,9 +460,9 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
 def _fit_and_score(estimator, X, y, values, train, test, fit_params: dict, *, keep: bool):
     """A fit to the rows `train`, if it is to be kept, and how it does on the rows `test`."""
-    params = _check_method_params(X, fit_params, indices=train)
-    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
-    return estimator if keep else None, _scored(estimator, _safe_indexing(X, test), values, test)
+    params = check_method_params(X, fit_params, indices=train)
+    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
+    return estimator if keep else None, _scored(estimator, safe_indexing(X, test), values, test)
 
 
 def _scored(estimator, X, values: NDArray, rows: NDArray) -> _HeldOut:

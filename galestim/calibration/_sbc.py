@@ -7,10 +7,10 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
-from galestim.calibration._inputs import CONFIDENCE, check_posterior, check_targets, draw_chunks, known_rows
-from galestim.calibration._uniformity import Uniformity, uniformity
+from .._sklearn import Interval, validate_params
+from ._inputs import CONFIDENCE, check_posterior, check_targets, draw_chunks, known_rows
+from ._uniformity import Uniformity, uniformity
 
 _OPTIONS: dict = {
     "quantity": [callable, None],

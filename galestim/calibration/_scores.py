@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, validate_params
 
-from galestim.calibration._inputs import check_posterior, check_scale, check_targets, draw_chunks
-from galestim.posteriors import MixturePosterior, Posterior
-from galestim.targets import IdentityTransform
+from .._sklearn import Interval, validate_params
+from ..posteriors import MixturePosterior, Posterior
+from ..targets import IdentityTransform
+from ._inputs import check_posterior, check_scale, check_targets, draw_chunks
 
 _MAX_COMPONENTS = 100  # beyond, the pairs of components of an exact CRPS cost more than draws
 _N_SHIFTS = 4  # pairs per draw in an energy score

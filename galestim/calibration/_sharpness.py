@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from galestim.calibration._inputs import check_posterior, check_rows, known_rows
-from galestim.posteriors import Posterior
+from ..posteriors import Posterior
+from ._inputs import check_posterior, check_rows, known_rows
 
 
 class Sharpness(NamedTuple):

@@ -7,9 +7,9 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
-from galestim.calibration._inputs import (
+from .._sklearn import Interval, StrOptions, validate_params
+from ._inputs import (
     CONFIDENCE,
     check_finite,
     check_posterior,
@@ -19,8 +19,8 @@ from galestim.calibration._inputs import (
     draw_chunks,
     known_rows,
 )
-from galestim.calibration._sbc import ranks_among
-from galestim.calibration._uniformity import Uniformity, uniformity
+from ._sbc import ranks_among
+from ._uniformity import Uniformity, uniformity
 
 _OFF_CENTER = 0.5  # standard deviations; from the very center no side is seen, from afar no width
 

@@ -9,11 +9,11 @@ from numbers import Integral, Real
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from tqdm import tqdm
 
+from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..catalogs import Catalog
 from ._gather import Gatherer
 from ._outcomes import outcomes
@@ -162,7 +162,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "report_"}
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Check the parameters and the catalog; nothing is learned, and nothing fetched.
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import requests
 import urllib3
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from .._sklearn import Interval, validate_parameter_constraints
 from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
 from ._errors import BadReplyError, TransientCutoutError
 from ._polite import Deadline, HostClosed, HostGate

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
 
+from .._sklearn import Interval
 from ._errors import MissingCutoutError
 from ._source import CutoutRequest, CutoutSource
 

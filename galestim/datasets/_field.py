@@ -16,10 +16,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, validate_params
 
-from galestim.datasets._simulated import checked_band
-from galestim.datasets._tangent import tangent_header
+from .._sklearn import Interval, validate_params
+from ._simulated import checked_band
+from ._tangent import tangent_header
 
 EDGE = 70.0  # pixels without centers; so much a cutout of 96 pixels needs in any orientation
 FAINT, FAINTEST = 0.01, 1e-7  # what a pixel outside of a stamp lacks: of the sky noise, or of the galaxy's flux
@@ -130,7 +130,7 @@ def make_sky(
     >>> CutoutFetcher(FitsMosaic(sky.path), npix=96).fit_transform(sky.catalog).shape
     (20, 96, 96, 1)
     """
-    from galestim.simulation import add_noise  # here, since it imports torch
+    from ..simulation import add_noise  # here, since it imports torch
 
     band, prior = checked_band(band), _check_prior(prior)
     height, width = _check_shape(shape)
@@ -163,7 +163,7 @@ def make_sky(
 
 
 def _check_prior(prior):
-    from galestim.simulation import GalaxyPrior, sim_v1_prior
+    from ..simulation import GalaxyPrior, sim_v1_prior
 
     prior = sim_v1_prior() if prior is None else prior
     if not isinstance(prior, GalaxyPrior):
@@ -207,7 +207,7 @@ def _header(center: tuple[float, float], shape: tuple[int, int], band, rotation:
 
 def _catalog(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS, zero_point: float) -> QTable:
     """Where the galaxies are, and all that is true of them."""
-    from galestim.simulation import half_light_radius
+    from ..simulation import half_light_radius
 
     ra, dec = wcs.all_pix2world(x, y, 0)
     columns = {
@@ -229,7 +229,7 @@ def _catalog(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS, zer
 
 def _draw(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS, shape: tuple[int, int], band):
     """The noiseless mosaic, with galaxies added as stamps: a tensor ``(height, width)``."""
-    from galestim.simulation import render
+    from ..simulation import render
 
     column, row = np.rint(x).astype(int), np.rint(y).astype(int)
     drawn = galaxies | {"x_offset": x - column, "y_offset": y - row}
@@ -277,7 +277,7 @@ def _profile_reach(galaxies: dict[str, NDArray], name: str, faint: NDArray, pixe
 
 def _point_reach(galaxies: dict[str, NDArray], share: NDArray, band) -> NDArray:
     """Distance [pixels] after which pixels of a point hold less than a `share` of its flux."""
-    from galestim.simulation import render
+    from ..simulation import render
 
     tiny = {"flux": 1.0, "bulge_radius": 1e-3 * band.pixel_scale, "disk_radius": 1e-3 * band.pixel_scale}
     point = {name: values[:1] for name, values in galaxies.items()}

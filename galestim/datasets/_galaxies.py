@@ -7,7 +7,8 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, validate_params
+
+from .._sklearn import Interval, validate_params
 
 TARGET_NAMES = ["bulge_to_total", "half_light_radius", "flux"]
 BATCH_PIXELS = 2**22  # drawn at a time, so that memory stays small
@@ -167,7 +168,7 @@ def make_galaxies(
     >>> dict(zip(galaxies.target_names, galaxies.target[0].round(2).tolist()))
     {'bulge_to_total': 0.35, 'half_light_radius': 0.82, 'flux': 1086.49}
     """
-    from galestim import simulation  # here, since it imports torch
+    from .. import simulation  # here, since it imports torch
 
     prior = _prior(magnitude, bulge_radius, disk_radius, zero_point)
     point_spread = simulation.MoffatPSF(psf_fwhm) if psf is None else simulation.ImagePSF(psf, pixel_scale)
@@ -207,7 +208,7 @@ def _check_range(name: str, value, positive: bool = False) -> tuple[float, float
 
 def _prior(magnitude, bulge_radius, disk_radius, zero_point: float):
     """The benchmark's prior with other ranges, in which low and high may be the same."""
-    from galestim.simulation import GalaxyPrior, LogUniform, sim_v1_prior
+    from ..simulation import GalaxyPrior, LogUniform, sim_v1_prior
 
     bright, faint = _check_range("magnitude", magnitude)
     ranges = {
@@ -221,7 +222,7 @@ def _prior(magnitude, bulge_radius, disk_radius, zero_point: float):
 
 def _draw_truth(prior, n: int, zero_point: float, rng: np.random.RandomState) -> dict[str, NDArray]:
     """Draw what is true of `n` galaxies: the targets first, then all that is drawn."""
-    from galestim.simulation import half_light_radius
+    from ..simulation import half_light_radius
 
     drawn = prior.draw(n, rng)
     derived = {"half_light_radius": half_light_radius(drawn), "magnitude": zero_point - 2.5 * np.log10(drawn["flux"])}
@@ -264,7 +265,7 @@ def _draw_images(
     rng: np.random.RandomState,
 ) -> NDArray[np.float32]:
     """Images of the galaxies with their neighbors, and `noise` times the noise: ``(n, size, size)``."""
-    from galestim.simulation import add_noise, render_scene
+    from ..simulation import add_noise, render_scene
 
     images = np.empty((len(truth["flux"]), size, size), dtype=np.float32)
     for rows in gen_batches(len(images), max(1, BATCH_PIXELS // size**2)):

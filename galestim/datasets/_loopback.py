@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from galestim.datasets._services import Answer, hips2fits, legacy, rubin, skyserver, soda
-from galestim.datasets._sky import GaussianSky
+from ._services import Answer, hips2fits, legacy, rubin, skyserver, soda
+from ._sky import GaussianSky
 
 LOGGER = logging.getLogger(__name__)
 

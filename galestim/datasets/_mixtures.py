@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from galestim.datasets._spergel import bisect
+from ._spergel import bisect
 
 # Shares and variances (in half-light radii squared) of Gaussians whose sum has total 1 and half-light radius 1. They
 # are least-squares fits to the growth of light, and to the surface brightness weighted by the light per ln r, between

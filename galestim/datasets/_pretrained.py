@@ -59,7 +59,7 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
         ...
     ValueError: name='hsc-sim-z'; expected one of 'hsc-sim-i'.
     """
-    from galestim.checkpoints import load_estimator  # brings torch, which galestim.datasets does without
+    from ..checkpoints import load_estimator  # brings torch, which galestim.datasets does without
 
     names = sorted(path.stem for path in FOLDER.glob(f"*{ENDING}"))
     if name not in names:

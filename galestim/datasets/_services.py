@@ -20,10 +20,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from galestim.datasets._gaussians import window_of
-from galestim.datasets._sky import GaussianSky
-from galestim.datasets._spin import _sdss_colors
-from galestim.datasets._tangent import TangentGrid, direction, position, tangent_header
+from ._gaussians import window_of
+from ._sky import GaussianSky
+from ._spin import _sdss_colors
+from ._tangent import TangentGrid, direction, position, tangent_header
 
 # SkyServer (ImgCutout.cs, SdssConstants.cs): limits of pixels, of arcsec per pixel, and half the diagonal of a frame.
 SKYSERVER_PIXELS, SKYSERVER_SCALE, FRAME_HALF_DIAGONAL = (64, 2048), (0.015, 2400.0), 8.4 / 60

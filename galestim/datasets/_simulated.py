@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+
+from .._sklearn import HasMethods, Interval, StrOptions, validate_params
 
 # galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
 
@@ -141,7 +142,7 @@ class SimulatedGalaxies:
         dtype="float32",
         random_state=None,
     ):
-        from galestim.simulation import sim_v1_prior
+        from ..simulation import sim_v1_prior
 
         self.band = checked_band(band)
         self.prior = sim_v1_prior() if prior is None else prior
@@ -213,7 +214,7 @@ class SimulatedGalaxies:
 
     def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray]:
         """Parameters and targets of new galaxies."""
-        from galestim.simulation import half_light_radius
+        from ..simulation import half_light_radius
 
         galaxies = self.prior.draw(n, random_state=seed)
         radius = half_light_radius(galaxies)
@@ -255,7 +256,7 @@ class SimulatedGalaxies:
 
     def _seen(self, galaxies: Any, seed: int) -> Any:
         """With noise, if there is to be any."""
-        from galestim.simulation import add_noise
+        from ..simulation import add_noise
 
         if not self.noise:
             return galaxies
@@ -285,7 +286,7 @@ class SimulatedGalaxies:
         return self._cache[rows]
 
     def _render(self, parameters: dict[str, NDArray], rows) -> Any:
-        from galestim.simulation import render
+        from ..simulation import render
 
         galaxies = {name: values[rows] for name, values in parameters.items()}
         return render(galaxies, npix=self.shape[1], pixel_scale=self.band.pixel_scale, psf=self.band.psf)
@@ -312,7 +313,7 @@ class SimulatedGalaxies:
 
 def checked_band(band):
     """A `Band`, and nothing else; None is that of the benchmark."""
-    from galestim.simulation import Band, hsc_like
+    from ..simulation import Band, hsc_like
 
     band = hsc_like("i") if band is None else band
     if not isinstance(band, Band):

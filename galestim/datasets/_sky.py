@@ -9,9 +9,9 @@ from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from galestim.datasets._gaussians import Gaussians
-from galestim.datasets._mixtures import DE_VAUCOULEURS, EXPONENTIAL, disk_radius
-from galestim.datasets._tangent import TangentGrid, direction, position, tangent_header
+from ._gaussians import Gaussians
+from ._mixtures import DE_VAUCOULEURS, EXPONENTIAL, disk_radius
+from ._tangent import TangentGrid, direction, position, tangent_header
 
 MAX_SIGMA, MAX_RADIUS = 3600.0, 300.0  # arcsec; wider Gaussians, and galaxies made of them, are not flat
 FWHM = np.sqrt(8 * np.log(2))

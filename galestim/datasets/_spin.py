@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
-from galestim.datasets._spergel import BULGE, DISK, HALF_LIGHT, joint_half_light_radius, spergel_spectrum
+from .._sklearn import Interval, validate_params
+from ._spergel import BULGE, DISK, HALF_LIGHT, joint_half_light_radius, spergel_spectrum
 
 FRAME = 8.48  # side of the frame in half-light radii: 424 px of 0.02 R_e, as in the published recipe
 PSF_FWHM = 1.3  # arcsec, the seeing of SDSS

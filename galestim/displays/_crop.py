@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing, check_random_state
-from sklearn.utils._plotting import _validate_style_kwargs as styled
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import check_random_state
 
+from .._sklearn import num_samples, safe_indexing, styled
 from ._cutouts import draw_image
 from ._descend import descend
 from ._style import INK, VERMILION, require_pyplot
@@ -116,8 +115,8 @@ class CropDisplay:
             If the estimator does not crop, or a row does not exist.
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before crops that may take long
-        rows = _choose(_num_samples(X), n_images, rows, random_state)
-        inner, images = descend(estimator, _safe_indexing(X, rows), "crop_parameters")
+        rows = _choose(num_samples(X), n_images, rows, random_state)
+        inner, images = descend(estimator, safe_indexing(X, rows), "crop_parameters")
         display = cls(
             **_checked(images, inner.transform_images(images), inner.crop_parameters(images)["matrix"]), rows=rows
         )

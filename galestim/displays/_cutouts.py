@@ -7,9 +7,9 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
 from .._images import input_ndim
+from .._sklearn import Interval, StrOptions, validate_params
 from ._stretch import stretch
 from ._style import GRAY, INK, PALE, require_pyplot
 from ._targets import pair_target

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._plotting import _validate_style_kwargs as styled
 
+from .._sklearn import styled
 from ._style import BLUE, GRAY, INK, VERMILION, quiet, require_pyplot
 
 

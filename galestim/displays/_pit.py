@@ -7,8 +7,8 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
-from sklearn.utils._plotting import _validate_style_kwargs as styled
 
+from .._sklearn import styled
 from ..calibration import pit, pit_uniformity
 from ._descend import descend
 from ._style import GRAY, INK, PALE, PALETTE, quiet, require_pyplot

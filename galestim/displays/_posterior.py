@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
 from .._images import input_ndim
+from .._sklearn import num_samples, safe_indexing
 from ..posteriors import Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
@@ -131,10 +130,10 @@ class PosteriorDisplay:
             If the estimator has no posterior, `row` does not exist, or its cutout is missing.
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
-        rows = [_checked_row(row, _num_samples(X))]
-        inner, images = descend(estimator, _safe_indexing(X, rows), "predict_posterior")
+        rows = [_checked_row(row, num_samples(X))]
+        inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
         if y is not None:
-            kwargs["truth"] = np.ravel(_safe_indexing(y, rows))
+            kwargs["truth"] = np.ravel(safe_indexing(y, rows))
         if input_ndim(images) in (3, 4):
             kwargs.setdefault("image", np.asarray(images)[0])
         return cls.from_posterior(inner.predict_posterior(images), **kwargs)

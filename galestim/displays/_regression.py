@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils._plotting import _validate_style_kwargs as styled
 
+from .._sklearn import styled
 from ._statistics import (
     BinnedMeans,
     Correlation,

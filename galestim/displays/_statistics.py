@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+
+from .._sklearn import Interval, StrOptions, validate_params
 
 MIN_PER_BIN = 5
 """A mean and a spread of fewer galaxies than this say nothing."""

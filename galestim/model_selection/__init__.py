@@ -1,8 +1,8 @@
 """Pipelines that keep the posterior, scorers that judge it, and splits whose parts agree in a continuous target."""
 
-from galestim.model_selection._pipeline import PosteriorPipeline, make_pipeline
-from galestim.model_selection._scorers import PosteriorScorer, posterior_scorers
-from galestim.model_selection._split import ContinuousStratifiedKFold, stratified_train_test_split
+from ._pipeline import PosteriorPipeline, make_pipeline
+from ._scorers import PosteriorScorer, posterior_scorers
+from ._split import ContinuousStratifiedKFold, stratified_train_test_split
 
 __all__ = [
     "ContinuousStratifiedKFold",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sklearn.pipeline import Pipeline, _final_estimator_has, _name_estimators
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
+
+from .._sklearn import final_estimator_has, name_estimators
 
 
 class PosteriorPipeline(Pipeline):
@@ -54,7 +56,7 @@ class PosteriorPipeline(Pipeline):
     False
     """
 
-    @available_if(_final_estimator_has("predict_posterior"))
+    @available_if(final_estimator_has("predict_posterior"))
     def predict_posterior(self, X, **params):
         """Transform `X` and return the posteriors that the last step predicts.
 
@@ -72,7 +74,7 @@ class PosteriorPipeline(Pipeline):
         """
         return self.steps[-1][1].predict_posterior(self._transform_all_but_last(X), **params)
 
-    @available_if(_final_estimator_has("sample_y"))
+    @available_if(final_estimator_has("sample_y"))
     def sample_y(self, X, n_samples=1, random_state=0):
         """Transform `X` and draw targets from the last step's posteriors.
 
@@ -94,7 +96,7 @@ class PosteriorPipeline(Pipeline):
             self._transform_all_but_last(X), n_samples=n_samples, random_state=random_state
         )
 
-    @available_if(_final_estimator_has("log_prob"))
+    @available_if(final_estimator_has("log_prob"))
     def log_prob(self, X, y, **params):
         """Transform `X` and return the log density of `y` under the last step's posteriors.
 
@@ -146,4 +148,4 @@ def make_pipeline(*steps, memory=None, transform_input=None, verbose=False):
     >>> make_pipeline(StandardScaler(), Ridge())
     PosteriorPipeline(steps=[('standardscaler', StandardScaler()), ('ridge', Ridge())])
     """
-    return PosteriorPipeline(_name_estimators(steps), memory=memory, transform_input=transform_input, verbose=verbose)
+    return PosteriorPipeline(name_estimators(steps), memory=memory, transform_input=transform_input, verbose=verbose)

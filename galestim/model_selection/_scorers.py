@@ -7,13 +7,13 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.metadata_routing import UNUSED
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from galestim.calibration import coverage_error, crps, energy_score, log_score
-from galestim.calibration._inputs import check_posterior, check_scale, check_targets, known_rows
-from galestim.posteriors import DrawsPosterior
+from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
+from ..calibration import coverage_error, crps, energy_score, log_score
+from ..calibration._inputs import check_posterior, check_scale, check_targets, known_rows
+from ..posteriors import DrawsPosterior
 
 METRICS = ("log_score", "neg_crps", "neg_energy_score", "neg_coverage_error")
 
@@ -104,7 +104,7 @@ class PosteriorScorer(BaseEstimator):
         model, X = self._innermost(estimator, X)
         posterior = check_posterior(model.predict_posterior(X))
         y = check_targets(y, posterior)
-        weight = _check_sample_weight(sample_weight, y, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, y, dtype=np.float64)
         kept = known_rows(posterior)
         if self.metric == "log_score" and isinstance(posterior, DrawsPosterior) and hasattr(model, "log_prob"):
             return float(np.average(model.log_prob(X, y)[kept], weights=weight[kept]))  # draws have no density

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection._split import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
-from sklearn.utils import _safe_indexing, check_array, check_random_state, indexable
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import check_array, check_random_state, indexable
+
+from .._sklearn import BaseKFold, UnsupportedGroupCVMixin, num_samples, safe_indexing, validate_shuffle_split
 
 
-class ContinuousStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
+class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
     """K folds in which a continuous target has the same distribution.
 
     The samples are sorted by target and cut into blocks of `n_splits` neighbors; each block gives one sample
@@ -159,14 +159,14 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
         raise ValueError("stratified_train_test_split got no array to split; pass at least one before stratify=.")
     *arrays, stratify = indexable(*arrays, stratify)
     target = _continuous_target(stratify, "stratified_train_test_split")
-    n_train, n_test = _validate_shuffle_split(_num_samples(arrays[0]), test_size, train_size, default_test_size=0.25)
+    n_train, n_test = validate_shuffle_split(num_samples(arrays[0]), test_size, train_size, default_test_size=0.25)
     rng = check_random_state(random_state)
     order = _sorted_with_random_ties(target, rng)
     in_test = _one_per_run(len(order), n_test, rng)
     rest = order[~in_test]
     in_train = _one_per_run(len(rest), n_train, rng)
     train, test = rng.permutation(rest[in_train]), rng.permutation(order[in_test])
-    return [_safe_indexing(array, part) for array in arrays for part in (train, test)]
+    return [safe_indexing(array, part) for array in arrays for part in (train, test)]
 
 
 def _continuous_target(y, caller: str) -> NDArray[np.float64]:

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sklearn.base import TransformerMixin, _fit_context, clone
-from sklearn.utils._param_validation import Interval
+from sklearn.base import TransformerMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._images import ImageEstimator, in_layout_of, input_ndim, missing_rows, release_pages, row_chunks
+from .._sklearn import Interval, fit_context
 
 CACHE_BYTES = 2 * 2**20
 """Bytes of pixels transformed at a time: they stay in the processor's cache, and Python calls are few."""
@@ -77,7 +77,7 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Remember the shape of the images, and learn from them what the transform needs.
 

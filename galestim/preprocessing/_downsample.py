@@ -10,8 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 from scipy.sparse import csr_array, kron
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
-from sklearn.utils._param_validation import StrOptions
 
+from .._sklearn import StrOptions
 from ._base import FlatRowNames, Resizer
 
 

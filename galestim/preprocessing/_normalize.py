@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import OneToOneFeatureMixin
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._images import missing_rows, release_pages, row_chunks
+from .._sklearn import Interval, StrOptions
 from ._base import CACHE_BYTES, FlatRowNames, ImageTransformer
 
 _LEARNED = {"asinh": "softening_", "standard": "mean_"}

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
 from .._images import ImageEstimator, missing_rows, release_pages
+from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
 from ..networks import Augmentation
 from ._device import resolve_device
 from ._image_network import ImageNetwork
@@ -73,7 +73,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
 
     # ---- fit
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the network on images and what is to be predicted from them.
 
@@ -132,7 +132,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     def _check_images(self, X, *, reset: bool) -> NDArray:
         if not hasattr(X, "redrawn"):
             return super()._check_images(X, reset=reset)
-        _check_feature_names(self, X, reset=reset)
+        check_feature_names(self, X, reset=reset)
         return ImageStream(X, self._check_shape(X.shape, reset))  # type: ignore[return-value]
 
     def _check_fit_input(self, X, y, sample_weight, resume: bool) -> tuple[NDArray, dict[str, NDArray], NDArray]:
@@ -141,7 +141,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         images = self._check_images(X, reset=not resume)
         y, names = check_targets(y, X, self)
-        weights = _check_sample_weight(
+        weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
         targets = y.reshape(len(y), -1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn.utils._param_validation import StrOptions
-
+from .._sklearn import StrOptions
 from ..networks import SpinCNN
 from ._base import ImageRegressor
 from ._losses import POINTWISE, WeightedLoss

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_array
 from torch import nn
 
+from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..networks import VGG16, CompactCNN, GaussianHead, HarmonicNet, SpatialTransformer
 from ..networks._dropout import drops_out, set_dropout
 from ..networks._spatial_transformer import CroppedNetwork
@@ -294,7 +293,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
 
     # ---- fit
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, y_err=None):
         """Train the network on images and what is to be inferred from them.
 

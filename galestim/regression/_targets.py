@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import _check_y, check_consistent_length
+from sklearn.utils.validation import check_consistent_length
+
+from .._sklearn import check_y
 
 DIRECTIONS = {"position_angle", "pa", "e1", "e2", "g1", "g2", "x_offset", "y_offset"}
 
@@ -27,7 +29,7 @@ def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     if getattr(getattr(y, "dtype", None), "names", None):  # structured array or astropy table
         y = np.column_stack([np.asarray(y[name]) for name in y.dtype.names])
     _name_non_finite(y)
-    y = _check_y(y, multi_output=True, y_numeric=True, estimator=estimator).astype(np.float64)
+    y = check_y(y, multi_output=True, y_numeric=True, estimator=estimator).astype(np.float64)
     check_consistent_length(X, y)
     if y.ndim > 2:
         raise ValueError(f"y has shape {y.shape}; expected (n,) or (n, n_targets).")

@@ -7,16 +7,16 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context
-from sklearn.base import OutlierMixin, _fit_context, clone
+from sklearn.base import OutlierMixin, clone
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from .._images import ImageEstimator, missing_rows
+from .._sklearn import Interval, fit_context
 from ._light import light_features
 
 LEAST_SPREAD = 1e-6  # variance added to each component [that of the feature]
@@ -103,7 +103,7 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
         """Learn what images of the reference look like.
 

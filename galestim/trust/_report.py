@@ -12,10 +12,9 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, validate_params
-from sklearn.utils.validation import _num_samples
 
 from .._images import input_ndim, missing_rows
+from .._sklearn import HasMethods, Interval, num_samples, validate_params
 from ..calibration._inputs import check_posterior, check_targets, known_rows
 from ..posteriors import DrawsPosterior, Posterior
 from ..targets import LogTransform
@@ -400,7 +399,7 @@ def _features(catalog, posterior: Posterior, known: NDArray, y: NDArray) -> dict
         if values.shape != (len(y),) or not np.isfinite(values[known]).all():
             raise ValueError(
                 f"catalog[{name!r}] has shape {values.shape}, {np.isfinite(values).sum()} of them finite; expected a "
-                f"finite number for each of {_num_samples(y)} galaxies."
+                f"finite number for each of {num_samples(y)} galaxies."
             )
         found[name] = values[known]
     return found

@@ -1,0 +1,48 @@
+"""Private names of scikit-learn that galestim uses, imported here alone: a release that moves one breaks one line.
+
+A test keeps every other module from importing scikit-learn's private names.
+"""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.model_selection._split import _BaseKFold as BaseKFold
+from sklearn.model_selection._split import _UnsupportedGroupCVMixin as UnsupportedGroupCVMixin
+from sklearn.model_selection._split import _validate_shuffle_split as validate_shuffle_split
+from sklearn.pipeline import _final_estimator_has as final_estimator_has
+from sklearn.pipeline import _name_estimators as name_estimators
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
+from sklearn.utils._plotting import _validate_style_kwargs as styled
+from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
+from sklearn.utils.validation import _check_feature_names as check_feature_names
+from sklearn.utils.validation import _check_method_params as check_method_params
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_y as check_y
+from sklearn.utils.validation import _num_samples as num_samples
+
+__all__ = [
+    "BaseKFold",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "UnsupportedGroupCVMixin",
+    "check_feature_names",
+    "check_method_params",
+    "check_sample_weight",
+    "check_y",
+    "final_estimator_has",
+    "fit_context",
+    "name_estimators",
+    "num_samples",
+    "routing_enabled",
+    "safe_indexing",
+    "styled",
+    "validate_parameter_constraints",
+    "validate_params",
+    "validate_shuffle_split",
+]
