@@ -5,7 +5,7 @@ import pytest
 import sklearn.utils.estimator_checks as checks
 from sklearn.utils.estimator_checks import check_estimator
 
-from galestim import CNNRegressor, STNPosteriorRegressor
+from galestim import CNNRegressor, PosteriorRegressor, STNPosteriorRegressor
 
 
 def lift(X):
@@ -26,11 +26,16 @@ class LiftedCNNRegressor(Lifted, CNNRegressor):
     pass
 
 
+class LiftedPosteriorRegressor(Lifted, PosteriorRegressor):
+    pass
+
+
 class LiftedSTNPosteriorRegressor(Lifted, STNPosteriorRegressor):
     pass
 
 
-KINDS = [CNNRegressor, LiftedCNNRegressor, STNPosteriorRegressor, LiftedSTNPosteriorRegressor]
+PLAIN = [CNNRegressor, PosteriorRegressor, STNPosteriorRegressor]
+KINDS = [*PLAIN, LiftedCNNRegressor, LiftedPosteriorRegressor, LiftedSTNPosteriorRegressor]
 
 
 def not_passed(estimator):
@@ -45,7 +50,7 @@ def test_float64_passes_every_check(kind):
     assert not_passed(kind(precision="float64")) == set()
 
 
-@pytest.mark.parametrize("kind", [CNNRegressor, STNPosteriorRegressor])
+@pytest.mark.parametrize("kind", PLAIN)
 def test_float32_differs_in_rounding_only(kind):
     # rounding in matrix products depends on the shape of the batch; float64 above has shown the images' way
     assert {name.split(":")[0] for name in not_passed(kind())} <= {"check_methods_subset_invariance"}
@@ -55,6 +60,6 @@ def test_float32_differs_in_rounding_only(kind):
     "check",
     ["check_dataframe_column_names_consistency", "check_param_validation", "check_inplace_ensure_writeable"],
 )
-@pytest.mark.parametrize("kind", [CNNRegressor, STNPosteriorRegressor])
+@pytest.mark.parametrize("kind", PLAIN)
 def test_checks_that_the_battery_never_yields(check, kind):
     getattr(checks, check)(kind.__name__, kind(max_epochs=2))

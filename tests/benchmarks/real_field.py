@@ -42,10 +42,9 @@ from scipy.optimize import least_squares
 from scipy.spatial import KDTree
 from sklearn.metrics import roc_auc_score
 
-from galestim import STNPosteriorRegressor
+from galestim import PosteriorRegressor
 from galestim.cutouts import CutoutFetcher, FitsMosaic
 from galestim.datasets import SimulatedGalaxies
-from galestim.networks import HarmonicNet
 from galestim.simulation import (
     Band,
     GalaxyPrior,
@@ -340,10 +339,8 @@ def prior() -> GalaxyPrior:
     )
 
 
-def trained(galaxies: FieldGalaxies, options) -> STNPosteriorRegressor:
-    model = STNPosteriorRegressor(
-        HarmonicNet(),
-        spatial_transformer=None,
+def trained(galaxies: FieldGalaxies, options) -> PosteriorRegressor:
+    model = PosteriorRegressor(
         target_transforms=["logit", "log", "log"],
         max_epochs=options.epochs,
         device=options.device,

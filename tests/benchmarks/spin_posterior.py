@@ -22,7 +22,7 @@ import numpy as np
 from _record import record
 from scipy.stats import bootstrap, norm, pearsonr
 
-from galestim import STNPosteriorRegressor
+from galestim import PosteriorRegressor
 from galestim.calibration import coverage, pit_uniformity
 from galestim.datasets import make_spin_galaxies
 from galestim.networks import HarmonicNet
@@ -31,7 +31,6 @@ LEVELS = (0.6827, 0.9545)
 SCATTER = 0.13  # of λ_R, which no image betrays
 RECIPE = {
     "network": HarmonicNet(hidden=64, blocks=1),
-    "spatial_transformer": None,
     "dropout": 0.2,
     "max_epochs": 15,
     "validation_fraction": 15 / 85,
@@ -63,7 +62,7 @@ def main():
 
     train = make_spin_galaxies(options.galaxies, intrinsic_scatter=SCATTER, random_state=options.seed)
     test = make_spin_galaxies(options.test_galaxies, intrinsic_scatter=SCATTER, random_state=options.seed + 1)
-    spin = STNPosteriorRegressor(**RECIPE, random_state=options.seed)
+    spin = PosteriorRegressor(**RECIPE, random_state=options.seed)
     spin.set_params(**{key: literal_eval(value) for key, value in (item.split("=", 1) for item in options.set)})
     start = time.perf_counter(), time.process_time()
     spin.fit(train.images, train.lambda_r)

@@ -22,8 +22,8 @@ import numpy as np
 from skorch.callbacks import Callback
 from torch import nn
 
-from galestim import STNPosteriorRegressor
-from galestim.networks import VGG16, HarmonicNet
+from galestim import PosteriorRegressor, STNPosteriorRegressor
+from galestim.networks import VGG16, GaussianHead
 from galestim.simulation import hsc_like
 from galestim.targets import LogitTransform
 
@@ -42,7 +42,7 @@ class Recipe:
     networks that take hours for all of them.
     """
 
-    make: Callable[[bool], STNPosteriorRegressor] | None = None
+    make: Callable[[bool], PosteriorRegressor] | None = None
     parent: str | None = None
     redraw: str = "noise"
     then: dict | None = None
@@ -58,13 +58,11 @@ class Recipe:
         return Stretched(images) if hasattr(images, "redrawn") else stretch(images)
 
 
-def default(smoke: bool) -> STNPosteriorRegressor:
+def default(smoke: bool) -> PosteriorRegressor:
     """The estimator that the targets are about, and `load_pretrained("hsc-sim-i")`."""
-    return STNPosteriorRegressor(
-        HarmonicNet(),
-        spatial_transformer=None,
+    return PosteriorRegressor(
         target_transforms=TRANSFORMS,
-        n_mixture=8,  # in a logit, B/T near 0 or 1 has long tails
+        head=GaussianHead(n_mixture=8),  # in a logit, B/T near 0 or 1 has long tails
         dropout=0.0,  # galaxies are never the same, so there is nothing to be unsure of but the galaxy
         max_epochs=2 if smoke else 800,
         batch_size=256,
@@ -74,13 +72,12 @@ def default(smoke: bool) -> STNPosteriorRegressor:
     )
 
 
-def cnn(smoke: bool) -> STNPosteriorRegressor:
+def cnn(smoke: bool) -> PosteriorRegressor:
     """A plain network, trained as anyone would."""
-    return STNPosteriorRegressor(
+    return PosteriorRegressor(
         PlainCNN,
-        spatial_transformer=None,
         target_transforms=TRANSFORMS,
-        calibrate=False,
+        calibrate_widths=False,
         max_epochs=1 if smoke else 22,
         lr=1e-3,
         random_state=0,
