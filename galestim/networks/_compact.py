@@ -1,4 +1,4 @@
-"""Our own network: small enough for a CPU, and blind to how the galaxy happens to lie on the sky."""
+"""`CompactCNN`, a small residual network that is invariant under flips and quarter turns of the image."""
 
 from __future__ import annotations
 

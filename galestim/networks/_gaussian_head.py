@@ -1,4 +1,4 @@
-"""From a network's raw numbers to a mixture of Gaussians, and the likelihood that trains it."""
+"""Mixture-of-Gaussians head: raw outputs of a network to a posterior, and the likelihood that trains it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spatial transformer: a network that learns where in the image to look."""
+"""Spatial transformer: an affine crop of each image, predicted by a small network."""
 
 from __future__ import annotations
 
