@@ -17,6 +17,7 @@ _HOME = {
     "HarmonicNet": "networks",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
+    "PosteriorRegressor": "regression",
     "STNPosteriorRegressor": "regression",
     "SpatialTransformer": "networks",
     "SpinCNN": "networks",

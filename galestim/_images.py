@@ -1,4 +1,4 @@
-"""How every galestim object sees images: one place that turns what the user has into ``(n, H, W, C)``.
+"""Validation of images: one place that turns what the user has into ``(n, H, W, C)``.
 
 The checks never copy the pixels: a uint8 memmap of any size comes back as a view of itself, and what must look at
 every pixel does so in chunks of bounded size.
@@ -63,7 +63,7 @@ def release_pages(images: NDArray) -> None:
         base.madvise(mmap.MADV_DONTNEED)
 
 
-def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.bool_]:
+def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int = 0) -> NDArray[np.bool_]:
     """Which images are *missing cutouts*, that is, NaN in every pixel.
 
     Parameters
@@ -71,6 +71,8 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.
     images : ndarray of shape (n, H, W, C)
     allow_partial : bool, default=False
         Whether an image may hold some NaN.
+    first_row : int, default=0
+        Row that errors call the first image, if `images` are a part of more.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.
         If a pixel is infinite, or if an image is partly NaN and `allow_partial` is False. Names the first such row.
     """
     missing = np.zeros(len(images), dtype=bool)
-    if images.dtype.kind != "f" or hasattr(images, "redrawn"):  # what is drawn at every look misses nothing
+    if images.dtype.kind != "f":
         return missing
     for rows in row_chunks(images):
         chunk = images[rows].reshape(rows.stop - rows.start, -1)
@@ -90,18 +92,18 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False) -> NDArray[np.
         if finite.all():
             continue
         n_nan = np.isnan(chunk).sum(axis=1)
-        _raise_if_any(finite.sum(axis=1) + n_nan < chunk.shape[1], rows, "infinite pixels (inf)")
+        _raise_if_any(finite.sum(axis=1) + n_nan < chunk.shape[1], first_row + rows.start, "infinite pixels (inf)")
         missing[rows] = n_nan == chunk.shape[1]
         if not allow_partial:
-            _raise_if_any((n_nan > 0) & ~missing[rows], rows, "some NaN pixels")
+            _raise_if_any((n_nan > 0) & ~missing[rows], first_row + rows.start, "some NaN pixels")
     release_pages(images)
     return missing
 
 
-def _raise_if_any(bad: NDArray[np.bool_], rows: slice, what: str) -> None:
+def _raise_if_any(bad: NDArray[np.bool_], first_row: int, what: str) -> None:
     if bad.any():
         raise ValueError(
-            f"Input X contains NaN or infinity: row {rows.start + int(np.argmax(bad))} has {what}. "
+            f"Input X contains NaN or infinity: row {first_row + int(np.argmax(bad))} has {what}. "
             "Replace those pixels, drop the row, or make all of it NaN (a missing cutout)."
         )
 

@@ -1,6 +1,7 @@
-"""Trained estimators in files that hold weights and no code, and weights of published networks."""
+"""Trained estimators: in files that hold weights and no code, those that ship, and published weights."""
 
+from ._pretrained import load_pretrained
 from ._published import load_published_stn
 from ._safetensors import load_estimator, save_estimator
 
-__all__ = ["load_estimator", "load_published_stn", "save_estimator"]
+__all__ = ["load_estimator", "load_pretrained", "load_published_stn", "save_estimator"]

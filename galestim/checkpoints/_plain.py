@@ -1,4 +1,4 @@
-"""Values as JSON and arrays, and back: what a file can hold of an estimator without being able to run anything.
+"""Values as JSON and arrays, and back; nothing in them can be run.
 
 Numbers, text, None and lists are themselves. Whatever else there is, is an object of JSON that says what it is:
 
@@ -7,7 +7,7 @@ Numbers, text, None and lists are themselves. Whatever else there is, is an obje
 ``{"dict": {…}}``                          a dict, whose keys are text
 ``{"text": […]}``                          an array of text
 ``{"tensor": name}``                       an array of numbers, kept beside the JSON by this name
-``{"class": name, "parameters": {…}}``     a network, spatial transformer, augmentation or transform of galestim
+``{"class": name, "parameters": {…}}``     an object of galestim that has parameters alone, such as a network's spec
 =========================================  =======================================================================
 """
 
@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks import VGG16, Augmentation, CompactCNN, HarmonicNet, SpatialTransformer, SpinCNN
+from ..networks import VGG16, Augmentation, CompactCNN, GaussianHead, HarmonicNet, SpatialTransformer, SpinCNN
+from ..regression import SGD
 from ..targets import TARGET_TRANSFORMS
 
 Tensors = dict[str, NDArray]
 
 _NETWORKS = (CompactCNN, HarmonicNet, SpinCNN, VGG16)
 SPECS: dict[str, type] = {
-    kind.__name__: kind for kind in (*_NETWORKS, SpatialTransformer, Augmentation, *TARGET_TRANSFORMS.values())
+    kind.__name__: kind
+    for kind in (*_NETWORKS, SpatialTransformer, GaussianHead, Augmentation, SGD, *TARGET_TRANSFORMS.values())
 }
 
 

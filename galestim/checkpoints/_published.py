@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from torch import nn
 
-from ..networks import Dropout, GaussianHead
-from ..networks._spatial_transformer import N_NUMBERS, CroppedNetwork
-from ..networks._weights import read_state_dict
-from ..regression import STNPosteriorRegressor
-from ..regression._targets import check_targets, target_units
+from .. import __version__
+from ..networks import N_NUMBERS, CroppedNetwork, Dropout, GaussianHead, read_state_dict
+from ..regression import STNPosteriorRegressor, forbid_constant, read_targets
 from ..targets import check_domain, resolve_transforms
 
 _KINDS = {N_NUMBERS[kind]: kind for kind in ("crop", "affine")}
@@ -66,7 +66,7 @@ def load_published_stn(
     Returns
     -------
     STNPosteriorRegressor
-        Made by `STNPosteriorRegressor.published` and fitted; ``history_`` is empty. With ``warm_start=True`` its
+        Made by `STNPosteriorRegressor.gampen` and fitted; ``history_`` is empty. With ``warm_start=True`` its
         `fit` goes on from these weights.
 
     Raises
@@ -107,7 +107,7 @@ def load_published_stn(
     >>> import torch
     >>> from galestim import VGG16, SpatialTransformer
     >>> from galestim.checkpoints import load_published_stn
-    >>> crop = SpatialTransformer(localization="published", max_zoom=None).build((40, 40, 3))
+    >>> crop = SpatialTransformer(localization="gampen", max_zoom=None).build((40, 40, 3))
     >>> vgg = VGG16(units=4).build((40, 40, 3), n_outputs=9)
     >>> weights = crop.state_dict() | {f"vgg.{name}": weight for name, weight in vgg.state_dict().items()}
     >>> labels = np.random.default_rng(0).uniform(0.1, 0.9, size=(50, 3))
@@ -120,27 +120,62 @@ def load_published_stn(
     MixturePosterior(1 galaxy; targets: bulge_to_total, half_light_radius, flux)
     """
     names = [str(name) for name in target_names]
-    model = STNPosteriorRegressor.published(
+    model = STNPosteriorRegressor.gampen(
         target_transforms=target_transforms,
         dropout=dropout,
         n_passes=n_passes,
         device=device,
         random_state=random_state,
     )
-    targets = _columns(targets, names)
-    latent = _latent_labels(targets, model, names)
+    labels = read_targets(_columns(targets, names), targets, model)
+    latent = _latent_labels(labels.values, model, names)
+    forbid_constant(labels._replace(names=names), np.arange(len(latent)))
     state = _named_weights(path)
     layout = _layout(state)
     _check_outputs(layout["outputs"], names)
     image_shape = (*_checked_sides(image_size, layout["pixels"]), layout["channels"])
     model.set_params(network__units=layout["units"], spatial_transformer__kind=layout["kind"])
-    return model._adopt(
-        _under_our_names(state, model, image_shape, layout["outputs"]),
-        image_shape=image_shape,
-        latent=latent,
-        target_names=names,
-        target_units=target_units(targets),
+    model._validate_params()
+    weights = _under_our_names(state, model, image_shape, layout["outputs"])
+    model.__setstate__(
+        {
+            **vars(model),
+            **_fitted(latent, model, names, image_shape),
+            "target_units_": labels.units,
+            "n_parameters_": sum(weight.numel() for weight in weights.values()),
+            "_seed": int(check_random_state(random_state).randint(np.iinfo(np.int32).max)),
+            "_weights": _with_input(weights, image_shape[2]),
+            "_galestim_version": __version__,
+        }
     )
+    return model
+
+
+def _fitted(latent: NDArray, model: STNPosteriorRegressor, names: list[str], image_shape) -> dict[str, Any]:
+    """Attributes of a fit that took pixels as they are and learned from these transformed labels ``(n, k)``."""
+    k, scale = len(names), latent.std(axis=0)
+    return {
+        "image_shape_": image_shape,
+        "n_features_in_": int(np.prod(image_shape)),
+        "n_outputs_": k,
+        "target_names_": names,
+        "target_transforms_": resolve_transforms(model.target_transforms, names),
+        "target_mean_": latent.mean(axis=0),
+        "target_scale_": np.where(scale > 0, scale, 1.0),
+        "pixel_mean_": np.zeros(image_shape[2]),
+        "pixel_scale_": np.ones(image_shape[2]),
+        "width_factors_": np.ones(k),
+        "width_spreads_": np.zeros(k),
+        "history_": [],
+        "_one_dimensional_y": False,
+    }
+
+
+def _with_input(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, NDArray]:
+    """The weights by their names in a fitted regressor of one member, whose input leaves pixels as they are."""
+    named = {f"0.network.{name}": weight.numpy() for name, weight in weights.items()}
+    input_scales = {"0.pixel_mean": np.zeros((channels, 1, 1)), "0.pixel_scale": np.ones((channels, 1, 1))}
+    return named | input_scales
 
 
 def _columns(targets, names: Sequence[str]):
@@ -149,10 +184,8 @@ def _columns(targets, names: Sequence[str]):
     return targets[list(names)] if names and set(names) <= set(columns) else targets
 
 
-def _latent_labels(targets, model: STNPosteriorRegressor, names: Sequence[str]) -> NDArray:
+def _latent_labels(labels: NDArray, model: STNPosteriorRegressor, names: Sequence[str]) -> NDArray:
     """Transformed labels ``(n, k)``, all finite."""
-    labels, _ = check_targets(targets, targets, model)
-    labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != len(names) or len(labels) < 2:
         raise ValueError(
             f"targets has shape {labels.shape}; expected (n, {len(names)}), the labels of all n training galaxies: a "

@@ -1,4 +1,4 @@
-"""Fitted estimators in safetensors files: weights as they lie in memory, and JSON that says what they belong to.
+"""Fitted estimators in safetensors files: weights as arrays, and JSON that says what they belong to.
 
 A pickle is a program, which whoever loads it runs; a file of this format cannot hold one. Its tensors are the
 weights, ``weights.<name>``, and the fitted arrays, ``fitted.<name>``. Its metadata has one entry, ``galestim``: the
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,12 +20,13 @@ from safetensors.numpy import save
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from ..regression import CNNRegressor, STNPosteriorRegressor
-from ..regression._device import resolve_device
+from .._device import resolve_device
+from .._files import written_whole
+from ..regression import CNNRegressor, PosteriorRegressor, STNPosteriorRegressor
 from ._plain import Tensors, described_each, made, named, restored
 
-FORMAT = 1
-ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, STNPosteriorRegressor)}
+FORMAT = 2
+ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor)}
 LEFT_OUT = ("callbacks", "device")  # of the parameters: code, and a matter of the machine
 WEIGHTS = "weights."
 FITTED = {
@@ -43,11 +42,10 @@ FITTED = {
     "target_mean_",
     "target_names_",
     "target_scale_",
+    "target_transforms_",
+    "target_units_",
 }
-FITTED_TOO = {
-    "CNNRegressor": set(),
-    "STNPosteriorRegressor": {"target_transforms_", "target_units_", "width_factors_", "width_spreads_"},
-}
+WIDTHS = {"width_factors_", "width_spreads_"}  # of posteriors
 FITTED_TO_FRAMES = {"feature_names_in_"}
 
 
@@ -66,7 +64,7 @@ def save_estimator(estimator, path, card=None) -> None:
 
     Parameters
     ----------
-    estimator : STNPosteriorRegressor or CNNRegressor
+    estimator : CNNRegressor, PosteriorRegressor or STNPosteriorRegressor
         Fitted; with a network, spatial transformer, augmentation and target transforms of galestim.
     path : str or Path
         The file, ``.safetensors`` by custom. If it exists, it is replaced.
@@ -103,13 +101,12 @@ def save_estimator(estimator, path, card=None) -> None:
     >>> import tempfile
     >>> from pathlib import Path
     >>> import numpy as np
-    >>> from galestim import HarmonicNet, STNPosteriorRegressor
+    >>> from galestim import HarmonicNet, PosteriorRegressor
     >>> from galestim.checkpoints import load_estimator, save_estimator
     >>> rng = np.random.default_rng(0)
     >>> images, flux = rng.normal(size=(50, 16, 16)), rng.uniform(1, 2, 50)
-    >>> model = STNPosteriorRegressor(
-    ...     HarmonicNet(hidden=8, blocks=1), spatial_transformer=None, target_transforms="log", max_epochs=1
-    ... ).fit(images, flux)
+    >>> model = PosteriorRegressor(HarmonicNet(hidden=8, blocks=1), target_transforms="log", max_epochs=1)
+    >>> model = model.fit(images, flux)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "flux.safetensors"
     ...     save_estimator(model, path, card={"data": "noise, 16×16 px"})
@@ -122,7 +119,7 @@ def save_estimator(estimator, path, card=None) -> None:
     path = Path(path).expanduser()
     if type(estimator) not in ESTIMATORS.values():
         raise TypeError(
-            f"got a {type(estimator).__name__}; expected a fitted {' or '.join(ESTIMATORS)}. Of a pipeline, search "
+            f"got a {type(estimator).__name__}; expected a fitted {_listed(ESTIMATORS)}. Of a pipeline, search "
             "or recalibration, save the regressor inside, or pickle the whole."
         )
     check_is_fitted(estimator)
@@ -134,13 +131,11 @@ def save_estimator(estimator, path, card=None) -> None:
         )
     content = _content(estimator, _checked_card(card))
     metadata = {"galestim": json.dumps({**content.description, "sha256": _digest(content)}, ensure_ascii=False)}
-    with tempfile.TemporaryDirectory(prefix=".galestim-", dir=path.parent) as folder:
-        finished = Path(folder, path.name)
+    with written_whole(path) as finished:
         finished.write_bytes(save(content.tensors, metadata))
-        os.replace(finished, path)  # so that a failure leaves what was there
 
 
-def load_estimator(path, device="auto") -> STNPosteriorRegressor | CNNRegressor:
+def load_estimator(path, device="auto") -> CNNRegressor | PosteriorRegressor:
     """Read a fitted estimator from a safetensors file; nothing in the file is executed.
 
     Parameters
@@ -152,7 +147,7 @@ def load_estimator(path, device="auto") -> STNPosteriorRegressor | CNNRegressor:
 
     Returns
     -------
-    STNPosteriorRegressor or CNNRegressor
+    CNNRegressor, PosteriorRegressor or STNPosteriorRegressor
         Fitted. It predicts what the one that was written did, to the last bit on the same device with the same
         number of threads, and with ``warm_start=True`` its `fit` goes on. Its attribute ``card_`` is the card, a
         dict, if one was written.
@@ -168,7 +163,7 @@ def load_estimator(path, device="auto") -> STNPosteriorRegressor | CNNRegressor:
     See Also
     --------
     save_estimator : Writes the file; with an example.
-    galestim.datasets.load_pretrained : An estimator that comes with galestim.
+    load_pretrained : An estimator that comes with galestim.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -179,6 +174,11 @@ def load_estimator(path, device="auto") -> STNPosteriorRegressor | CNNRegressor:
         return _estimator(content, device)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise ValueError(f"{str(path)!r} holds no estimator that this galestim can read: {error}") from error
+
+
+def _listed(names) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 # ---- estimators as JSON and arrays
@@ -202,7 +202,7 @@ def _content(estimator, card: dict | None) -> _Content:
 
 def _fitted(kind: str) -> set[str]:
     """The attributes that a fitted estimator of this class has."""
-    return FITTED | FITTED_TOO[kind]
+    return FITTED if kind == "CNNRegressor" else FITTED | WIDTHS
 
 
 def _checked_card(card) -> dict | None:

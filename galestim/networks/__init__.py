@@ -2,15 +2,20 @@
 
 from ._augmentation import Augmentation
 from ._compact import CompactCNN
-from ._dropout import Dropout
+from ._dropout import Dropout, drops_out, set_dropout
 from ._gaussian_head import GaussianHead
 from ._harmonic import HarmonicNet
-from ._spatial_transformer import SpatialTransformer
+from ._image_network import ImageNetwork, as_images, pixel_tensor
+from ._losses import POINTWISE, NegativeLogLikelihood, WeightedLoss
+from ._passes import repeated_passes
+from ._spatial_transformer import N_NUMBERS, CroppedNetwork, SpatialTransformer
 from ._spec import NetworkSpec
 from ._spin_cnn import SpinCNN
-from ._split import SplitNetwork
+from ._split import ContextAsChannels, SplitNetwork
 from ._vgg import VGG16
+from ._weights import read_state_dict
 
+# What is not in __all__ is for the other packages of galestim.
 __all__ = [
     "VGG16",
     "Augmentation",

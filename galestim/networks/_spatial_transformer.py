@@ -25,9 +25,9 @@ class SpatialTransformer(BaseEstimator):
     ----------
     kind : {"crop", "similarity", "affine"}, default="crop"
         One zoom about the center; zoom, rotation and shift; or any affine map (six numbers).
-    localization : {"compact", "published"}, default="compact"
+    localization : {"compact", "gampen"}, default="compact"
         The small network: ours, whose zoom is the same for all eight flips and quarter turns of an image, or two
-        convolutions and two dense layers as published.
+        convolutions and two dense layers as in GaMPEN [2]_.
     max_zoom : float or None, default=4.0
         Each axis is magnified by at most this factor, or shrunk by it. None is the published form: the network's
         numbers *are* the transformation, without a bound.
@@ -131,7 +131,7 @@ class SpatialTransformer(BaseEstimator):
             If a parameter is none of those above.
         """
         _check_choice("kind", self.kind, list(N_NUMBERS))
-        _check_choice("localization", self.localization, ["compact", "published"])
+        _check_choice("localization", self.localization, ["compact", "gampen"])
         _check_choice("fill", self.fill, ["border", "zeros"])
         if self.max_zoom is not None and not self.max_zoom > 1:
             raise ValueError(f"max_zoom={self.max_zoom}; expected a factor above 1, or None for no bound.")
@@ -149,10 +149,11 @@ class Transformer(nn.Module):
     def __init__(self, spec: SpatialTransformer, image_shape: tuple[int, int, int]):
         super().__init__()
         self.kind, self.max_zoom, self.fill, self.inform = spec.kind, spec.max_zoom, spec.fill, spec.inform
+        self.lr_factor = spec.lr_factor
         self.crop_shape = spec.crop_shape(image_shape)
         n_numbers = N_NUMBERS[spec.kind]
-        if spec.localization == "published":
-            self.localization, self.fc_loc = _published_localization(image_shape, n_numbers)
+        if spec.localization == "gampen":
+            self.localization, self.fc_loc = _gampen_localization(image_shape, n_numbers)
         else:
             self.localization, self.fc_loc = _compact_localization(image_shape[2], n_numbers)
         self._start_at_identity(self.fc_loc[-1])
@@ -235,7 +236,7 @@ def _rows(*entries: torch.Tensor) -> torch.Tensor:
     return torch.stack(entries, dim=1).unflatten(1, (2, 3))
 
 
-def _published_localization(image_shape, n_numbers: int) -> tuple[nn.Sequential, nn.Sequential]:
+def _gampen_localization(image_shape, n_numbers: int) -> tuple[nn.Sequential, nn.Sequential]:
     """Two unpadded convolutions of 11 and 9 pixels, pooled 3/2, and two dense layers; clipped to small maps."""
     *sides, channels = image_shape
     layers: list[nn.Module] = []
@@ -290,6 +291,7 @@ class CroppedNetwork(SplitNetwork):
         super().__init__()
         self.transformer, self.network, self.tells_side = transformer, network, tells_side
         self.wants_examples = getattr(network, "wants_examples", False)
+        self.lr_factors = {"transformer.*": transformer.lr_factor}
 
     def forward(self, x, context=None):
         """As any `SplitNetwork`; one more column, the logarithm of the crop's side, if the loss is to see it."""

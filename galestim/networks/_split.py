@@ -62,6 +62,29 @@ class SplitNetwork(nn.Module):
         return self.rest(self.trunk(x), context)
 
 
+class ContextAsChannels(SplitNetwork):
+    """Any network as a `SplitNetwork`: the context enters as constant channels, and all of it is repeated per pass.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Takes the image's channels and one more per number of the context.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def trunk(self, x):
+        return x
+
+    def rest(self, features, context=None):
+        if context is not None:
+            maps = context[:, :, None, None].expand(-1, -1, *features.shape[2:])
+            features = torch.cat([features, maps.to(features.dtype)], dim=1)
+        return self.network(features)
+
+
 def with_context(features: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
     """Append the context's columns to features ``(n, f)``."""
     return features if context is None else torch.cat([features, context.to(features.dtype)], dim=1)

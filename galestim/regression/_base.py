@@ -1,10 +1,9 @@
-"""What every image regressor does: check, standardize, train, predict, and keep as plain arrays."""
+"""Base of the image regressors: one recipe of fitting, prediction in batches, and pickles of plain arrays."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,21 +12,21 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
+from .._device import private_torch_seed, resolve_device
 from .._images import ImageEstimator, missing_rows, release_pages
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
-from ..networks import Augmentation
-from ._device import resolve_device
-from ._image_network import ImageNetwork
-from ._moments import moments, pixel_moments
-from ._net import LR_SCHEDULES, OPTIMIZERS, ImageDataset, RedrawnDataset, pixel_tensor, train
-from ._rows import TrainingRows, training_rows
-from ._stream import ImageStream
-from ._targets import check_targets, forbid_directions
+from ..networks import Augmentation, ImageNetwork, pixel_tensor
+from ..targets import resolve_transforms
+from ._optimizers import OPTIMIZERS, SGD
+from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, is_redrawn, redrawn_rows
+from ._rows import TrainingRows, pixel_moments, training_rows
+from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
+from ._training import LR_SCHEDULES, Examples, Labels, Recipe, train
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
@@ -35,7 +34,17 @@ N_EXAMINED = 1024  # training images that are looked at before the training
 
 
 class ImageRegressor(RegressorMixin, ImageEstimator):
-    """Base of the estimators; a subclass supplies a default network, a loss, and how many outputs a target needs."""
+    """Base of the estimators.
+
+    A subclass supplies four things: `_default_network`, `_loss`, and, if they differ from one network and nothing
+    more, `_build` and `_finish`.
+    """
+
+    network_: Any
+    target_names_: list[str]
+    target_units_: list[str | None] | None
+    target_transforms: Any = None  # a parameter of some
+    _gradient_clip: float | None = None
 
     _parameter_constraints: dict = {
         "network": [HasMethods(["build"]), type, None],
@@ -43,7 +52,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), SGD, type],
         "lr_schedule": [StrOptions(set(LR_SCHEDULES)), None],
         "augmentation": [StrOptions(set(AUGMENTATIONS)), Augmentation, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
@@ -62,14 +71,22 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    @abstractmethod
-    def _default_network(self): ...
+    # ---- what a subclass supplies
 
     @abstractmethod
-    def _make_loss(self) -> nn.Module: ...
+    def _default_network(self):
+        """Network of ``network=None``."""
 
-    def _n_network_outputs(self) -> int:
-        return self.n_outputs_
+    @abstractmethod
+    def _loss(self) -> Any:
+        """Loss; it knows its number of outputs, and which labels it needs besides the targets."""
+
+    def _build(self) -> nn.Module:
+        """Network with its input, untrained."""
+        return self._with_input(self._build_network(self.image_shape_))
+
+    def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
+        """Learn the rest, once the network is trained."""
 
     # ---- fit
 
@@ -83,7 +100,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
             one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
         y : array-like of shape (n,) or (n, n_targets)
-            Targets, in their own units.
+            Targets, in their own units. The columns of a table give their names and units.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
 
@@ -101,67 +118,52 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         """
         return self._fit(X, y, sample_weight)
 
-    def _fit(self, X, y, sample_weight, **errors):
+    def _fit(self, X, y, sample_weight, y_err=None):
         resume = self.warm_start and hasattr(self, "network_")
-        images, labels, weights = self._check_fit_input(X, y, sample_weight, resume, **errors)
-        targets = labels["target"]
+        # 1. Images, targets and weights, checked.
+        images = self._check_images(X, reset=not resume)
+        targets, weights = self._check_labels(images, X, y, sample_weight, y_err, resume)
+        # 2. Rows to train on, and rows to watch the loss on.
         rng = check_random_state(self.random_state)
-        rows = training_rows(images, np.hstack(list(labels.values())), weights)
+        rows = redrawn_rows(weights) if is_redrawn(images) else training_rows(images, targets.digested(), weights)
         training, validation = rows.split(self.validation_fraction, rng)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_ = resolve_device(self.device)
-        with _private_torch_seed(self.device_, self._seed):
+        with private_torch_seed(self.device_, self._seed):
+            # 3. Scales of targets and pixels, and a network that has seen some images.
             if not resume:
-                self.target_mean_, self.target_scale_ = self._target_moments(targets[training.rows], training.weight)
-                seen = training.some(slice(N_EXAMINED)) if isinstance(images, ImageStream) else training
-                self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
-                self.network_ = self._build().to(self.device_)
-                self._initialize(self.network_)
-                self._examine(images, training.rows[:N_EXAMINED])
-                self.history_: list[dict] = []
-            done = self._n_epochs_done()
-            epochs = self._train(images, self._standardized(labels), training, validation)
-        self.history_ += [{**row, "epoch": row["epoch"] + done} for row in epochs]
+                self._learn_scales(images, targets, training)
+                self._start_network(images, training)
+            # 4. Training of each member, and what follows from a trained network.
+            labels = self._labels(targets)
+            self._train(images, labels, training, validation)
+            self._finish(images, labels, training, validation)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
         return self
 
-    def _n_epochs_done(self) -> int:
-        """Epochs of earlier fits that this one goes on from."""
-        return self.history_[-1]["epoch"] if self.history_ else 0
-
-    def _check_images(self, X, *, reset: bool) -> NDArray:
-        if not hasattr(X, "redrawn"):
+    def _check_images(self, X, *, reset: bool):
+        if not is_redrawn(X):
             return super()._check_images(X, reset=reset)
         check_feature_names(self, X, reset=reset)
-        return ImageStream(X, self._check_shape(X.shape, reset))  # type: ignore[return-value]
+        return RedrawnImages(X, self._check_shape(X.shape, reset))
 
-    def _check_fit_input(self, X, y, sample_weight, resume: bool) -> tuple[NDArray, dict[str, NDArray], NDArray]:
-        """Images ``(n, H, W, C)``, labels ``(n, k)`` by name, weights ``(n,)``; remembers their shapes and names."""
+    def _check_labels(self, images, X, y, sample_weight, y_err, resume: bool) -> tuple[Targets, NDArray[np.float64]]:
+        """Targets and weights ``(n,)``; remembers the names."""
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
-        images = self._check_images(X, reset=not resume)
-        y, names = check_targets(y, X, self)
+        targets = read_targets(y, X, self, y_err)
         weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        targets = y.reshape(len(y), -1)
-        if resume and targets.shape[1] != self.n_outputs_:
-            raise ValueError(
-                f"y has the targets {names}, but warm_start=True goes on from a fit on {self.target_names_}; give "
-                "the same targets, or set warm_start=False."
-            )
-        forbid_directions(names, self._what_turns_images())
-        if isinstance(images, ImageStream):
-            images.forbid("sample_weight", sample_weight)
-            images.learn(targets, names)
-        self._one_dimensional_y = y.ndim == 1
-        self.target_names_: list[str] = names
-        self.n_outputs_: int = targets.shape[1]
-        return images, {"target": targets}, weights
-
-    def _labels(self, targets: NDArray) -> dict[str, NDArray]:
-        """What the loss needs to know of targets ``(n, k)`` in their units, before it is standardized."""
-        return {"target": targets}
+        if is_redrawn(images):
+            targets = images.match(targets, sample_weight, y_err)
+        if resume:
+            targets = targets.like_those_of(self.target_names_, self.target_units_)
+        forbid_directions(targets.names, self._what_turns_images())
+        self.target_names_, self.target_units_ = targets.names, targets.units
+        self.n_outputs_ = len(targets.names)
+        self._one_dimensional_y = targets.one_dimensional
+        return targets, weights
 
     def _what_turns_images(self) -> str | None:
         """What makes an image and its flips and turns the same to this estimator; None if nothing does."""
@@ -171,85 +173,99 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         turned = views is not None and (views.rotation or views.horizontal_flip or views.vertical_flip)
         return f"augmentation={self.augmentation!r}" if turned else None
 
-    def _views(self):
-        return AUGMENTATIONS[self.augmentation] if isinstance(self.augmentation, str) else self.augmentation
+    def _learn_scales(self, images, targets: Targets, training: TrainingRows) -> None:
+        transforms = resolve_transforms(self.target_transforms, targets.names)
+        if self._loss().needs_spread:
+            forbid_constant(targets, training.rows)
+        codec = TargetCodec.of(targets, transforms, training.rows, training.weight)
+        self.target_transforms_, self.target_mean_, self.target_scale_ = codec[1:]
+        seen = training.some(slice(N_EXAMINED)) if is_redrawn(images) else training
+        self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
 
-    def _target_moments(self, targets: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-        return moments(targets, weights)
+    def _start_network(self, images, training: TrainingRows) -> None:
+        """Build the network; let it load the weights it wants to start from, and see some images if it wants to."""
+        self.network_ = self._build().to(self.device_)
+        self.history_: list[dict] = []
+        pixels = None
+        for member in self._members():
+            if hasattr(self._spec(), "initialize") and not isinstance(self._spec(), type):
+                self._spec().initialize(member.core)
+            if getattr(member.network, "wants_examples", False):
+                if pixels is None:
+                    pixels = pixel_tensor(images[training.rows[:N_EXAMINED]], self._pixel_dtype()).to(self.device_)
+                member.network.examine(member.eval().prepare(pixels))
 
-    def _standardized(self, labels: dict[str, NDArray]) -> dict[str, NDArray]:
-        return {"target": (labels["target"] - self.target_mean_) / self.target_scale_}
+    def _labels(self, targets: Targets) -> Labels:
+        """What the loss needs to know of each row."""
+        labels = self._labels_of(targets.values)
+        return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
-    def _build(self) -> nn.Module:
-        """The untrained network with its input."""
+    def _labels_of(self, values: NDArray) -> Labels:
+        return {"target": self._codec.encode(values), **self._loss().extra_labels(values, self.target_names_)}
+
+    def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
+        epoch = self.history_[-1]["epoch"] if self.history_ else 0
+        unit = training.weight.mean()
+        seen = self._examples(images, labels, training, unit)
+        watched = None if validation is None else self._examples(images, labels, validation, unit, stay=True)
+        history = []
+        for number, member in enumerate(self._members()):
+            rows = train(
+                member,
+                self._loss(),
+                seen,
+                watched,
+                Recipe.of(self),
+                device=self.device_,
+                seed=self._seed + number,
+                epoch=epoch,
+                gradient_clip=self._gradient_clip,
+            )
+            history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
+        self.history_ += history
+
+    def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, stay: bool = False) -> Examples:
+        """Rows as the training loop sees them; `unit` is a weight of 1, and `stay` forbids to redraw them."""
+        dtype = self._pixel_dtype()
+        used = {name: values[rows.rows].astype(dtype) for name, values in labels.items()}
+        used["weight"] = (rows.weight / unit).astype(dtype)
+        if not is_redrawn(images):
+            return Examples(images, rows.rows, used, dtype)
+        if stay:
+            return drawn_once(images, rows.rows, used, dtype)
+
+        def relabel(values: NDArray) -> Labels:
+            return {name: labels.astype(dtype) for name, labels in self._labels_of(values).items()}
+
+        return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
+
+    # ---- the network
+
+    def _with_input(self, network: nn.Module) -> ImageNetwork:
+        """A network that takes pixels as they are stored."""
         views = None if self._views() is None else self._views().build()
-        module = ImageNetwork(self._build_network(), views, self.pixel_mean_, self.pixel_scale_)
-        return module.to(self._torch_dtype())
+        return ImageNetwork(network, views, self.pixel_mean_, self.pixel_scale_).to(self._torch_dtype())
 
-    def _build_network(self) -> nn.Module:
+    def _build_network(self, image_shape: tuple[int, int, int], *n_context: int) -> nn.Module:
         spec = self._spec()
         make = spec if isinstance(spec, type) else spec.build
-        return make(self.image_shape_, self._n_network_outputs())
+        return make(image_shape, self._loss().n_outputs(self.n_outputs_), *n_context)
 
     def _spec(self):
         return self._default_network() if self.network is None else self.network
 
-    def _initialize(self, network: nn.Module) -> None:
-        """Load the weights that a spec wants to start from."""
-        spec = self._spec()
-        if hasattr(spec, "initialize") and not isinstance(spec, type):
-            spec.initialize(network.network)
+    def _views(self):
+        return AUGMENTATIONS[self.augmentation] if isinstance(self.augmentation, str) else self.augmentation
 
-    def _examine(self, images: NDArray, rows: NDArray) -> None:
-        """Let networks that want to see some images before they learn see these."""
-        for module in self.network_.modules():
-            if not isinstance(module, ImageNetwork):
-                continue
-            network: Any = module.network
-            if getattr(network, "wants_examples", False):
-                pixels = pixel_tensor(images[rows], self._pixel_dtype()).to(self.device_)
-                network.examine(module.eval().prepare(pixels))
+    def _is_ensemble(self) -> bool:
+        return isinstance(self.network_, nn.ModuleList)
 
-    def _train(self, images, labels, training: TrainingRows, validation: TrainingRows | None) -> list[dict]:
-        return self._train_network(self.network_, self._seed, images, labels, training, validation)
+    def _members(self) -> list[Any]:
+        return list(self.network_) if self._is_ensemble() else [self.network_]
 
-    def _train_network(self, network, seed, images, labels, training, validation, **how) -> list[dict]:
-        dtype = self._pixel_dtype()
-
-        def cast(labels) -> dict[str, NDArray]:
-            return {name: values.astype(dtype) for name, values in labels.items()}
-
-        def relabel(targets: NDArray) -> dict[str, NDArray]:
-            return cast(self._standardized(self._labels(targets)))
-
-        def dataset(rows: TrainingRows) -> ImageDataset:
-            used = {name: values[rows.rows] for name, values in labels.items()}
-            used = cast({**used, "weight": rows.weight / training.weight.mean()})
-            if not isinstance(images, ImageStream):
-                return ImageDataset(images, rows.rows, used, dtype)
-            if rows is training:
-                return RedrawnDataset(images, rows.rows, used, dtype, relabel, self._n_epochs_done())
-            return ImageDataset(images[rows.rows], np.arange(len(rows.rows)), used, dtype)  # drawn once
-
-        return train(
-            network,
-            self._make_loss(),
-            dataset(training),
-            None if validation is None else dataset(validation),
-            device=self.device_,
-            seed=seed,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            optimizer=self.optimizer,
-            lr_schedule=self.lr_schedule,
-            early_stopping_patience=self.early_stopping_patience,
-            callbacks=self.callbacks,
-            autocast=self.precision == "bfloat16",
-            verbose=self.verbose,
-            **how,
-        )
+    @property
+    def _codec(self) -> TargetCodec:
+        return TargetCodec(self.target_names_, self.target_transforms_, self.target_mean_, self.target_scale_)
 
     def _pixel_dtype(self):
         return np.float64 if self.precision == "float64" else np.float32
@@ -259,28 +275,33 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
 
     # ---- predict
 
-    def _fitted_images(self, X) -> NDArray:
+    def _fitted_images(self, X):
         """`X` as images ``(n, H, W, C)`` like those of the fit."""
         check_is_fitted(self)
         return self._check_images(X, reset=False)
 
     def _each_batch(
-        self, images: NDArray, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]
-    ) -> NDArray:
-        """`compute` on the pixels of each batch, as a float64 array ``(n, *row_shape)``; NaN for missing cutouts."""
-        present = np.flatnonzero(~missing_rows(images))
+        self, images, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """`compute` on the pixels of each batch, as an array ``(n, *row_shape)``; NaN for missing cutouts."""
         output = np.full((len(images), *row_shape), np.nan)
         self.network_.eval()
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
         with torch.inference_mode(), autocast:
-            for start in range(0, len(present), PREDICT_BATCH):
-                batch = present[start : start + PREDICT_BATCH]
-                pixels = pixel_tensor(images[batch], self._pixel_dtype()).to(self.device_)
-                output[batch] = compute(pixels).double().cpu().numpy()
+            for rows in gen_batches(len(images), PREDICT_BATCH):
+                batch = images[rows]
+                present = ~missing_rows(batch, first_row=rows.start)
+                if present.any():
+                    pixels = pixel_tensor(batch[present], self._pixel_dtype()).to(self.device_)
+                    output[rows][present] = compute(pixels).double().cpu().numpy()
                 release_pages(images)
         return output
+
+    def _like_y(self, values: NDArray) -> NDArray:
+        """Values ``(n, n_targets)`` in the shape of the `y` of the fit."""
+        return values[:, 0] if self._one_dimensional_y else values
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R² of `predict`; missing cutouts are left out.
@@ -312,13 +333,14 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         return state
 
     def __setstate__(self, state):
+        """Be as fitted: attributes, and the network's weights as the arrays of ``_weights``."""
         state = dict(state)
         weights, version = state.pop("_weights", None), state.pop("_galestim_version", None)
         super().__setstate__(state)
         if weights is None:
             return
         self.device_ = resolve_device(self.device, fall_back=True)
-        with _private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
+        with private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
             network = self._build()
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
@@ -328,13 +350,3 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
                 f"galestim {__version__}; load it with that version, or fit again. ({error})"
             ) from error
         self.network_ = network.to(self.device_)
-
-
-@contextmanager
-def _private_torch_seed(device: str, seed: int):
-    """Within this context torch draws from `seed`; outside, its random state is as it was."""
-    kind = torch.device(device).type
-    fork: dict = {"devices": []} if kind == "cpu" else {"device_type": kind}
-    with torch.random.fork_rng(**fork):
-        torch.manual_seed(seed)
-        yield

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from .._sklearn import StrOptions
-from ..networks import SpinCNN
+from ..networks import POINTWISE, SpinCNN, WeightedLoss
 from ._base import ImageRegressor
-from ._losses import POINTWISE, WeightedLoss
 
 
 class CNNRegressor(ImageRegressor):
@@ -29,8 +28,8 @@ class CNNRegressor(ImageRegressor):
         Learning rate at the start (the peak, for ``"one_cycle"``).
     weight_decay : float, default=0.0
         L2 penalty, as the optimizer defines it.
-    optimizer : {"adam", "adamw", "sgd"} or type, default="adam"
-        A name, or a ``torch.optim.Optimizer`` class.
+    optimizer : {"adam", "adamw", "sgd"}, SGD or type, default="adam"
+        A name, `SGD` with its momentum, or a ``torch.optim.Optimizer`` class.
     lr_schedule : {"plateau", "cosine", "one_cycle"} or None, default="plateau"
         ``"plateau"`` multiplies the rate by 0.2 after 5 epochs without a better validation loss, down to 1e-5.
     augmentation : {"spin", "rotation"}, Augmentation or None, default="spin"
@@ -69,6 +68,10 @@ class CNNRegressor(ImageRegressor):
         Location and scale by which pixels are standardized.
     target_names_ : list of str
         Names of the targets, where `y` had any.
+    target_units_ : list of str or None
+        Units of the targets, where `y` was an astropy table.
+    target_transforms_ : list
+        The identity, for each target.
     n_outputs_ : int
         Number of targets.
     image_shape_ : tuple of int (H, W, C)
@@ -156,7 +159,7 @@ class CNNRegressor(ImageRegressor):
     def _default_network(self):
         return SpinCNN()
 
-    def _make_loss(self):
+    def _loss(self):
         return WeightedLoss(self.loss)
 
     def predict(self, X):
@@ -172,8 +175,5 @@ class CNNRegressor(ImageRegressor):
         ndarray of shape (n,) or (n, n_targets)
             In the units of `y`; NaN where the image is NaN everywhere.
         """
-        images = self._fitted_images(X)
-        predicted = (
-            self._each_batch(images, self.network_, (self.n_outputs_,)) * self.target_scale_ + self.target_mean_
-        )
-        return predicted[:, 0] if self._one_dimensional_y else predicted
+        standardized = self._each_batch(self._fitted_images(X), self.network_, (self.n_outputs_,))
+        return self._like_y(standardized * self.target_scale_ + self.target_mean_)

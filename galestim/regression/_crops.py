@@ -1,7 +1,8 @@
-"""Where a spatial transformer looks, in pixels and on the sky."""
+"""Crops of a spatial transformer, in pixels and on the sky."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from ..networks._spatial_transformer import CroppedNetwork
-from ._image_network import as_images
+from .._files import written_whole
+from ..networks import CroppedNetwork, as_images
+from ._rows import TrainingRows
 
 CROP_FIELDS = [("scale", "f8"), ("x", "f8"), ("y", "f8"), ("angle", "f8"), ("matrix", "f8", (2, 3))]
+N_WATCHED = 256  # training images on which the crop is looked at after a fit
 
 
 class CropsMixin:
-    """What a regressor with a spatial transformer tells about its crops."""
+    """Crops of a regressor with a spatial transformer."""
 
     network_: Any
     image_shape_: tuple[int, int, int]
@@ -110,6 +113,16 @@ class CropsMixin:
                 raise ValueError(f"{what} has {len(values)} entries; expected {len(crops)}, one per image.")
         return write_crops(crops, table, Path(folder), names, wcs, overwrite)
 
+    def _warn_of_collapse(self, images, training: TrainingRows, max_zoom: float) -> None:
+        scale = np.median(self._crop_table(images[training.rows[:N_WATCHED]], member=0)["scale"])
+        if scale < 1.05 / max_zoom:
+            warnings.warn(
+                f"the crop has collapsed: half of the training images are cropped to {scale:.2f} of their side, the "
+                f"least that max_zoom={max_zoom:g} allows. Lower SpatialTransformer's lr_factor, raise max_zoom, or "
+                "crop the images first (CenterCrop).",
+                stacklevel=6,
+            )
+
     def _cropping(self, member: int):
         network = self.network_[member]
         if not isinstance(network.network, CroppedNetwork):
@@ -141,7 +154,7 @@ def crop_table(matrices: NDArray, image_size: tuple[int, int], crop_size: tuple[
 
 
 def write_crops(crops: NDArray, table: NDArray, folder: Path, names: list[str], wcs, overwrite: bool) -> list[Path]:
-    """One FITS file per crop; see `STNPosteriorRegressor.export_crops`."""
+    """One FITS file per crop; see `PosteriorRegressor.export_crops`."""
     files = [folder / f"{name}.fits" for name in names]
     existing = [file for file in files if file.exists()]
     if existing and not overwrite:
@@ -153,7 +166,8 @@ def write_crops(crops: NDArray, table: NDArray, folder: Path, names: list[str], 
         header = fits.Header() if wcs is None else crop_wcs(wcs[i], table["matrix"][i]).to_header()
         header["CROPSCAL"] = (float(table["scale"][i]), "side of the crop / side of the image")
         planes = crops[i, ..., 0] if crops.shape[3] == 1 else np.moveaxis(crops[i], -1, 0)
-        fits.PrimaryHDU(planes, header).writeto(file, overwrite=overwrite)
+        with written_whole(file) as path:
+            fits.PrimaryHDU(planes, header).writeto(path)
     return files
 
 

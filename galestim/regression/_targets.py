@@ -1,31 +1,124 @@
-"""What is to be predicted, as numbers and names."""
+"""Targets: read from any table, and as the network learns them, transformed to the real line and standardized."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
 from .._sklearn import check_y
+from ..targets import check_domain, clip_labels
+from ._rows import moments
 
 DIRECTIONS = {"position_angle", "pa", "e1", "e2", "g1", "g2", "x_offset", "y_offset"}
 
 
-def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
-    """`y` as float64 ``(n,)`` or ``(n, k)``, and the names of its columns.
+class Targets(NamedTuple):
+    """Targets in their own units.
 
-    Data frames, series, structured arrays and astropy tables give their own names; others get ``y`` or ``y0, y1, …``.
+    Attributes
+    ----------
+    values : ndarray of shape (n, k)
+    names : list of str
+        Those of the table's columns, or ``y``, or ``y0, y1, …``.
+    named : bool
+        Whether the names came with the values.
+    units : list of str or None
+        Those of the columns.
+    one_dimensional : bool
+        Whether they were given as ``(n,)``, and predictions are to have that shape.
+    errors : ndarray of shape (n, k) or None
+        Their standard deviations.
+    """
+
+    values: NDArray[np.float64]
+    names: list[str]
+    named: bool
+    units: list[str | None] | None
+    one_dimensional: bool
+    errors: NDArray[np.float64] | None = None
+
+    def like_those_of(self, names: list[str], units: list[str | None] | None) -> Targets:
+        """The same under the names and units of an earlier fit, on which a warm start goes on.
+
+        Raises
+        ------
+        ValueError
+            If they have names that differ, or are of another number.
+        """
+        if len(self.names) != len(names) or (self.named and self.names != names):
+            raise ValueError(
+                f"y has the targets {self.names}, but warm_start=True goes on from a fit on {names}; give the same "
+                "targets in the same order, or set warm_start=False."
+            )
+        return self._replace(names=names, units=units)
+
+    def digested(self) -> NDArray[np.float64]:
+        """Values and errors side by side: rows that are equal in these are one."""
+        return self.values if self.errors is None else np.hstack([self.values, self.errors])
+
+
+class TargetCodec(NamedTuple):
+    """The map from targets in their own units to what the network learns, and back.
+
+    Attributes
+    ----------
+    names : list of str
+    transforms : list of transforms, k of them
+        To the real line.
+    mean, scale : ndarray of shape (k,)
+        Of the transformed targets.
+    """
+
+    names: list[str]
+    transforms: list[Any]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, targets: Targets, transforms: list[Any], rows, weight: NDArray) -> TargetCodec:
+        """The codec whose mean and scale are those of the given rows.
+
+        Raises
+        ------
+        ValueError
+            If a target lies outside of the domain of its transform, or is the same in all rows.
+        """
+        unscaled = cls(targets.names, transforms, np.zeros(len(transforms)), np.ones(len(transforms)))
+        latent = unscaled.encode(targets.values)[rows]
+        return cls(targets.names, transforms, *moments(latent, weight))
+
+    def encode(self, values: NDArray) -> NDArray[np.float64]:
+        """Targets ``(n, k)`` → standardized latent ones."""
+        check_domain(values, self.transforms, self.names)
+        values = clip_labels(values, self.transforms)
+        latent = np.column_stack([t.forward(column) for t, column in zip(self.transforms, values.T)])
+        return (latent - self.mean) / self.scale
+
+    def variance(self, targets: Targets) -> NDArray[np.float64]:
+        """Variance ``(n, k)`` of the standardized targets, to first order in their errors."""
+        values = clip_labels(targets.values, self.transforms)
+        slope = np.column_stack([np.exp(t.log_abs_det_jacobian(c)) for t, c in zip(self.transforms, values.T)])
+        return (targets.errors * slope / self.scale) ** 2
+
+
+def read_targets(y, X, estimator, y_err=None) -> Targets:
+    """`y` and its errors, whatever kind of table they are.
 
     Raises
     ------
     ValueError
-        If `y` is missing, not numeric, not finite, or of another length than `X`. Names the first bad row.
+        If `y` is missing, not numeric, not finite, or of another length than `X` (names the first bad row), or
+        `y_err` is negative or of another shape.
     """
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    names = _column_names(y)
+    names, units = _column_names(y), target_units(y)
     if getattr(getattr(y, "dtype", None), "names", None):  # structured array or astropy table
         y = np.column_stack([np.asarray(y[name]) for name in y.dtype.names])
     _name_non_finite(y)
@@ -33,22 +126,30 @@ def check_targets(y, X, estimator) -> tuple[NDArray[np.float64], list[str]]:
     check_consistent_length(X, y)
     if y.ndim > 2:
         raise ValueError(f"y has shape {y.shape}; expected (n,) or (n, n_targets).")
-    n_targets = 1 if y.ndim == 1 else y.shape[1]
-    if names is None or len(names) != n_targets:
-        names = ["y"] if y.ndim == 1 else [f"y{i}" for i in range(n_targets)]
-    return y, names
+    values = y.reshape(len(y), -1)
+    named = names is not None and len(names) == values.shape[1]
+    if not named:
+        names = ["y"] if y.ndim == 1 else [f"y{i}" for i in range(values.shape[1])]
+    errors = None if y_err is None else _check_errors(y_err, values.shape)
+    return Targets(values, list(names or []), named, units, y.ndim == 1, errors)
 
 
-def target_units(y) -> list[str | None] | None:
-    """Names of the units of an astropy table's columns or of a quantity; None for anything that has none."""
-    if hasattr(y, "colnames"):
-        return [_unit_name(y[name]) for name in y.colnames]
-    return None if _unit_name(y) is None else [_unit_name(y)]
+def forbid_constant(targets: Targets, rows: NDArray) -> None:
+    """Refuse a target that has one value in all of these rows.
 
-
-def _unit_name(column) -> str | None:
-    unit = getattr(column, "unit", None)
-    return None if unit is None else str(unit)
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    values = targets.values[rows]
+    constant = (values == values[:1]).all(axis=0)
+    if len(values) > 1 and constant.any():
+        name = targets.names[int(np.argmax(constant))]
+        raise ValueError(
+            f"the target {name!r} is the same in all {len(values)} training rows, so there is nothing to learn; "
+            "leave it out, or give rows in which it varies."
+        )
 
 
 def forbid_directions(names: list[str], by: str | None) -> None:
@@ -65,6 +166,18 @@ def forbid_directions(names: list[str], by: str | None) -> None:
                 f"the target {name!r} changes when an image is turned or flipped, but {by} makes those images one. "
                 "Leave the target out, or set augmentation=None and a network that sees directions (VGG16, SpinCNN)."
             )
+
+
+def target_units(y) -> list[str | None] | None:
+    """Names of the units of an astropy table's columns or of a quantity; None for anything that has none."""
+    if hasattr(y, "colnames"):
+        return [_unit_name(y[name]) for name in y.colnames]
+    return None if _unit_name(y) is None else [_unit_name(y)]
+
+
+def _unit_name(column) -> str | None:
+    unit = getattr(column, "unit", None)
+    return None if unit is None else str(unit)
 
 
 def _column_names(y) -> list[str] | None:
@@ -86,3 +199,14 @@ def _name_non_finite(y) -> None:
             f"Input y contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
             f"{int(np.argmax(bad))}; expected finite targets. Drop those rows."
         )
+
+
+def _check_errors(y_err, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Errors of the targets as ``(n, k)``, none negative."""
+    errors = check_array(y_err, ensure_2d=False, dtype=np.float64, input_name="y_err")
+    errors = errors.reshape(len(errors), -1)
+    if errors.shape != shape:
+        raise ValueError(f"y_err has shape {errors.shape}; expected {shape}, an error for every target.")
+    if (errors < 0).any():
+        raise ValueError(f"y_err is negative in row {int(np.argmax((errors < 0).any(axis=1)))}; expected σ ≥ 0.")
+    return errors

@@ -35,7 +35,7 @@ TRANSFORMER = {
     "crop": SpatialTransformer(size=32, size_target="half_light_radius"),
     "free": SpatialTransformer(size=32, lr_factor=0.03),
     "published": SpatialTransformer(
-        localization="published", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
+        localization="gampen", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
     ),
     "small": None,
     "none": None,

@@ -21,6 +21,7 @@ from galestim import (
     CompactCNN,
     HarmonicNet,
     Normalizer,
+    PosteriorRegressor,
     SpatialTransformer,
     SpinCNN,
     STNPosteriorRegressor,
@@ -28,25 +29,26 @@ from galestim import (
 )
 from galestim.calibration import RecalibratedRegressor
 from galestim.checkpoints import _safetensors, load_estimator, save_estimator
-from galestim.networks import Augmentation
+from galestim.networks import Augmentation, GaussianHead
+from galestim.regression import SGD
 from galestim.targets import LogitTransform, LogTransform
 
 SPIN = SpinCNN(filters=(4,), kernel_sizes=(3,), conv_dropout=(0.2,), pool_after=(), dense_units=(8,))
 MODELS = {
-    "default": STNPosteriorRegressor(spatial_transformer=None, max_epochs=1, random_state=0),
+    "default": PosteriorRegressor(max_epochs=1, random_state=0),
     "crop": STNPosteriorRegressor(
         CompactCNN(widths=(2, 4)),
         spatial_transformer=SpatialTransformer("similarity", max_zoom=3.0, size=10),
         augmentation=Augmentation(rotation=180.0),
         target_transforms={"y0": LogitTransform(high=3.0), "y1": "log"},
-        n_mixture=2,
+        head=GaussianHead(n_mixture=2),
+        optimizer=SGD(momentum=0.5),
         max_epochs=1,
         n_passes=3,
         random_state=3,
     ),
-    "ensemble": STNPosteriorRegressor(
+    "ensemble": PosteriorRegressor(
         HarmonicNet(n_scales=4, hidden=8, blocks=1, dropout=0.1),
-        spatial_transformer=None,
         target_transforms=["log", LogTransform()],
         n_estimators=2,
         precision="float64",
@@ -131,7 +133,8 @@ def test_training_goes_on_as_if_there_had_been_no_file(galaxies, path, name):
 def test_what_is_fitted_is_all_in_the_file():
     """An attribute that is new to the estimators must be new to files too."""
     images, y = np.random.default_rng(0).normal(size=(20, 4, 4)), np.arange(1.0, 21)
-    for model in (CNNRegressor(SPIN, max_epochs=1), STNPosteriorRegressor(SPIN, max_epochs=1)):
+    for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor):
+        model = kind(SPIN, max_epochs=1)
         state = model.fit(images, y).__getstate__().keys() - model.get_params(deep=False).keys()
         assert state - {"_weights", "_galestim_version"} == _safetensors._fitted(type(model).__name__)
 
@@ -170,7 +173,7 @@ def test_the_card_comes_back_and_others_can_read_it(fitted, path):
 
 
 def test_the_file_is_hardly_larger_than_the_weights(galaxies, path):
-    model = STNPosteriorRegressor(HarmonicNet(), spatial_transformer=None, max_epochs=1).fit(*galaxies)
+    model = PosteriorRegressor(max_epochs=1).fit(*galaxies)
     save_estimator(model, path)
     assert path.stat().st_size < 1.05 * 4 * model.n_parameters_
 
@@ -232,7 +235,10 @@ def test_other_estimators_are_refused(fitted, galaxies, path):
     pipeline = make_pipeline(Normalizer("scale"), fitted)
     recalibrated = RecalibratedRegressor(fitted, cv="prefit").fit(*galaxies)
     for other in (pipeline, recalibrated, {"weights": 1}):
-        with pytest.raises(TypeError, match=f"got a {type(other).__name__}; expected a fitted CNNRegressor or STN"):
+        with pytest.raises(
+            TypeError,
+            match=f"got a {type(other).__name__}; expected a fitted CNN",
+        ):
             save_estimator(other, path)
     save_estimator(recalibrated.estimator_, path)
     assert_same(load_estimator(path), fitted, galaxies[0])
@@ -340,7 +346,7 @@ def attribute(name, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d, t: d.update({"format": 2}), "its format is 2, expected 1; update galestim"),
+        (lambda d, t: d.update({"format": 3}), "its format is 3, expected 2; update galestim"),
         (
             lambda d, t: d.update({"class": "Popen"}),
             "it names the estimator 'Popen'; expected one of CNN",
@@ -356,9 +362,9 @@ def attribute(name, value):
         ),
         (parameter("network", {"class": "LogTransform", "parameters": {}}), "'network' parameter"),
         (parameter("network", {"path": "os.system"}), "which is no value that galestim writes"),
-        (parameter("n_layers", 3), "its STNPosteriorRegressor has parameters that this galestim does not know"),
+        (parameter("n_layers", 3), "its PosteriorRegressor has parameters that this galestim does not know"),
         (parameter("max_epochs", "many"), "'max_epochs' parameter"),
-        (attribute("predict", "text"), "it has predict, unknown to a STNPosteriorRegressor"),
+        (attribute("predict", "text"), "it has predict, unknown to a PosteriorRegressor"),
         (lambda d, t: d["fitted"].pop("_seed"), "it has no _seed"),
         (attribute("image_shape_", 3), "holds no estimator that this galestim can read"),
         (lambda d, t: t.pop("fitted.pixel_mean_"), "it names the array 'fitted.pixel_mean_'"),

@@ -25,7 +25,7 @@ def images(n=3, channels=1, height=32, width=32):
 
 
 @pytest.mark.parametrize("max_zoom", [4.0, None])
-@pytest.mark.parametrize("localization", ["compact", "published"])
+@pytest.mark.parametrize("localization", ["compact", "gampen"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (7, 7), (33, 20), (40, 40)])
 def test_starts_at_the_identity_on_any_size(kind, localization, max_zoom, size):
@@ -38,7 +38,7 @@ def test_starts_at_the_identity_on_any_size(kind, localization, max_zoom, size):
 
 
 def test_published_localization_has_the_published_weights():
-    spec = SpatialTransformer(localization="published", max_zoom=None)
+    spec = SpatialTransformer(localization="gampen", max_zoom=None)
     shapes = {name: tuple(w.shape) for name, w in spec.build((96, 96, 3)).state_dict().items()}
     assert shapes == {
         "localization.0.weight": (64, 3, 11, 11),

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from galestim.regression._moments import moments, pixel_moments
-from galestim.regression._rows import TrainingRows
+from galestim.regression._rows import TrainingRows, moments, pixel_moments
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

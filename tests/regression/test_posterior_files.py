@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 
 from galestim import CompactCNN, Normalizer, SpatialTransformer, STNPosteriorRegressor, make_pipeline
 from galestim.model_selection import posterior_scorers
+from galestim.networks import GaussianHead
 from galestim.targets import LogTransform
 
 LOAD = """
@@ -32,7 +33,7 @@ def pipeline(**parameters):
         **{
             "target_transforms": ["log", LogTransform()],
             "n_estimators": 2,
-            "n_mixture": 2,
+            "head": GaussianHead(n_mixture=2),
             "n_passes": 3,
             "max_epochs": 2,
             "random_state": 0,

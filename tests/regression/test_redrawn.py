@@ -9,7 +9,7 @@ import torch
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from galestim import CNNRegressor, CompactCNN, STNPosteriorRegressor
+from galestim import CNNRegressor, CompactCNN, PosteriorRegressor
 from galestim.datasets import SimulatedGalaxies
 
 
@@ -47,9 +47,9 @@ def stream(kind=SimulatedGalaxies, n=100, **parameters):
 
 
 def posterior_regressor(**parameters):
-    quick = {"spatial_transformer": None, "max_epochs": 2, "batch_size": 32, "n_passes": 1, "random_state": 0}
+    quick = {"max_epochs": 2, "batch_size": 32, "n_passes": 1, "random_state": 0}
     transforms = {"target_transforms": ["logit", "log", "log"]}
-    return STNPosteriorRegressor(CompactCNN(widths=(2, 4)), **{**quick, **transforms, **parameters})
+    return PosteriorRegressor(CompactCNN(widths=(2, 4)), **{**quick, **transforms, **parameters})
 
 
 def cnn(**parameters):
@@ -98,7 +98,7 @@ def test_the_loss_sees_the_targets_of_new_galaxies(make, monkeypatch):
     model, labels = make(), []
     if make is posterior_regressor:
         model.set_params(target_transforms=["log", "logit", "log"])
-    loss = model._make_loss()
+    loss = model._loss()
 
     def recording(output, given):
         if torch.is_grad_enabled():
@@ -106,7 +106,7 @@ def test_the_loss_sees_the_targets_of_new_galaxies(make, monkeypatch):
         return type(loss).forward(loss, output, given)
 
     monkeypatch.setattr(loss, "forward", recording)
-    monkeypatch.setattr(model, "_make_loss", lambda: loss)
+    monkeypatch.setattr(model, "_loss", lambda: loss)
     model.fit(g, y)
     latent = np.concatenate(labels) * model.target_scale_ + model.target_mean_
     if make is posterior_regressor:
@@ -115,19 +115,45 @@ def test_the_loss_sees_the_targets_of_new_galaxies(make, monkeypatch):
     assert model.target_names_ == ["flux", "bulge_to_total", "half_light_radius"]
 
 
+def test_the_sources_own_targets_get_their_names():
+    g = stream()
+    assert cnn().fit(g, g.target).target_names_ == g.target_names
+    assert cnn().fit(g, g.target[:, [0, 2]]).target_names_ == ["y0", "y1"]
+
+
 def test_one_target_of_several_and_of_any_kind_if_galaxies_stay():
     g = stream(redraw="galaxies")
-    assert cnn().fit(g, g.target[:, 1]).predict(g[:5]).shape == (5,)
+    assert cnn().fit(g, pd.Series(g.target[:, 1], name="half_light_radius")).predict(g[:5]).shape == (5,)
     g = stream()
     magnitude = 27 - 2.5 * np.log10(g.target[:, 2])
     weights = np.where(np.arange(100) < 50, 0.0, 1.0)
     assert 17 < cnn().fit(g, magnitude, sample_weight=weights).predict(g[:5]).mean() < 24
 
 
-def test_targets_that_new_galaxies_do_not_have():
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (lambda g: np.log(g.target[:, 2]), r"'y', which is none of X.target \(bulge_to_total, half_light"),
+        (lambda g: g.target[:, [1, 0, 2]], r"'y0', which is none of X.target"),
+        (lambda g: pd.DataFrame(g.target, columns=["b", "r", "f"]), "'b', which is none of X.target"),
+        (
+            lambda g: pd.DataFrame(g.target[:, [1, 0, 2]], columns=g.target_names),
+            "the column 'bulge_to_total' of y is not that of X.target; expected the same values",
+        ),
+    ],
+)
+def test_targets_that_new_galaxies_do_not_have(y, message):
     g = stream(redraw="galaxies")
-    with pytest.raises(ValueError, match=r"'y', which is none of X.target \(bulge_to_total, half_light"):
-        cnn().fit(g, np.log(g.target[:, 2]))
+    with pytest.raises(ValueError, match=message):
+        cnn().fit(g, y(g))
+
+
+def test_a_warm_start_refuses_targets_in_another_order():
+    g = stream()
+    y = pd.DataFrame(g.target, columns=g.target_names)
+    model = cnn(warm_start=True, max_epochs=1).fit(g, y)
+    with pytest.raises(ValueError, match=r"goes on from a fit on .*; give the same targets in the same order"):
+        model.fit(g, y[g.target_names[::-1]])
 
 
 @pytest.mark.parametrize("name", ["sample_weight", "y_err"])

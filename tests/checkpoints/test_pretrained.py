@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-import galestim.datasets
-from galestim import STNPosteriorRegressor
+import galestim.checkpoints
+from galestim import PosteriorRegressor
 from galestim.calibration import coverage
-from galestim.datasets import SimulatedGalaxies, load_pretrained
-from galestim.datasets._pretrained import ENDING, FOLDER
+from galestim.checkpoints import load_pretrained
+from galestim.checkpoints._pretrained import ENDING, FOLDER
+from galestim.datasets import SimulatedGalaxies
 
 NAMES = ["bulge_to_total", "half_light_radius", "flux"]
 
@@ -27,7 +28,7 @@ def galaxies():
 
 
 def test_it_knows_galaxies_that_it_has_not_seen(model, galaxies):
-    assert isinstance(model, STNPosteriorRegressor)
+    assert type(model) is PosteriorRegressor
     posterior, truth = model.predict_posterior(galaxies), galaxies.target
     assert posterior.target_names == NAMES
     assert posterior.units == [None, "arcsec", None]
@@ -73,4 +74,4 @@ def test_files_are_small_and_tell_nothing_of_the_machine_they_were_made_on(path)
 
 
 def test_files_lie_in_the_package():
-    assert FOLDER.is_relative_to(Path(galestim.datasets.__file__).parent)
+    assert FOLDER.is_relative_to(Path(galestim.checkpoints.__file__).parent)

@@ -2,22 +2,46 @@ import numpy as np
 import pytest
 import torch
 
-from galestim.regression._net import ImageDataset, pixel_tensor, train
+from galestim.networks import pixel_tensor
+from galestim.regression._training import Batches, Examples, Recipe, train
 
 
-def dataset(n, dtype=np.float32):
+def examples(n, dtype=np.float32):
     images = np.random.default_rng(0).random((n, 4, 4, 1)).astype(np.float32)
     labels = {"target": np.zeros((n, 1), dtype), "weight": np.ones(n, dtype)}
-    return ImageDataset(images, np.arange(n), labels, dtype)
+    return Examples(images, np.arange(n), labels, dtype)
 
 
 def test_batches_are_sliced_at_once_and_own_their_pixels():
-    data = dataset(10)
-    pixels, labels = data.__getitems__([3, 1])
+    data = examples(10)
+    pixels, labels = data.batch(np.array([3, 1]), epoch=1)
     np.testing.assert_array_equal(pixels, data.images[[3, 1]])
     pixels += 1
     assert data.images.max() < 1
     assert labels["weight"].shape == (2,)
+
+
+def test_each_pass_over_batches_is_an_epoch_in_another_order():
+    seen = []
+
+    class Spied(Examples):
+        def look(self, which, epoch):
+            seen.append((epoch, which))
+            return super().look(which, epoch)
+
+    data = examples(10)
+    batches = Batches(Spied(data.images, data.rows, data.labels, np.float32), 4, seed=0, epoch=5)
+    assert [len(pixels) for _ in range(2) for pixels, _ in batches] == [4, 4, 2] * 2
+    assert [epoch for epoch, _ in seen] == [6] * 3 + [7] * 3
+    first, second = (np.concatenate([which for e, which in seen if e == epoch]) for epoch in (6, 7))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert list(first) != list(second)
+
+
+def test_without_a_seed_the_order_stays():
+    data = examples(5)
+    pixels = np.concatenate([pixels for pixels, _ in Batches(data, 2)])
+    np.testing.assert_array_equal(pixels, data.images)
 
 
 @pytest.mark.parametrize(
@@ -50,21 +74,19 @@ class Mean(torch.nn.Module):
 @pytest.mark.parametrize(("n", "batch_size", "expected"), [(33, 32, [17, 16]), (100, 32, [25] * 4), (5, 32, [5])])
 def test_batches_are_even(n, batch_size, expected):
     network = Sizes()
-    options = {"weight_decay": 0, "optimizer": "sgd", "lr_schedule": None, "early_stopping_patience": None}
-    history = train(
-        network,
-        Mean(),
-        dataset(n),
-        None,
-        device="cpu",
-        seed=0,
+    recipe = Recipe(
         max_epochs=1,
         batch_size=batch_size,
         lr=1e-3,
+        weight_decay=0,
+        optimizer="sgd",
+        lr_schedule=None,
+        early_stopping_patience=None,
         callbacks=None,
-        autocast=False,
+        precision="float32",
         verbose=0,
-        **options,
     )
+    history = train(network, Mean(), examples(n), None, recipe, device="cpu", seed=0, epoch=3)
     assert network.seen == expected
     assert history[0].keys() == {"epoch", "train_loss", "lr", "duration"}
+    assert history[0]["epoch"] == 4

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galestim.regression._image_network import ImageNetwork
+from galestim.networks import ImageNetwork
 
 
 def test_pixels_are_moved_cast_and_standardized():

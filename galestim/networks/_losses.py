@@ -1,11 +1,13 @@
-"""Losses per galaxy, averaged with the galaxies' weights."""
+"""Losses: one number per galaxy, averaged with the galaxies' weights."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from ..networks import GaussianHead
+from ._gaussian_head import GaussianHead
 
 POINTWISE = {"mse": nn.MSELoss, "mae": nn.L1Loss, "huber": nn.HuberLoss}
 
@@ -20,9 +22,19 @@ class WeightedLoss(nn.Module):
     kind : {"mse", "mae", "huber"}
     """
 
+    needs_spread = False  # whether a target that is the same in all rows cannot be learned
+
     def __init__(self, kind: str):
         super().__init__()
         self.pointwise = POINTWISE[kind](reduction="none")
+
+    def n_outputs(self, n_targets: int) -> int:
+        """Number of outputs of a network for so many targets."""
+        return n_targets
+
+    def extra_labels(self, targets: NDArray, names: list[str]) -> dict[str, NDArray]:
+        """Labels that the loss needs besides the targets: none."""
+        return {}
 
     def forward(self, output, labels):
         target = labels["target"]
@@ -40,11 +52,42 @@ class NegativeLogLikelihood(nn.Module):
     Parameters
     ----------
     head : GaussianHead
+    size_target : str or None
+        Target that crops follow; see `SpatialTransformer`. The network's last output is then the logarithm of the
+        crop's side.
     """
 
-    def __init__(self, head: GaussianHead):
+    needs_spread = True
+
+    def __init__(self, head: GaussianHead, size_target: str | None = None):
         super().__init__()
-        self.head = head
+        self.head, self.size_target = head, size_target
+
+    def n_outputs(self, n_targets: int) -> int:
+        """Number of outputs of a network for so many targets."""
+        return self.head.n_outputs(n_targets)
+
+    def extra_labels(self, targets: NDArray, names: list[str]) -> dict[str, NDArray]:
+        """Labels that the loss needs besides the targets: ``log_size`` (n, 1), where crops follow a size.
+
+        Raises
+        ------
+        ValueError
+            If `size_target` is none of the targets, or not a length.
+        """
+        if self.size_target is None:
+            return {}
+        if self.size_target not in names:
+            raise ValueError(
+                f"size_target={self.size_target!r} is none of the targets {names}; name one of them, or none."
+            )
+        size = targets[:, [names.index(self.size_target)]]
+        if (size <= 0).any():
+            row = int(np.argmax(size <= 0))
+            raise ValueError(
+                f"size_target={self.size_target!r} is {size[row, 0]:g} in row {row}; expected lengths above 0."
+            )
+        return {"log_size": np.log(size)}
 
     def forward(self, output, labels):
         weight = labels["weight"]

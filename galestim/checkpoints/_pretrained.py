@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ._safetensors import load_estimator
+
 FOLDER = Path(__file__).parent / "pretrained"
 ENDING = ".safetensors"
 
@@ -32,7 +34,7 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
 
     Returns
     -------
-    STNPosteriorRegressor
+    PosteriorRegressor
         Fitted. Its attribute ``card_`` is a dict of what there is to know: ``"data"``, ``"band"``, ``"prior"``,
         ``"seeds"``, ``"date"``, ``"training"``, ``"numbers"``, ``"limits"`` of its use, ``"license"``.
 
@@ -43,12 +45,13 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
 
     See Also
     --------
-    SimulatedGalaxies : What it was trained on.
-    galestim.checkpoints.load_estimator : Reads files of your own; has the errors of a damaged installation.
+    galestim.datasets.SimulatedGalaxies : What it was trained on.
+    load_estimator : Reads files of your own; has the errors of a damaged installation.
 
     Examples
     --------
-    >>> from galestim.datasets import SimulatedGalaxies, load_pretrained
+    >>> from galestim.checkpoints import load_pretrained
+    >>> from galestim.datasets import SimulatedGalaxies
     >>> model = load_pretrained()
     >>> model.predict_posterior(SimulatedGalaxies(5, random_state=1))
     MixturePosterior(5 galaxies; targets: bulge_to_total, half_light_radius [arcsec], flux)
@@ -59,8 +62,6 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
         ...
     ValueError: name='hsc-sim-z'; expected one of 'hsc-sim-i'.
     """
-    from ..checkpoints import load_estimator  # brings torch, which galestim.datasets does without
-
     names = sorted(path.stem for path in FOLDER.glob(f"*{ENDING}"))
     if name not in names:
         raise ValueError(f"name={name!r}; expected one of {', '.join(map(repr, names))}.")

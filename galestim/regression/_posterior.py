@@ -1,8 +1,7 @@
-"""Joint posteriors from images, with the galaxy cropped out on the way."""
+"""Joint posteriors from images."""
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,55 +9,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_array
 from torch import nn
 
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from ..networks import VGG16, CompactCNN, GaussianHead, HarmonicNet, SpatialTransformer
-from ..networks._dropout import drops_out, set_dropout
-from ..networks._spatial_transformer import CroppedNetwork
+from ..networks import (
+    ContextAsChannels,
+    CroppedNetwork,
+    GaussianHead,
+    HarmonicNet,
+    NegativeLogLikelihood,
+    SpatialTransformer,
+    drops_out,
+    repeated_passes,
+    set_dropout,
+)
 from ..posteriors import MixturePosterior
-from ..targets import check_domain, clip_labels, resolve_transforms
-from ._base import ImageRegressor, _private_torch_seed
+from ..targets import clip_labels
+from ._base import ImageRegressor
 from ._crops import CropsMixin
-from ._device import resolve_device
-from ._image_network import ImageNetwork
-from ._losses import NegativeLogLikelihood
-from ._passes import ContextAsChannels, repeated_passes
 from ._rows import TrainingRows
-from ._stream import ImageStream
-from ._targets import target_units
+from ._training import Labels
 from ._widths import Widths, find_widths
 
-GRADIENT_CLIP = 1.0  # one outlier's likelihood must not undo an epoch
-N_WATCHED = 256  # training images on which the crop is looked at after a fit
 
+class PosteriorRegressor(CropsMixin, ImageRegressor):
+    """Predict a joint posterior of several parameters from a galaxy's image.
 
-class STNPosteriorRegressor(CropsMixin, ImageRegressor):
-    """Predict a joint posterior of several parameters from a galaxy's image, cropping the galaxy out on the way.
-
-    A spatial transformer crops the image, a network reads the crop, and its outputs are the mean and the full
-    covariance of a Gaussian over the (transformed) targets, trained on its likelihood [1]_. Monte Carlo dropout [2]_
-    and ensembles [3]_ add what the network does not know about itself: each pass is one more component of the mixture
+    A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
+    (transformed) targets, or of a mixture of several, trained on its likelihood [1]_. Monte Carlo dropout [2]_ and
+    ensembles [3]_ add what the network does not know about itself: each pass is one more component of the mixture
     that `predict_posterior` returns.
-
-    With its defaults it is small enough for a CPU; `published` gives the recipe of GaMPEN [1]_.
 
     Parameters
     ----------
     network : NetworkSpec or type, default=None
-        What reads the crops: a spec such as `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class that is called as
-        ``network((H, W, C), n_outputs)``; the latter gets the crop's scale as one more channel. None means
-        ``CompactCNN(readout="radial", stem="strided", norm="none")`` for crops, and where nothing is cropped
-        ``HarmonicNet()``, which measures galaxies in apertures of all sizes instead.
-    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default="crop"
-        What crops the images; None for nothing.
+        What reads the images: a spec such as `HarmonicNet`, `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class
+        that is called as ``network((H, W, C), n_outputs)``; behind a spatial transformer the latter gets the crop's
+        scale as one more channel. None means ``HarmonicNet()``, which measures galaxies in apertures of all sizes.
+    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default=None
+        What crops the images before the network reads them; None for nothing.
+    head : GaussianHead, default=None
+        The form of the predicted density: number of Gaussians, and whether their covariances are kept where they
+        cannot overflow. None means ``GaussianHead()``, one bounded Gaussian.
     target_transforms : str, object, sequence or dict of these, default=None
         How each target is made boundless before it is learned: ``"log"``, ``"logit"``, ``"asinh"``, ``"identity"`` or
         an object of :mod:`galestim.targets` or your own; one for all, one per target, or by target name. None leaves
         all targets as they are.
-    n_mixture : int, default=1
-        Number of Gaussians that the network predicts for each galaxy.
     n_estimators : int, default=1
         Number of networks trained from different starts; each gives an equal share of the posterior.
     n_passes : int, default=32
@@ -67,9 +63,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         Rate of every dropout layer of the network, in training and in prediction. None leaves those of the network.
     point_estimate : {"mean", "median", "mode"}, default="mean"
         What `predict` returns of the posterior.
-    bounded : bool, default=True
-        Whether to keep predicted covariances where they cannot overflow; see `GaussianHead`.
-    calibrate : bool, default=True
+    calibrate_widths : bool, default=True
         Whether to scale the posteriors' widths after training, by a factor per target that is not the same in all
         dropout passes, so that intervals hold their share of the validation set; a few galaxies change little.
     max_epochs : int, default=40
@@ -78,12 +72,10 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         Images per step.
     lr : float, default=0.003
         Learning rate at the start (the peak, for ``"one_cycle"``).
-    momentum : float, default=0.99
-        Of the optimizer ``"sgd"``.
     weight_decay : float, default=0.01
         L2 penalty, as the optimizer defines it.
-    optimizer : {"adam", "adamw", "sgd"} or type, default="adamw"
-        A name, or a ``torch.optim.Optimizer`` class.
+    optimizer : {"adam", "adamw", "sgd"}, SGD or type, default="adamw"
+        A name, `SGD` with its momentum, or a ``torch.optim.Optimizer`` class.
     lr_schedule : {"plateau", "cosine", "one_cycle"} or None, default="one_cycle"
         How the learning rate changes.
     augmentation : {"spin", "rotation"}, Augmentation or None, default=None
@@ -120,7 +112,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
         Location and scale of the transformed targets.
     width_factors_ : ndarray of shape (n_outputs_,)
-        What the networks' standard deviations are multiplied by in the median dropout pass; see `calibrate`.
+        What the networks' standard deviations are multiplied by in the median dropout pass; see `calibrate_widths`.
     width_spreads_ : ndarray of shape (n_outputs_,)
         Standard deviation, from pass to pass, of the logarithm of that factor.
     pixel_mean_, pixel_scale_ : ndarray of shape (C,)
@@ -144,6 +136,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
 
     See Also
     --------
+    STNPosteriorRegressor : The same with a crop by default.
     CNNRegressor : Point estimates.
     galestim.posteriors.MixturePosterior : What `predict_posterior` returns.
 
@@ -160,53 +153,48 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from galestim import CompactCNN, STNPosteriorRegressor
-    >>> rng = np.random.default_rng(0)
-    >>> radius, flux = rng.uniform(1, 3, 200), rng.uniform(1, 2, 200)
-    >>> r2 = np.sum((np.indices((12, 12)) - 5.5) ** 2, axis=0)
-    >>> images = (flux / radius**2)[:, None, None] * np.exp(-r2 / (2 * radius[:, None, None] ** 2))
-    >>> model = STNPosteriorRegressor(
-    ...     CompactCNN(widths=(2, 4)), target_transforms="log", max_epochs=10, random_state=0
+    >>> from galestim import HarmonicNet, PosteriorRegressor
+    >>> from galestim.datasets import make_galaxies
+    >>> galaxies = make_galaxies(200, random_state=0)
+    >>> model = PosteriorRegressor(
+    ...     HarmonicNet(hidden=16, blocks=1), target_transforms=["logit", "log", "log"], max_epochs=5, random_state=0
     ... )
-    >>> posterior = model.fit(images, np.column_stack([radius, flux])).predict_posterior(images[:5])
+    >>> posterior = model.fit(galaxies.images, galaxies.target).predict_posterior(galaxies.images[:5])
     >>> posterior.sample(100, random_state=0).shape
-    (5, 100, 2)
+    (5, 100, 3)
     >>> posterior.credible_interval(0.95).shape
-    (5, 2, 2)
+    (5, 3, 2)
     """
+
+    _gradient_clip = 1.0  # one outlier's likelihood must not undo an epoch
 
     _parameter_constraints: dict = {
         **ImageRegressor._parameter_constraints,
         "spatial_transformer": [StrOptions({"crop", "similarity", "affine"}), HasMethods(["build"]), None],
+        "head": [GaussianHead, None],
         "target_transforms": "no_validation",  # resolve_transforms says more
-        "n_mixture": [Interval(Integral, 1, None, closed="left")],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "n_passes": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), None],
         "point_estimate": [StrOptions({"mean", "median", "mode"})],
-        "bounded": ["boolean"],
-        "calibrate": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "calibrate_widths": ["boolean"],
     }
 
     def __init__(
         self,
         network=None,
         *,
-        spatial_transformer="crop",
+        spatial_transformer=None,
+        head=None,
         target_transforms=None,
-        n_mixture=1,
         n_estimators=1,
         n_passes=32,
         dropout=5e-4,
         point_estimate="mean",
-        bounded=True,
-        calibrate=True,
+        calibrate_widths=True,
         max_epochs=40,
         batch_size=64,
         lr=3e-3,
-        momentum=0.99,
         weight_decay=1e-2,
         optimizer="adamw",
         lr_schedule="one_cycle",
@@ -223,18 +211,16 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
     ):
         self.network = network
         self.spatial_transformer = spatial_transformer
+        self.head = head
         self.target_transforms = target_transforms
-        self.n_mixture = n_mixture
         self.n_estimators = n_estimators
         self.n_passes = n_passes
         self.dropout = dropout
         self.point_estimate = point_estimate
-        self.bounded = bounded
-        self.calibrate = calibrate
+        self.calibrate_widths = calibrate_widths
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
-        self.momentum = momentum
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
@@ -248,42 +234,6 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         self.warm_start = warm_start
         self.callbacks = callbacks
         self.verbose = verbose
-
-    @classmethod
-    def published(cls, **parameters) -> STNPosteriorRegressor:
-        """Make the published recipe: VGG-16 behind an unbounded zoom, SGD, rotations, 1000 passes.
-
-        Parameters
-        ----------
-        **parameters : dict
-            What is to differ from it.
-
-        Returns
-        -------
-        STNPosteriorRegressor
-
-        Examples
-        --------
-        >>> STNPosteriorRegressor.published(lr=1e-6).n_passes
-        1000
-        """
-        recipe = {
-            "network": VGG16(),
-            "spatial_transformer": SpatialTransformer(
-                localization="published", max_zoom=None, inform=False, fill="zeros", lr_factor=1.0
-            ),
-            "n_passes": 1000,
-            "bounded": False,
-            "calibrate": False,
-            "dropout": 4e-4,
-            "batch_size": 16,
-            "lr": 5e-7,
-            "weight_decay": 1e-4,
-            "optimizer": "sgd",
-            "lr_schedule": None,
-            "augmentation": "rotation",
-        }
-        return cls(**{**recipe, **parameters})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -303,7 +253,7 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
             one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
         y : array-like of shape (n,) or (n, n_targets)
-            Targets, in physical units.
+            Targets, in physical units. The columns of a table give their names and units.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
         y_err : array-like of the shape of y, default=None
@@ -328,157 +278,61 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         UserWarning
             If the crops have collapsed to the smallest scale allowed.
         """
-        return self._fit(X, y, sample_weight, y_err=y_err)
-
-    def _check_fit_input(self, X, y, sample_weight, resume, y_err=None):
-        images, labels, weights = super()._check_fit_input(X, y, sample_weight, resume)
-        targets = labels["target"]
-        self.target_units_ = target_units(y)
-        self.target_transforms_ = resolve_transforms(self.target_transforms, self.target_names_)
-        labels = self._labels(targets)
-        if isinstance(images, ImageStream):
-            images.forbid("y_err", y_err)
-        if y_err is not None:
-            targets = clip_labels(targets, self.target_transforms_)
-            slope = [np.exp(t.log_abs_det_jacobian(c)) for t, c in zip(self.target_transforms_, targets.T)]
-            labels["error"] = _check_errors(y_err, targets) * np.column_stack(slope)
-        return images, labels, weights
-
-    def _labels(self, targets):
-        check_domain(targets, self.target_transforms_, self.target_names_)
-        targets = clip_labels(targets, self.target_transforms_)
-        latent = [t.forward(column) for t, column in zip(self.target_transforms_, targets.T)]
-        labels = {"target": np.column_stack(latent)}
-        if (name := self._size_target()) is not None:
-            labels["log_size"] = _log_size(targets, name, self.target_names_)
-        return labels
-
-    def _target_moments(self, targets, weights):
-        constant = (targets == targets[0]).all(axis=0)
-        if len(targets) > 1 and constant.any():
-            name = self.target_names_[int(np.argmax(constant))]
-            raise ValueError(
-                f"the target {name!r} is the same in all {len(targets)} training rows, so there is nothing to learn; "
-                "leave it out, or give rows in which it varies."
-            )
-        return super()._target_moments(targets, weights)
-
-    def _standardized(self, labels):
-        standardized = super()._standardized(labels)
-        if "error" in labels:
-            standardized["variance"] = (labels["error"] / self.target_scale_) ** 2
-        if "log_size" in labels:
-            standardized["log_size"] = labels["log_size"]
-        return standardized
+        return self._fit(X, y, sample_weight, y_err)
 
     def _default_network(self):
-        if self.spatial_transformer is None:
-            return HarmonicNet()
-        return CompactCNN(readout="radial", stem="strided", norm="none")
+        return HarmonicNet()
+
+    def _loss(self):
+        return NegativeLogLikelihood(self._head(), getattr(self._transformer(), "size_target", None))
 
     def _head(self) -> GaussianHead:
-        return GaussianHead(self.n_mixture, self.bounded)
-
-    def _make_loss(self):
-        return NegativeLogLikelihood(self._head())
-
-    def _n_network_outputs(self):
-        return self._head().n_outputs(self.n_outputs_)
+        return GaussianHead() if self.head is None else self.head
 
     def _transformer(self):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
 
-    def _size_target(self) -> str | None:
-        """The target that crops follow."""
-        return getattr(self._transformer(), "size_target", None)
-
     def _build(self):
-        return nn.ModuleList([super(STNPosteriorRegressor, self)._build() for _ in range(self.n_estimators)])
+        return nn.ModuleList([self._with_input(self._build_member()) for _ in range(self.n_estimators)])
 
-    def _build_network(self):
-        spec, transformer = self._spec(), self._transformer()
+    def _build_member(self) -> nn.Module:
+        """A network with dropout, behind the spatial transformer if there is one."""
+        transformer = self._transformer()
         shape, n_context = self.image_shape_, 0
         if transformer is not None:
             shape, n_context = transformer.crop_shape(shape), transformer.n_context
-        if getattr(spec, "takes_context", False):
-            network = spec.build(shape, self._n_network_outputs(), n_context)
+        network: Any
+        if getattr(self._spec(), "takes_context", False):
+            network = self._build_network(shape, n_context)
         else:
-            make = spec if isinstance(spec, type) else spec.build
-            network = ContextAsChannels(make((*shape[:2], shape[2] + n_context), self._n_network_outputs()))
+            network = ContextAsChannels(self._build_network((*shape[:2], shape[2] + n_context)))
         set_dropout(network, self.dropout)
         if transformer is None:
             return network
-        return CroppedNetwork(transformer.build(self.image_shape_), network, self._size_target() is not None)
+        tells_side = self._loss().size_target is not None
+        return CroppedNetwork(transformer.build(self.image_shape_), network, tells_side)
 
-    def _initialize(self, network):
-        for member in network:
-            crops = isinstance(member.network, CroppedNetwork)
-            super()._initialize(member.network if crops else member)
-
-    def _train(self, images, labels, training, validation):
-        transformer, history = self._transformer(), []
-        factors = {} if transformer is None else {"network.transformer.*": transformer.lr_factor}
-        how = {"lr_factors": factors, "gradient_clip": GRADIENT_CLIP}
-        if self.optimizer == "sgd":
-            how["momentum"] = self.momentum
-        for number, member in enumerate(self.network_):
-            seed = self._seed + number
-            rows = self._train_network(member, seed, images, labels, training, validation, **how)
-            history += [{"member": number, **row} for row in rows]
+    def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
+        transformer = self._transformer()
         if transformer is not None and transformer.max_zoom is not None:
-            self._warn_of_collapse(images, training, 1 / transformer.max_zoom)
-        self._set_widths()
-        if self.calibrate and validation is not None:
-            self._set_widths(self._found_widths(images, labels, validation))
-        return history
+            self._warn_of_collapse(images, training, transformer.max_zoom)
+        widths = Widths(np.ones(self.n_outputs_), np.zeros(self.n_outputs_))
+        if self.calibrate_widths and validation is not None:
+            widths = self._found_widths(images, labels, validation)
+        self.width_factors_, self.width_spreads_ = widths
 
-    def _set_widths(self, widths: Widths | None = None) -> None:
-        """Keep the widths found, or those that change nothing."""
-        k = self.n_outputs_
-        self.width_factors_, self.width_spreads_ = widths or Widths(np.ones(k), np.zeros(k))
-
-    def _found_widths(self, images, labels, validation: TrainingRows) -> Widths:
+    def _found_widths(self, images, labels: Labels, validation: TrainingRows) -> Widths:
         """Widths that the validation set asks for."""
         weights, means, trils = self._mixture(images[validation.rows], self.n_passes, self._seed)
         y = labels["target"][validation.rows]
         errors = labels["variance"][validation.rows] if "variance" in labels else np.zeros_like(y)
         variances = (trils**2).sum(axis=-1)
-        passes = self._passes_per_member(weights.shape[1])
-        return find_widths(y, weights, means, variances, errors, validation.weight, passes, self.n_mixture)
+        passes, n_mixture = self._passes_per_member(weights.shape[1]), self._head().n_mixture
+        return find_widths(y, weights, means, variances, errors, validation.weight, passes, n_mixture)
 
     def _passes_per_member(self, n_components: int) -> int:
-        return n_components // (self.n_estimators * self.n_mixture)
-
-    def _warn_of_collapse(self, images, training: TrainingRows, smallest: float) -> None:
-        scale = self._crop_table(images[training.rows[:N_WATCHED]], member=0)["scale"]
-        if np.median(scale) < 1.05 * smallest:
-            warnings.warn(
-                f"the crop has collapsed: half of the training images are cropped to {np.median(scale):.2f} of their "
-                f"side, the least that max_zoom={1 / smallest:g} allows. Lower SpatialTransformer's lr_factor, raise "
-                "max_zoom, or crop the images first (CenterCrop).",
-                stacklevel=2,
-            )
-
-    def _adopt(self, weights, *, image_shape, latent, target_names, target_units):
-        """Be fitted, with weights that took pixels as they are and learned from transformed labels ``(n, k)``."""
-        self._validate_params()
-        self.image_shape_, self.n_features_in_ = image_shape, int(np.prod(image_shape))
-        self.target_names_, self.target_units_, self.n_outputs_ = target_names, target_units, len(target_names)
-        self._one_dimensional_y = False
-        self.target_transforms_ = resolve_transforms(self.target_transforms, target_names)
-        self.target_mean_, self.target_scale_ = self._target_moments(latent, np.ones(len(latent)))
-        self.pixel_mean_, self.pixel_scale_ = np.zeros(image_shape[2]), np.ones(image_shape[2])
-        self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self.device_ = resolve_device(self.device)
-        with _private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
-            self.network_: Any = self._build()
-        self.network_[0].network.load_state_dict(weights)
-        self.network_.to(self.device_)
-        self._set_widths()
-        self.history_ = []
-        self.n_parameters_ = sum(weight.numel() for weight in self.network_.parameters())
-        return self
+        return n_components // (self.n_estimators * self._head().n_mixture)
 
     # ---- posteriors
 
@@ -505,12 +359,13 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         weights, means, trils = self._mixture(images, n_passes, seed)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
-        factors = widths.of_components(m, self._passes_per_member(m), self.n_mixture)
+        n_mixture = self._head().n_mixture
+        factors = widths.of_components(m, self._passes_per_member(m), n_mixture)
         return MixturePosterior(
             means * self.target_scale_ + self.target_mean_,
             trils * (factors * self.target_scale_)[:, :, None],
             weights,
-            groups=np.arange(m) // self.n_mixture,
+            groups=np.arange(m) // n_mixture,
             target_names=self.target_names_,
             units=self.target_units_,
             transforms=self.target_transforms_,
@@ -525,11 +380,10 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         weights = np.exp(log_weights).reshape(n, -1) / n_networks
         return weights, means.reshape(n, -1, k), trils.reshape(n, -1, k, k)
 
-    def _passes(self, images: NDArray, member: nn.Module, seed: int, n_passes: int) -> NDArray:
+    def _passes(self, images: NDArray, member: Any, seed: int, n_passes: int) -> NDArray:
         """Raw outputs of a network's passes, ``(n, n_passes, n_network_outputs)``; one if nothing drops out."""
-        assert isinstance(member, ImageNetwork)
         n_passes = n_passes if drops_out(member.network) else 1
-        shape = (n_passes, self._n_network_outputs())
+        shape = (n_passes, self._head().n_outputs(self.n_outputs_))
         return self._each_batch(images, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -560,9 +414,6 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         if return_std:
             return estimate, self._like_y(posterior.std())
         return (estimate, posterior.cov()) if return_cov else estimate
-
-    def _like_y(self, values: NDArray) -> NDArray:
-        return values[:, 0] if self._one_dimensional_y else values
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from each image's posterior.
@@ -599,25 +450,3 @@ class STNPosteriorRegressor(CropsMixin, ImageRegressor):
         """
         y = np.asarray(y, dtype=np.float64).reshape(-1, self.n_outputs_)
         return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))
-
-
-def _log_size(targets: NDArray, name: str, names: list[str]) -> NDArray:
-    """Logarithm ``(n, 1)`` of the target that crops follow."""
-    if name not in names:
-        raise ValueError(f"size_target={name!r} is none of the targets {names}; name one of them, or none.")
-    size = targets[:, [names.index(name)]]
-    if (size <= 0).any():
-        row = int(np.argmax(size <= 0))
-        raise ValueError(f"size_target={name!r} is {size[row, 0]:g} in row {row}; expected lengths above 0.")
-    return np.log(size)
-
-
-def _check_errors(y_err, targets: NDArray) -> NDArray:
-    """Errors of the targets as ``(n, k)``, none negative."""
-    errors = check_array(y_err, ensure_2d=False, dtype=np.float64, input_name="y_err")
-    errors = errors.reshape(len(errors), -1)
-    if errors.shape != targets.shape:
-        raise ValueError(f"y_err has shape {errors.shape}; expected {targets.shape}, an error for every target.")
-    if (errors < 0).any():
-        raise ValueError(f"y_err is negative in row {int(np.argmax((errors < 0).any(axis=1)))}; expected σ ≥ 0.")
-    return errors

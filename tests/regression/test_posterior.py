@@ -1,5 +1,7 @@
 """The posterior regressor: what it learns, what it returns, and what it refuses."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,21 @@ from astropy.wcs import WCS
 from scipy.stats import kstest, spearmanr
 from sklearn import config_context
 from sklearn.base import clone
+from skorch.callbacks import Callback
 from torch import nn
 
-from galestim import CompactCNN, SpatialTransformer, SpinCNN, STNPosteriorRegressor, make_pipeline
-from galestim.networks import Augmentation, Dropout, GaussianHead
+from galestim import (
+    CompactCNN,
+    HarmonicNet,
+    PosteriorRegressor,
+    SpatialTransformer,
+    SpinCNN,
+    STNPosteriorRegressor,
+    make_pipeline,
+)
+from galestim.networks import Augmentation, Dropout, GaussianHead, NegativeLogLikelihood
 from galestim.preprocessing import Normalizer
-from galestim.regression._losses import NegativeLogLikelihood
+from galestim.regression import SGD
 from galestim.targets import LogTransform
 
 
@@ -52,7 +63,7 @@ def test_other_transformers_fit(blobs, model, kind):
 
 def test_members_and_mixtures_work_together(blobs, model):
     images, _, targets = blobs
-    fitted = model(n_estimators=5, n_mixture=3, max_epochs=2).fit(images, targets)
+    fitted = model(n_estimators=5, head=GaussianHead(n_mixture=3), max_epochs=2).fit(images, targets)
     posterior = fitted.predict_posterior(images[:6])
     assert posterior.means.shape == (6, 5 * 4 * 3, 2)
     assert len(np.unique(posterior.groups)) == 5 * 4
@@ -110,7 +121,7 @@ def test_warm_start_goes_on(blobs, model):
 def test_widths_are_calibrated_on_the_validation_set(blobs, model):
     images, _, targets = blobs
     recipe = {"max_epochs": 30, "validation_fraction": 0.5}
-    plain, calibrated = (model(calibrate=c, **recipe).fit(images, targets) for c in (False, True))
+    plain, calibrated = (model(calibrate_widths=c, **recipe).fit(images, targets) for c in (False, True))
     np.testing.assert_array_equal(plain.width_factors_, 1)
     assert np.any(calibrated.width_factors_ != 1)
     ratio = calibrated.predict_posterior(images).latent_cov() / plain.predict_posterior(images).latent_cov()
@@ -205,14 +216,14 @@ def test_sample_y_and_log_prob_are_those_of_the_posterior(blobs, model):
 
 def test_training_loss_is_minus_the_log_density(blobs, model):
     images, _, targets = blobs
-    fitted = model(dropout=0.0, precision="float64", calibrate=False).fit(images, targets)
+    fitted = model(dropout=0.0, precision="float64", calibrate_widths=False).fit(images, targets)
     latent = np.log(targets)
     jacobian = -latent.sum(axis=1) - np.log(fitted.target_scale_).sum()
     scaled = torch.from_numpy((latent - fitted.target_mean_) / fitted.target_scale_)
     with torch.no_grad():
         output = fitted.network_[0].eval()(torch.from_numpy(images.astype(np.float64)))
     labels = {"target": scaled, "weight": torch.ones(len(images))}
-    loss = float(fitted._make_loss()(output, labels))
+    loss = float(fitted._loss()(output, labels))
     assert loss == pytest.approx(-(fitted.log_prob(images, targets) - jacobian).mean(), rel=1e-9)
 
 
@@ -423,20 +434,53 @@ def test_parameters_clone_and_show(model):
     assert "SpatialTransformer" in regressor._repr_html_()
 
 
-def test_published_recipe():
-    regressor = STNPosteriorRegressor.published(n_passes=10)
-    assert (regressor.n_passes, regressor.optimizer, regressor.momentum, regressor.weight_decay) == (
-        10,
-        "sgd",
-        0.99,
-        1e-4,
-    )
+def test_recipe_of_gampen():
+    regressor = STNPosteriorRegressor.gampen(n_passes=10)
+    assert (regressor.n_passes, regressor.optimizer.momentum, regressor.weight_decay) == (10, 0.99, 1e-4)
+    assert not regressor.head.bounded
 
 
 def test_sgd_learns_with_its_momentum(blobs, model):
     images, _, targets = blobs
     losses = [
-        model(optimizer="sgd", lr=1e-3, momentum=m, lr_schedule=None, max_epochs=10).fit(images, targets).history_[-1]
+        model(optimizer=SGD(momentum=m), lr=1e-3, lr_schedule=None, max_epochs=10).fit(images, targets).history_[-1]
         for m in (0.0, 0.9)
     ]
     assert losses[1]["train_loss"] < losses[0]["train_loss"]
+    with pytest.raises(ValueError, match=r"SGD\(momentum=1.5\); expected a momentum in \[0, 1\), above 0"):
+        model(optimizer=SGD(momentum=1.5)).fit(images, targets)
+
+
+@pytest.mark.parametrize(("schedule", "momentum"), [("one_cycle", 0.5), ("cosine", 0.5)])
+def test_a_momentum_that_was_asked_for_stays(blobs, model, schedule, momentum):
+    images, _, targets = blobs
+    seen = []
+
+    class Momentum(Callback):
+        def on_batch_end(self, net, **kwargs):
+            seen.append(net.optimizer_.param_groups[0]["momentum"])
+
+    with patch.object(Momentum, "__deepcopy__", lambda self, memo: self, create=True):
+        model(optimizer=SGD(momentum), lr_schedule=schedule, callbacks=[Momentum()]).fit(images, targets)
+    assert set(seen) == {momentum}
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"), [(PosteriorRegressor, HarmonicNet), (STNPosteriorRegressor, CompactCNN)]
+)
+@pytest.mark.parametrize("crop", [None, "crop"])
+def test_the_default_network_does_not_follow_another_parameter(kind, network, crop):
+    assert type(kind(spatial_transformer=crop)._default_network()) is network
+
+
+def test_a_crop_by_default_is_all_that_differs():
+    plain, stn = PosteriorRegressor().get_params(), STNPosteriorRegressor().get_params()
+    assert {name for name in plain if plain[name] != stn[name]} == {"spatial_transformer"}
+    assert plain.keys() == stn.keys()
+
+
+def test_harmonics_of_a_crop(blobs):
+    images, _, targets = blobs
+    crop = PosteriorRegressor(spatial_transformer="crop", target_transforms="log", max_epochs=2, random_state=0)
+    assert np.isfinite(crop.fit(images, targets).predict(images)).all()
+    assert crop.crop_parameters(images)["scale"].shape == (120,)

@@ -1,10 +1,14 @@
-"""The way in: pixels as the user has them become what a network expects, on the device."""
+"""The input of every network: pixels as stored become standardized images, on the device."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+
+from ._spatial_transformer import CroppedNetwork
+from ._split import ContextAsChannels
 
 
 class ImageNetwork(nn.Module):
@@ -34,6 +38,20 @@ class ImageNetwork(nn.Module):
         """``(n, H, W, C)`` of any real dtype → ``(n, n_outputs)``."""
         return self.network(self.prepare(pixels))
 
+    @property
+    def lr_factors(self) -> dict[str, float]:
+        """Learning rates relative to that of the rest, by patterns of weights' names."""
+        factors = getattr(self.network, "lr_factors", {})
+        return {f"network.{pattern}": factor for pattern, factor in factors.items()}
+
+    @property
+    def core(self) -> nn.Module:
+        """The network that a spec built, without what was put around it."""
+        core = self.network
+        while isinstance(core, CroppedNetwork | ContextAsChannels):
+            core = core.network
+        return core
+
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """``(n, H, W, C)`` of any real dtype → ``(n, C, H, W)``, as the network sees them."""
         images = self.augmentation(as_images(pixels, self.pixel_mean.dtype))
@@ -43,3 +61,8 @@ class ImageNetwork(nn.Module):
 def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """``(n, H, W, C)`` → ``(n, C, H, W)``, a view where the dtype allows."""
     return pixels.movedim(-1, 1).to(dtype)
+
+
+def pixel_tensor(images: NDArray, dtype) -> torch.Tensor:
+    """A tensor that owns its pixels: uint8 as it is, anything else as `dtype`."""
+    return torch.from_numpy(np.array(images, dtype=np.uint8 if images.dtype == np.uint8 else dtype, order="C"))

@@ -1,38 +1,14 @@
-"""Monte Carlo dropout: many passes through what is random, one through what is not."""
+"""Monte Carlo dropout: many passes through the layers behind the first dropout, one through those in front."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from ..networks import SplitNetwork
-from ..networks._dropout import monte_carlo_passes
+from ._dropout import monte_carlo_passes
 from ._image_network import ImageNetwork
+from ._split import SplitNetwork
 
 PASS_NUMBERS = 2**22  # features held at a time, over galaxies and passes
-
-
-class ContextAsChannels(SplitNetwork):
-    """Any network as a `SplitNetwork`: the context enters as constant channels, and all of it is repeated per pass.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Takes the image's channels and one more per number of the context.
-    """
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def trunk(self, x):
-        return x
-
-    def rest(self, features, context=None):
-        if context is not None:
-            maps = context[:, :, None, None].expand(-1, -1, *features.shape[2:])
-            features = torch.cat([features, maps.to(features.dtype)], dim=1)
-        return self.network(features)
 
 
 def repeated_passes(network: ImageNetwork, pixels: torch.Tensor, seed: int, n_passes: int) -> torch.Tensor:

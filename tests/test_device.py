@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from galestim.regression._device import resolve_device
+from galestim._device import resolve_device
 
 
 @pytest.mark.parametrize(

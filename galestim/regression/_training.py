@@ -1,0 +1,264 @@
+"""The training loop, by a private skorch net that leaves nothing behind but weights and a history."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
+from skorch.helper import predefined_split
+from torch import nn
+from torch.optim import lr_scheduler as scheduler
+from tqdm import tqdm
+
+from .._images import release_pages
+from ..networks import pixel_tensor
+from ._optimizers import SGD, optimizer_of
+
+logger = logging.getLogger(__name__)
+
+Labels = dict[str, NDArray]
+
+LR_SCHEDULES = ("plateau", "cosine", "one_cycle")
+HISTORY = {
+    "epoch": "epoch",
+    "train_loss": "train_loss",
+    "valid_loss": "valid_loss",
+    "lr": "lr",
+    "dur": "duration",
+}
+
+
+class Examples(torch.utils.data.Dataset):
+    """Images with their labels, looked at a batch at a time in their own dtype; the array is never copied whole.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, H, W, C)
+    rows : ndarray of int, shape (n_rows,)
+        The rows of `images` to use.
+    labels : dict of ndarray, each of shape (n_rows, ...)
+        What the loss needs of each row.
+    dtype : numpy dtype
+        What pixels become; uint8 stays as it is and is cast on the device.
+    """
+
+    def __init__(self, images: NDArray, rows: NDArray, labels: Labels, dtype):
+        self.images, self.rows, self.labels, self.dtype = images, rows, labels, dtype
+
+    def __len__(self):
+        return len(self.rows)
+
+    def look(self, which: NDArray, epoch: int) -> tuple[NDArray, Labels]:
+        """Images and labels of some rows, as they are in an epoch."""
+        return self.images[self.rows[which]], {name: values[which] for name, values in self.labels.items()}
+
+    def batch(self, which: NDArray, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The same as tensors."""
+        images, labels = self.look(which, epoch)
+        pixels = pixel_tensor(images, self.dtype)
+        release_pages(self.images)
+        return pixels, {name: torch.from_numpy(values) for name, values in labels.items()}
+
+
+class Batches:
+    """Examples in batches; each pass over them is one epoch, and shuffled if there is a seed.
+
+    Parameters
+    ----------
+    examples : Examples
+    batch_size : int
+    seed : int or None, default=None
+        Of the shuffling; None keeps the order.
+    epoch : int, default=0
+        The last epoch that has been seen.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int, seed: int | None = None, epoch: int = 0):
+        self.examples, self.batch_size, self.epoch = examples, batch_size, epoch
+        self.rng = None if seed is None else np.random.default_rng(seed)
+
+    def __iter__(self) -> Iterator:
+        self.epoch += 1
+        order = np.arange(len(self.examples)) if self.rng is None else self.rng.permutation(len(self.examples))
+        for start in range(0, len(order), self.batch_size):
+            yield self.examples.batch(order[start : start + self.batch_size], self.epoch)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the parameters of these names of a regressor."""
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    optimizer: Any
+    lr_schedule: str | None
+    early_stopping_patience: int | None
+    callbacks: Any
+    precision: str
+    verbose: int
+
+    @classmethod
+    def of(cls, regressor) -> Recipe:
+        """That of a regressor."""
+        return cls(**{field.name: getattr(regressor, field.name) for field in fields(cls)})
+
+
+class _Net(NeuralNet):
+    """skorch's loop without its printing; bfloat16 by autocast, so that what comes out is float32."""
+
+    autocast = False
+
+    def infer(self, x, **kwargs):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast):
+            output = super().infer(x, **kwargs)
+        return output.float() if self.autocast else output
+
+    @property
+    def _default_callbacks(self):
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
+            ("watch", _Watch()),
+        ]
+
+
+class _Watch(Callback):
+    """Record the learning rate, show and log progress, and stop a training that diverges."""
+
+    def on_train_begin(self, net, **kwargs):
+        # disable=None: tqdm stays silent where there is no terminal
+        self.bar = tqdm(total=net.max_epochs, unit="epoch", leave=False, disable=None if net.verbose else True)
+
+    def on_epoch_begin(self, net, **kwargs):
+        net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])  # patterns come first, all else last
+
+    def on_epoch_end(self, net, **kwargs):
+        losses = {name: net.history[-1][name] for name in ("train_loss", "valid_loss") if name in net.history[-1]}
+        if not math.isfinite(losses["train_loss"]):
+            raise FloatingPointError(
+                f"the training loss became {losses['train_loss']} in epoch {len(net.history)}; lower lr "
+                f"(now {net.lr:g}), scale the images (Normalizer), or use precision='float32'."
+            )
+        told = {name: f"{loss:.4f}" for name, loss in losses.items()}
+        logger.info("epoch %d of %d: %s", len(net.history), net.max_epochs, told)
+        self.bar.set_postfix(told, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar.close()
+
+
+def train(
+    network: nn.Module,
+    loss: nn.Module,
+    training: Examples,
+    validation: Examples | None,
+    recipe: Recipe,
+    *,
+    device: str,
+    seed: int,
+    epoch: int = 0,
+    gradient_clip: float | None = None,
+) -> list[dict[str, Any]]:
+    """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
+
+    The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
+    ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
+    bounds the norm of each step's gradient.
+    """
+    factors = getattr(network, "lr_factors", {})
+    steps = math.ceil(len(training) / recipe.batch_size)
+    optimizer, options = optimizer_of(recipe.optimizer)
+    monitor = "train_loss" if validation is None else "valid_loss"
+    net = _Net(
+        network,
+        criterion=loss,
+        optimizer=optimizer,
+        optimizer__weight_decay=recipe.weight_decay,
+        optimizer__param_groups=[(pattern, {"lr": recipe.lr * factor}) for pattern, factor in factors.items()],
+        **{f"optimizer__{name}": value for name, value in options.items()},
+        lr=recipe.lr,
+        max_epochs=recipe.max_epochs,
+        batch_size=math.ceil(len(training) / steps),  # even batches: a last one of one row is poorly normalized
+        iterator_train=Batches,
+        iterator_train__seed=seed,
+        iterator_train__epoch=epoch,
+        iterator_valid=Batches,
+        train_split=None if validation is None else predefined_split(validation),
+        callbacks=_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
+        device=device,
+        verbose=recipe.verbose,
+    )
+    net.autocast = recipe.precision == "bfloat16"
+    net.initialize()
+    net.partial_fit(training, None)
+    rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
+    return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
+
+
+def _callbacks(recipe: Recipe, factors: list[float], steps: int, monitor: str, gradient_clip: float | None) -> list:
+    rates = [recipe.lr * factor for factor in [*factors, 1.0]]
+    return [
+        *_schedule(recipe, rates, steps, monitor),
+        *_clipping(gradient_clip),
+        *_early_stopping(recipe.early_stopping_patience),
+        # skorch callbacks keep what they learn on themselves: the caller's stay as they were
+        *copy.deepcopy(list(recipe.callbacks or [])),
+    ]
+
+
+def _schedule(recipe: Recipe, rates: list[float], steps: int, monitor: str) -> list[tuple[str, Callback]]:
+    if recipe.lr_schedule == "plateau":  # as published for the spin network
+        policy = {
+            "policy": scheduler.ReduceLROnPlateau,
+            "monitor": monitor,
+            "patience": 5,
+            "factor": 0.2,
+            "min_lr": [min(rate, 1e-5) for rate in rates],
+        }
+    elif recipe.lr_schedule == "cosine":
+        policy = {"policy": scheduler.CosineAnnealingLR, "T_max": recipe.max_epochs}
+    elif recipe.lr_schedule == "one_cycle":
+        policy = {
+            "policy": scheduler.OneCycleLR,
+            "max_lr": rates,
+            "total_steps": recipe.max_epochs * steps,
+            "cycle_momentum": not isinstance(recipe.optimizer, SGD),  # a momentum that was asked for stays
+            "step_every": "batch",
+        }
+    else:
+        return []
+    return [("lr_schedule", LRScheduler(**policy))]
+
+
+def _early_stopping(patience: int | None) -> list[tuple[str, Callback]]:
+    if patience is None:
+        return []
+    return [("early_stopping", EarlyStopping(patience=patience, threshold=0.0, load_best=True, sink=_silent))]
+
+
+def _clipping(norm: float | None) -> list[tuple[str, Callback]]:
+    return [] if norm is None else [("gradient_clip", GradientNormClipping(norm))]
+
+
+def _silent(*args):
+    """Take what skorch would print."""
