@@ -1,10 +1,11 @@
-"""Does a posterior learned from simulations hold on a real field?
+"""Posteriors learned from simulations, against aperture photometry. Data: github.com/asgr/magicaxis.
 
     python tests/benchmarks/real_field.py --out results.jsonl --picture field.png
     python tests/benchmarks/real_field.py --smoke        # does it run?
 
-The field is a 2'×2' mosaic of a ground-based survey (VST r, 0.2 arcsec per pixel) with 63 detected sources, of
-../shared/data (give --data to read it elsewhere). All that the simulations need is measured in it: background, noise
+The field is a 2'×2' mosaic of a ground-based survey, VST_r.fits of asgr/magicaxis (0.2 arcsec per pixel), read from
+../shared/data/field_kids_vista (give --data to read it elsewhere), with catalog.csv beside it: the 63 sources that
+the recipe in `real_structure.py` finds. All that the simulations need is measured in it: background, noise
 and how it correlates between pixels, and the point-spread function, from its stars. A model that has seen nothing but
 simulations gives the posterior of each galaxy; its flux is compared with that in an aperture.
 

@@ -1,4 +1,4 @@
-"""Make the estimator that comes with galestim of the default recipe: a file with a card of what was measured."""
+"""The estimator that comes with galestim: the default recipe as a file, with a card of what was measured."""
 
 from __future__ import annotations
 
