@@ -42,7 +42,9 @@ def test_every_script_is_run_here():
 
 
 def test_scripts_that_need_data_say_where_it_is_public():
-    needy = {path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()}
+    needy = {
+        path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
+    }
     assert {"mosaic_cutouts.py", "real_field.py", "real_structure.py", "sdss_morphology.py"} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
