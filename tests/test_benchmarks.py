@@ -1,6 +1,7 @@
 """Every benchmark script still runs, in its smallest form; its full form and numbers are in docs/benchmarks.md."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_every_script_is_run_here():
         "spin_posterior.py",
         "structure_coverage.py",
     }
+
+
+def test_every_script_has_its_line_in_the_summary():
+    summary = (BENCHMARKS.parents[1] / "docs" / "benchmarks.md").read_text().split("\n## ")[0]
+    marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
+    assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1"}
+    needy = {"real_field.py", "real_structure.py", "sdss_morphology.py"}
+    assert {name for name, mark in marks.items() if mark == "○"} == needy
 
 
 def test_scripts_that_need_data_say_where_it_is_public():
