@@ -89,7 +89,7 @@ class GaussianHead(BaseEstimator):
         self.bounded = bounded
 
     def n_outputs(self, n_targets: int) -> int:
-        """How many numbers a network must give.
+        """Number of outputs that a network must have.
 
         Parameters
         ----------

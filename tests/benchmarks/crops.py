@@ -66,7 +66,7 @@ def pipeline(name: str, epochs: int, seed: int):
 
 
 def crop_statistics(regressor, images, radius) -> dict:
-    """How crops follow the galaxies: rank correlation with the radius, and how many hold their galaxy."""
+    """Rank correlation of the crops with the radius, and the share of crops that hold their galaxy."""
     crops = regressor.crop_parameters(images)
     half_side = crops["scale"] * (SIZE - 1) / 2
     return {

@@ -121,7 +121,7 @@ def _ratio(squares: NDArray, unit: NDArray) -> tuple[NDArray, tuple[NDArray, NDA
 
 
 def improvement(ours: Posterior, theirs: Posterior, y: NDArray, name: str) -> Row:
-    """How much lower our RMSE is than another recipe's, on the galaxies that both predicted."""
+    """Relative gain in RMSE over another recipe, on the galaxies that both predicted."""
     n = min(len(ours), len(theirs))
     squares, others = ((in_logarithms(p[:n]).mean() - logarithms_of(y[:n])) ** 2 for p in (ours, theirs))
     ratio, (low, high) = _ratio(squares, others)
@@ -161,7 +161,7 @@ def calibration(posterior: Posterior, y: NDArray) -> list[Row]:
 
 
 def _counts(ecdf: NDArray, n: int) -> NDArray:
-    """How many of n values are between the levels of their cumulative distribution."""
+    """Counts of n values between the levels of their cumulative distribution."""
     return np.rint(np.diff(np.r_[0, ecdf, 1]) * n).astype(int)
 
 
@@ -178,7 +178,7 @@ def _deviations(counts: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _chance(n: int, n_bins: int) -> float:
-    """What `_deviation` of n galaxies with perfect posteriors stays below, in 95 of 100 cases."""
+    """95 % quantile of `_deviation`, for n galaxies with perfect posteriors."""
     uniform = np.random.default_rng(0).multinomial(n, np.full(n_bins, 1 / n_bins), size=4999)
     return float(np.percentile(_deviation(uniform), 95))
 
@@ -220,7 +220,7 @@ def _flags(usual: NDArray, shifted: NDArray) -> Row:
 
 
 def rotation(views: NDArray, angles: NDArray) -> list[Row]:
-    """What flips and turns change in the means ``(n, n_views, 3)`` of B/T, ln R_e and ln F."""
+    """Changes under flips and turns of the means ``(n, n_views, 3)`` of B/T, ln R_e and ln F."""
     change = abs(views - views[:, :1]).max(axis=(0, 1))
     variance = angles.var(axis=1, ddof=1)
     return [

@@ -33,7 +33,7 @@ SOFTENING = hsc_like("i").sky_noise
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an estimator is made, and what it is shown.
+    """An estimator, and the images that it is shown.
 
     `make` is given whether this is a smoke test. `parent` names the recipe whose trained estimator is recalibrated
     instead. `redraw` is what is drawn anew in each epoch. `stretched` images are asinh(x / sky noise). Of a `timed`
@@ -52,7 +52,7 @@ class Recipe:
     color: bool = False
 
     def seen(self, images):
-        """What the estimator is shown of images, arrays or `SimulatedGalaxies`."""
+        """Images as the estimator is shown them, arrays or `SimulatedGalaxies`."""
         if not self.stretched:
             return images
         return Stretched(images) if hasattr(images, "redrawn") else stretch(images)
