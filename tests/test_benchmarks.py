@@ -1,6 +1,7 @@
 """Every benchmark script still runs, in its smallest form; its full form and numbers are in docs/benchmarks.md."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_every_script_is_run_here():
         "spin_posterior.py",
         "structure_coverage.py",
     }
+
+
+def test_every_script_has_its_line_in_the_summary():
+    summary = (BENCHMARKS.parents[1] / "docs" / "benchmarks.md").read_text().split("\n## ")[0]
+    marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
+    assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1"}
+    needy = {"real_field.py", "real_structure.py", "sdss_morphology.py"}
+    assert {name for name, mark in marks.items() if mark == "○"} == needy
+
+
+def test_scripts_that_need_data_say_where_it_is_public():
+    needy = {
+        path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
+    }
+    assert {"mosaic_cutouts.py", "real_field.py", "real_structure.py", "sdss_morphology.py"} == set(needy)
+    assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
 def test_spin_ceiling(tmp_path):
@@ -94,7 +111,7 @@ def test_harmonic_information(tmp_path):
 
 def test_structure_coverage(tmp_path):
     out = tmp_path / "coverage.jsonl"
-    options = ["--galaxies", 40, "--test-galaxies", 30, "--size", 24, "--set", "max_epochs=1"]
+    options = ["--galaxies", 40, "--test-galaxies", 30, "--npix", 24, "--set", "max_epochs=1"]
     run("structure_coverage.py", *options, "--out", out)
     result = json.loads(out.read_text())
     shares = np.array([result[name] for name in ("coverage_low", "coverage", "coverage_high")])
@@ -218,18 +235,18 @@ def test_sim_v1(tmp_path):
     run("sim_v1", "--smoke", "--out", tmp_path, "--minutes", 0.02)
     text = (tmp_path / "table.jsonl").read_text()
     rows = {(row["recipe"], row["measure"]): row for row in map(json.loads, text.splitlines())}
-    assert {recipe for recipe, _ in rows} == {"default", "recalibrated", "cnn", "published"}
+    assert {recipe for recipe, _ in rows} == {"default", "recalibrated", "cnn", "gampen"}
     for row in rows.values():
         beside = ["low", "high"] if row["low"] else []
         assert all(len(row[name]) == len(row["value"]) for name in [*beside, "names"])
         if row["target"] is not None and row["section"] != "shift":
             assert row["met"] == all((v >= row["target"]) == (row["sense"] == "≥") for v in row["value"])
     assert max(rows["default", "flips and quarter turns: largest change"]["value"]) < 1e-4  # by construction
-    assert min(rows["published", "flips and quarter turns: largest change"]["value"]) > 1e-4
-    stopped = json.loads((tmp_path / "published" / "training.json").read_text())
+    assert min(rows["gampen", "flips and quarter turns: largest change"]["value"]) > 1e-4
+    stopped = json.loads((tmp_path / "gampen" / "training.json").read_text())
     assert stopped["minutes"] < 2
     assert "train_loss" not in stopped["last"]  # within the epoch
-    estimator = tmp_path / "published" / "estimator.pickle"
+    estimator = tmp_path / "gampen" / "estimator.pickle"
     written = estimator.stat().st_mtime_ns
     run("sim_v1", "--smoke", "--out", tmp_path, "--only", "train", "table")
     assert estimator.stat().st_mtime_ns == written  # what is done is not done again

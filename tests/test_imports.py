@@ -1,5 +1,6 @@
-"""What importing galestim costs, and that its public names are where they are said to be."""
+"""Imports: what they cost, where public names are found, and what may import what."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import galestim
+
+PACKAGE = Path(galestim.__file__).parent
 
 
 def in_a_fresh_process(code):
@@ -48,7 +51,32 @@ def test_unknown_name():
 
 
 def test_private_names_of_scikit_learn_are_imported_in_one_file():
-    package = Path(galestim.__file__).parent
     private = re.compile(r"^\s*from sklearn[\w.]*\._|^\s*from sklearn[\w.]* import .*\b_\w", re.MULTILINE)
-    found = [str(file) for file in package.rglob("*.py") if private.search(file.read_text(encoding="utf-8"))]
-    assert found == [str(package / "_sklearn.py")]
+    found = [str(file) for file in PACKAGE.rglob("*.py") if private.search(file.read_text(encoding="utf-8"))]
+    assert found == [str(PACKAGE / "_sklearn.py")]
+
+
+def imported(file):
+    """Absolute paths of what a file of galestim imports from galestim, inside of functions too."""
+    here = ("galestim", *file.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = [*here[: len(here) - node.level], *(node.module or "").split(".")]
+            yield from ([*filter(None, module), name.name] for name in node.names)
+
+
+def test_other_packages_are_used_by_their_public_face():
+    """``from ..networks import name``; private modules are shared on the ground floor, ``galestim/_x.py``, only."""
+    private = [
+        f"{file.relative_to(PACKAGE)}: {'.'.join(path)}"
+        for file in sorted(PACKAGE.rglob("*.py"))
+        for path in imported(file)
+        if path[1] != file.relative_to(PACKAGE).parts[0] and not path[1].startswith("_")
+        if any(part.startswith("_") for part in path[2:])
+    ]
+    assert not private, "\n".join(private)
+
+
+def test_imports_within_galestim_are_relative():
+    absolute = re.compile(r"^\s*(from|import) galestim\b", re.MULTILINE)
+    assert [str(file) for file in PACKAGE.rglob("*.py") if absolute.search(file.read_text(encoding="utf-8"))] == []

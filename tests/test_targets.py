@@ -329,6 +329,8 @@ y_good = np.array([[0.0, 0.5, -3.0], [1.0, 2.0, 40.0], [0.3, 0.1, 0.0]])
 @pytest.mark.parametrize("transforms", [["logit", "log", "asinh"], [wide, own, "identity"], None])
 def test_good_labels_pass(transforms):
     check_domain(y_good, transforms, NAMES)
+    for labels, transform in zip(y_good.T, resolve_transforms(transforms, NAMES)):
+        assert np.isfinite(transform.forward(clip_labels(labels[:, None], [transform])[:, 0])).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Networks as searchable specs; pure torch underneath."""
+"""Networks as specs: hyper-parameters that a search can set, from which an estimator builds torch modules."""
 
 from ._augmentation import Augmentation
 from ._compact import CompactCNN

@@ -1,4 +1,4 @@
-"""Random views of a galaxy, made on the device and only while training."""
+"""Random zoom, rotation, flips and shifts of images while a network trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own network: small enough for a CPU, and blind to how the galaxy happens to lie on the sky."""
+"""`CompactCNN`, a small residual network that is invariant under flips and quarter turns of the image."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class _CompactNetwork(SplitNetwork):
 
 
 def _stem(kind: str, n_channels: int, width: int, norm: type[nn.Module]) -> nn.Sequential:
-    """From the image to a map of half its size."""
+    """First layers: the image to a map of half its size."""
     if kind == "strided":
         return nn.Sequential(HalvingLift(n_channels, width, 5))
     return nn.Sequential(LiftingConv(n_channels, width, 5), norm(width), nn.SiLU(inplace=True), BlurPool())

@@ -33,7 +33,7 @@ def _left_quotients() -> torch.Tensor:
 
 
 def _kernel_index(kernel_size: int) -> torch.Tensor:
-    """Where in an ``(8, k, k)`` kernel each entry of its eight transformed, permuted copies comes from."""
+    """Index into an ``(8, k, k)`` kernel of each entry of its eight transformed, permuted copies."""
     pixels = torch.arange(ORDER * kernel_size**2).reshape(ORDER, kernel_size, kernel_size)
     copies = [transform(pixels[quotient], g) for g, quotient in enumerate(_left_quotients())]
     return torch.stack(copies)

@@ -1,4 +1,4 @@
-"""Dropout: cheap to draw while training, and drawn once per pass for Monte Carlo dropout."""
+"""Dropout layers: masks drawn cheaply in training, and once per pass in Monte Carlo dropout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a network's raw numbers to a mixture of Gaussians, and the likelihood that trains it."""
+"""Mixture-of-Gaussians head: raw outputs of a network to a posterior, and the likelihood that trains it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class GaussianHead(BaseEstimator):
         self.bounded = bounded
 
     def n_outputs(self, n_targets: int) -> int:
-        """How many numbers a network must give.
+        """Number of outputs that a network must have.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""A network that measures first: what light tells of size, flux and shape is in a hundred linear sums of pixels."""
+"""`HarmonicNet`: sums of the light with Gaussians times circular harmonics, and a dense network behind them."""
 
 from __future__ import annotations
 

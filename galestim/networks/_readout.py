@@ -1,4 +1,4 @@
-"""From a map to a few numbers that a flip or a quarter turn does not change."""
+"""Readout of a feature map in apertures about the center, invariant under flips and quarter turns."""
 
 from __future__ import annotations
 

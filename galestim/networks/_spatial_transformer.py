@@ -1,4 +1,4 @@
-"""The spatial transformer: a network that learns where in the image to look."""
+"""Spatial transformer: an affine crop of each image, predicted by a small network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N_NUMBERS = {"crop": 1, "similarity": 4, "affine": 6}
 
 
 class SpatialTransformer(BaseEstimator):
-    """Crop each image to its galaxy, by a transformation that a small network reads off the image [1]_ [2]_.
+    """Crop each image to its galaxy, by a transformation that a small network predicts from it [1]_ [2]_.
 
     The transformation starts as the identity. Its scale is told to the network behind it, so that sizes and fluxes
     survive the crop.
@@ -86,7 +86,7 @@ class SpatialTransformer(BaseEstimator):
 
     @property
     def n_context(self) -> int:
-        """How many numbers per galaxy the network behind is told."""
+        """Number of values per galaxy that the network behind is told."""
         return 0 if not self.inform else 1 if self.kind == "crop" else 7
 
     def crop_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:

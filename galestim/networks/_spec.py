@@ -1,4 +1,4 @@
-"""What a network is before it has weights: hyper-parameters that scikit-learn can clone and search."""
+"""Base class of network specs: hyper-parameters that scikit-learn can clone and search, without weights."""
 
 from __future__ import annotations
 

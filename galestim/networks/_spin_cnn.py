@@ -1,4 +1,4 @@
-"""The published network that reads a galaxy's spin off its color image."""
+"""`SpinCNN`, the published network that predicts a galaxy's spin from a color image."""
 
 from __future__ import annotations
 

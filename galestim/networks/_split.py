@@ -1,4 +1,4 @@
-"""Networks in two parts: what every galaxy needs once, and what dropout makes different in every pass."""
+"""Base class of networks in two parts: deterministic layers, and those from the first dropout on."""
 
 from __future__ import annotations
 

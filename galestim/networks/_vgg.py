@@ -1,4 +1,4 @@
-"""The published backbone of structural posteriors: VGG-16 with dropout in front of its convolutions."""
+"""VGG-16 with dropout in front of its convolutions, the backbone of GaMPEN."""
 
 from __future__ import annotations
 

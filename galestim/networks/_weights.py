@@ -1,4 +1,4 @@
-"""Weights from a file that may come from anywhere."""
+"""State dicts read from files, without executing what a pickle may hide."""
 
 from __future__ import annotations
 

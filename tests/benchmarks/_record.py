@@ -1,4 +1,4 @@
-"""One JSON line per measurement, so that a long run can be stopped, resumed and quoted."""
+"""JSON lines, one per measurement, so that a long run can be stopped, resumed and quoted."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which diagnostic of calibration sees which fault: how often each says "wrong", of right posteriors and wrong ones.
+"""Detection and false-alarm rates of the diagnostics of calibration, of posteriors with one fault each or none.
 
     python tests/benchmarks/calibration_rates.py                         # the table quoted in docs/benchmarks.md
     python tests/benchmarks/calibration_rates.py --repetitions 2         # does it run?

@@ -1,4 +1,4 @@
-"""Does the spatial transformer find the galaxy, and does it help? Galaxies among neighbors, at random sky scales.
+"""Crops of the spatial transformer: whether they follow the galaxy, and whether they help, among neighbors.
 
     python tests/benchmarks/crops.py --out results.jsonl      # every variant, resumes where it stopped
     python tests/benchmarks/crops.py --only crop none
@@ -9,7 +9,7 @@ in pixels, and flux. All variants pass about as many pixels through the network;
 
     crop       a zoom that follows the half-light radius, sampled on 32×32 px
     free       the same zoom left to the likelihood, with a slower localization as it collapses otherwise
-    published  the published zoom: unbounded, its scale not told to the network, sampled on 32×32 px
+    gampen     GaMPEN's zoom: unbounded, its scale not told to the network, sampled on 32×32 px
     small      no transformer; images downsampled to 32×32 px
     none       no transformer; images as they are, four times the pixels and so a fourth of the epochs
 """
@@ -30,11 +30,11 @@ from galestim.displays import CropDisplay
 
 SIZE = 64
 N_SCALES = 25
-EPOCHS = {"crop": 24, "free": 24, "published": 24, "small": 28, "none": 8}
+EPOCHS = {"crop": 24, "free": 24, "gampen": 24, "small": 28, "none": 8}
 TRANSFORMER = {
     "crop": SpatialTransformer(size=32, size_target="half_light_radius"),
     "free": SpatialTransformer(size=32, lr_factor=0.03),
-    "published": SpatialTransformer(
+    "gampen": SpatialTransformer(
         localization="gampen", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
     ),
     "small": None,
@@ -66,7 +66,7 @@ def pipeline(name: str, epochs: int, seed: int):
 
 
 def crop_statistics(regressor, images, radius) -> dict:
-    """How crops follow the galaxies: rank correlation with the radius, and how many hold their galaxy."""
+    """Rank correlation of the crops with the radius, and the share of crops that hold their galaxy."""
     crops = regressor.crop_parameters(images)
     half_side = crops["scale"] * (SIZE - 1) / 2
     return {

@@ -1,4 +1,4 @@
-"""How fast and how exact is `Downsampler`? Run with ``python tests/benchmarks/downsampling.py``.
+"""Speed and exactness of `Downsampler`. Run with ``python tests/benchmarks/downsampling.py``.
 
 1000 uint8 color images of 424×424 px become 80×80. Speed is a ratio to a loop over `PIL.Image.resize`;
 methods take turns, and the median over the turns is printed. Errors are relative to an integral in float64.

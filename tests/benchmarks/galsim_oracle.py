@@ -1,4 +1,4 @@
-"""Does the renderer draw what GalSim draws? Images, fluxes, gradients and speed, over the galaxies of the benchmark.
+"""The renderer against GalSim: images, fluxes, gradients and speed, over the galaxies of galestim-sim-v1.
 
     python tests/benchmarks/galsim_oracle.py                             # the table quoted in docs/benchmarks.md
     python tests/benchmarks/galsim_oracle.py --galaxies 3 --check 1      # does it run?

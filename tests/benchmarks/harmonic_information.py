@@ -1,4 +1,4 @@
-"""What the sums of `HarmonicNet` keep of what the pixels tell: the Cramér–Rao limit with one and with the other.
+"""Information in the sums of `HarmonicNet`: the Cramér–Rao limit from them, against that from the pixels.
 
     python tests/benchmarks/harmonic_information.py                  # the numbers quoted in docs/benchmarks.md
     python tests/benchmarks/harmonic_information.py --galaxies 10    # does it run?

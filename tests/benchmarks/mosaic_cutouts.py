@@ -1,4 +1,4 @@
-"""How fast does `FitsMosaic` cut galaxies from a mosaic, in how much memory, and how well? And a contact sheet.
+"""Speed, memory and precision of `FitsMosaic`. Data, for --contact-sheet alone: github.com/asgr/magicaxis.
 
     python tests/benchmarks/mosaic_cutouts.py                               # the run quoted in docs/benchmarks.md
     python tests/benchmarks/mosaic_cutouts.py --cutouts 500 --side 3000     # to try it out
@@ -22,7 +22,8 @@ shifted by half a pixel along both axes; a single hot pixel; larger pixels, by s
 area weights.
 
 The contact sheet shows all sources of ../shared/data/field_kids_vista (give --data to read it elsewhere), each in
-VST r and VISTA K on the same grid.
+VST r and VISTA K on the same grid: VST_r.fits and VISTA_K.fits of asgr/magicaxis, with a catalog.csv that has the
+columns object_id, ra and dec.
 """
 
 import argparse

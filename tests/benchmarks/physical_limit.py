@@ -1,4 +1,4 @@
-"""The physical limit of the simulated benchmark: how well B/T, half-light radius and flux can be measured at all.
+"""Physical limit of galestim-sim-v1: Cramér–Rao bounds of B/T, half-light radius and flux.
 
     python tests/benchmarks/physical_limit.py                    # the table quoted in docs/benchmarks.md
     python tests/benchmarks/physical_limit.py --galaxies 50      # does it run?

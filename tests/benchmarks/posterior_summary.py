@@ -1,4 +1,4 @@
-"""How long a summary of posteriors takes, beside a loop that estimates a density for every galaxy and target.
+"""Time of a summary of posteriors, against a loop over kernel density estimates of each galaxy and target.
 
     python tests/benchmarks/posterior_summary.py              # the run quoted in docs/benchmarks.md
     python tests/benchmarks/posterior_summary.py --galaxies 20 --loop-galaxies 2

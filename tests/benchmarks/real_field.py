@@ -1,10 +1,11 @@
-"""Does a posterior learned from simulations hold on a real field?
+"""Posteriors learned from simulations, against aperture photometry. Data: github.com/asgr/magicaxis.
 
     python tests/benchmarks/real_field.py --out results.jsonl --picture field.png
     python tests/benchmarks/real_field.py --smoke        # does it run?
 
-The field is a 2'×2' mosaic of a ground-based survey (VST r, 0.2 arcsec per pixel) with 63 detected sources, of
-../shared/data (give --data to read it elsewhere). All that the simulations need is measured in it: background, noise
+The field is a 2'×2' mosaic of a ground-based survey, VST_r.fits of asgr/magicaxis (0.2 arcsec per pixel), read from
+../shared/data/field_kids_vista (give --data to read it elsewhere), with catalog.csv beside it: the 63 sources that
+the recipe in `real_structure.py` finds. All that the simulations need is measured in it: background, noise
 and how it correlates between pixels, and the point-spread function, from its stars. A model that has seen nothing but
 simulations gives the posterior of each galaxy; its flux is compared with that in an aperture.
 
@@ -214,7 +215,7 @@ def fit_psf(field: Field, stars) -> CoreAndWings:
 
 
 def star_misfit(field: Field, psf, x_shift: float, y_shift: float, image, dx, dy, own):
-    """What is left of a star over its errors, with the flux and the background that leave least."""
+    """Residuals of a star over their errors, with the flux and the background that leave least."""
     npix = 2 * int(np.ceil(max(abs(dx).max(), abs(dy).max()))) + 1
     column, row = -dx[0, 0] + x_shift, -dy[0, 0] + y_shift  # of the star in the window
     point = {name: np.ones(1) for name in sim_v1_prior().priors} | {
@@ -354,7 +355,7 @@ def trained(galaxies: FieldGalaxies, options) -> PosteriorRegressor:
 
 
 def photometry(images, level: float) -> dict:
-    """What is seen in cutouts: isophotal radius [arcsec], aperture and its flux, concentration. NaN if not found."""
+    """Measures of cutouts: isophotal radius [arcsec], aperture and its flux, concentration. NaN if not found."""
     dx, dy = offsets()
     scale, least, largest = APERTURES
     radius = PIXEL * np.array([measured(image, level)[0] for image in images])
@@ -372,7 +373,7 @@ def in_aperture(images, radius, dx, dy):
 
 
 class ApertureCorrection:
-    """What the light outside of apertures is, and how well that is known: from simulated galaxies that look alike."""
+    """Light outside of apertures, and its scatter, from simulated galaxies that look alike."""
 
     def __init__(self, galaxies: FieldGalaxies, n: int):
         rows = np.arange(min(n, len(galaxies)))
@@ -529,7 +530,7 @@ def run(options) -> dict:
 
 
 def measured_in(field: Field, empty) -> dict:
-    """What the simulations took from the field."""
+    """Properties of the field that the simulations have."""
     return {
         "noise": round(float(field.noise), 3),
         "noise_spread": round(float(field.noise_spread), 3),
@@ -552,7 +553,7 @@ def full_width(psf: CoreAndWings) -> float:
 
 
 def against_truth(fake: dict, target, rows) -> dict:
-    """How often the true flux of injected galaxies is within 1 and 2σ of the posterior's, and of the aperture's."""
+    """Shares of injected galaxies whose true flux is within 1 and 2σ of the posterior's, and of the aperture's."""
     truth = np.log(target[rows, 2])
     posterior = (np.log(fake["posterior"][rows, 1]) - truth) / fake["sigma"][rows, 1]
     aperture = (np.log(fake["total"][rows]) - truth) / fake["error"][rows]

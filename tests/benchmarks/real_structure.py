@@ -1,12 +1,14 @@
-"""Do posteriors learned from simulations agree with what catalogs measured on real images?
+"""Posteriors against catalogs. Data: github.com/asgr/magicaxis and github.com/LSSTDESC/BlendingToolKit.
 
     python tests/benchmarks/real_structure.py --out results.jsonl --picture pictures    # resumes where it stopped
     python tests/benchmarks/real_structure.py --only field --galaxies 300 --epochs 2    # does it run?
 
 Two sets, of ../shared/data (give --data to read them elsewhere):
 
-    field  63 sources of a 2'×2' field of a ground-based survey (VST, r band, 0.2 arcsec per pixel)
-    hst    100 galaxies of HST/ACS (F814W, 0.03 arcsec per pixel), with their point-spread functions
+    field  field_kids_vista: VST_r.fits of asgr/magicaxis, a 2'×2' field of a ground-based survey (0.2 arcsec per
+           pixel), and catalog.csv, its 63 sources as `segments` and `isophotal` below measure them
+    hst    hst_cosmos: 100 galaxies of HST/ACS (F814W, 0.03 arcsec per pixel) with their point-spread functions and
+           catalogs, the example stamps of LSSTDESC/BlendingToolKit
 
 `make_galaxies` draws the training galaxies at a set's pixel scale, through the point-spread function and with the
 noise, correlated between pixels, that are measured from its images. Real and simulated stamps are then treated alike,

@@ -1,4 +1,4 @@
-"""Is fetching as fast as politeness allows? Cutouts from a sky on this machine, with the default limits.
+"""Rate of fetching against the rate that politeness allows, from a sky on this machine, with default limits.
 
     python tests/benchmarks/remote_cutouts.py                # 500 cutouts: about a minute
     python tests/benchmarks/remote_cutouts.py --cutouts 20

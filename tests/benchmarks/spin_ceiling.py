@@ -1,4 +1,4 @@
-"""How close the published spin network comes to the best reachable correlation, on simulated galaxies.
+"""Correlation of the published spin network, as a share of the best reachable one, on simulated galaxies.
 
     python tests/benchmarks/spin_ceiling.py                      # the run quoted in docs/benchmarks.md
     python tests/benchmarks/spin_ceiling.py --galaxies 200 --epochs 1    # does it run?

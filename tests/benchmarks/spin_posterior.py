@@ -1,4 +1,4 @@
-"""Do posteriors of the spin cover, and how close do their means come to the best reachable correlation?
+"""Posteriors of spin: their coverage, and the correlation of their means as a share of the best reachable one.
 
     python tests/benchmarks/spin_posterior.py                    # the run quoted in docs/benchmarks.md
     python tests/benchmarks/spin_posterior.py --galaxies 100 --test-galaxies 50 --set max_epochs=1

@@ -77,7 +77,8 @@ def test_old_headers_do_not_warn(tmp_path):
     fits.writeto(tmp_path / "a.fits", noise(12, 12), wcs(RADECSYS="FK5", **{"DATE-OBS": "31/12/99"}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ImageDirectory(tmp_path).cutout(request("a"))
+        cutout = ImageDirectory(tmp_path).cutout(request("a"))
+    np.testing.assert_array_equal(cutout[::-1, :, 0], noise(12, 12))
 
 
 def write_problems(folder):

@@ -1,4 +1,4 @@
-"""Whatever goes wrong between a service and us: what is fetched is whole, or an error says why."""
+"""HTTP that goes wrong: what is fetched is whole, or an error says why."""
 
 import base64
 import calendar

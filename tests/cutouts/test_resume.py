@@ -1,4 +1,4 @@
-"""What a fetch that was killed leaves behind, measured at the server: nothing broken, and nothing to do twice."""
+"""A fetch that was killed, seen from the server: it leaves nothing broken, and nothing to do twice."""
 
 import hashlib
 import multiprocessing

@@ -102,7 +102,7 @@ def test_the_narrowest_intervals_may_be_asked_for():
     y = np.full((100, 1), 0.05)
     for kind, expected in [("equal_tailed", 0), ("hdi", 1)]:
         display = CoverageDisplay.from_posterior(draws, y, levels=[0.68], kind=kind)
-        np.testing.assert_allclose(display.coverage, expected, atol=0.05)
+        np.testing.assert_array_equal(display.coverage, expected)
 
 
 def test_targets_are_named_in_the_legend():

@@ -1,4 +1,4 @@
-"""What the sources of cutouts take for granted of the real services; run `pytest -m live` where there is a network.
+"""Assumptions of the sources of cutouts about the real services; run `pytest -m live` with a network.
 
 The tests on simulated services (tests/cutouts) rest on these assumptions, which were read from the services' source
 and documentation, and have not yet been run against them: where one fails, the assumption, or the piece

@@ -69,7 +69,7 @@ def test_noise_is_found_among_galaxies():
     noisy = add_noise(galaxies(100)[:, 0], sky_noise=0.055, gain=3000.0, random_state=0)[:, None]
     network = HarmonicNet().build((64, 64, 1), 1).double()
     network.examine(noisy)
-    assert network.harmonics.noise.item() == pytest.approx(0.055, rel=0.05)
+    assert network.harmonics.noise.item() == pytest.approx(0.055, rel=0.03)
 
 
 def test_filters_keep_white_noise_white():

@@ -1,4 +1,4 @@
-"""What all transformers promise alike: layout, dtype, memory, errors."""
+"""Promises of all transformers: layout, dtype, memory, errors."""
 
 import pickle
 import tracemalloc

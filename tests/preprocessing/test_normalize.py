@@ -70,7 +70,7 @@ def test_the_softening_learned_is_the_noise_of_the_sky():
     sigma = [0.02, 1, 30]
     images = galaxies_on_noise(sigma)
     learned = Normalizer("asinh").fit(images).softening_
-    np.testing.assert_allclose(learned, sigma, rtol=0.05)
+    np.testing.assert_allclose(learned, sigma, rtol=0.02)
     images[3] = np.nan
     images[5, :10] = np.nan
     images[7, ..., 1] = np.nan

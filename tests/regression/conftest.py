@@ -4,15 +4,25 @@ import pytest
 from galestim import CNNRegressor, SpinCNN
 
 
-@pytest.fixture
-def blobs():
-    """Round galaxies of known radius and brightness: images ``(120, 12, 12, 2)``, radius, (radius, brightness)."""
-    rng = np.random.default_rng(0)
-    radius, brightness = rng.uniform(1.2, 3.2, 120), rng.uniform(0.5, 2, 120)
+def _blobs(n, seed=0):
+    """Round galaxies of known radius and brightness: images ``(n, 12, 12, 2)``, radius, (radius, brightness)."""
+    rng = np.random.default_rng(seed)
+    radius, brightness = rng.uniform(1.2, 3.2, n), rng.uniform(0.5, 2, n)
     r2 = np.sum((np.indices((12, 12)) - 5.5) ** 2, axis=0)
     images = brightness[:, None, None] * np.exp(-r2 / (2 * radius[:, None, None] ** 2))
-    images = np.stack([images, 2 * images], axis=3) + 0.02 * rng.normal(size=(120, 12, 12, 2))
+    images = np.stack([images, 2 * images], axis=3) + 0.02 * rng.normal(size=(n, 12, 12, 2))
     return images.astype(np.float32), radius, np.column_stack([radius, brightness])
+
+
+@pytest.fixture
+def draw_blobs():
+    """Function that draws n galaxies from a seed."""
+    return _blobs
+
+
+@pytest.fixture
+def blobs():
+    return _blobs(120)
 
 
 @pytest.fixture

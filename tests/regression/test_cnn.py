@@ -54,10 +54,10 @@ def test_learns_one_and_several_targets(blobs, small):
     images, radius, both = blobs
     one = small(max_epochs=15, lr=1e-2).fit(images[:90], radius[:90])
     assert one.predict(images[90:]).shape == (30,)
-    assert pearsonr(one.predict(images[90:]), radius[90:]).statistic > 0.9
+    assert pearsonr(one.predict(images[90:]), radius[90:]).statistic > 0.95
     two = small(max_epochs=15, lr=1e-2).fit(images[:90], both[:90])
     assert two.predict(images[90:]).shape == (30, 2)
-    assert two.score(images[90:], both[90:]) > 0.7
+    assert two.score(images[90:], both[90:]) > 0.87
     assert (one.n_outputs_, two.n_outputs_) == (1, 2)
 
 
@@ -342,5 +342,5 @@ def test_constant_target_and_constant_images(blobs, small):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         constant = small(max_epochs=2).fit(images, np.full(120, 3.0)).predict(images)
-        assert np.abs(constant - 3).max() < 1.0
+        assert np.abs(constant - 3).max() < 0.1
         assert np.isfinite(small(max_epochs=2).fit(np.zeros_like(images), radius).predict(images)).all()

@@ -1,4 +1,4 @@
-"""What a pickle holds, and where it loads."""
+"""Pickles of a regressor: their contents, and the machines on which they load."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""What a pickled posterior regressor holds, where it loads, and that it searches alike with one job and two."""
+"""Pickles of a posterior regressor, and searches that are alike with one job and two."""
 
 import os
 import pickle

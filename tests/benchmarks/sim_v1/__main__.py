@@ -1,4 +1,4 @@
-"""galestim-sim-v1: how close estimators come to the physical limit, and whether their posteriors are true.
+"""galestim-sim-v1: errors of estimators against the physical limit, and the calibration of their posteriors.
 
     python tests/benchmarks/sim_v1 --out DIR                          # the tables quoted in docs/benchmarks.md
     python tests/benchmarks/sim_v1 --out DIR --only table             # again from the predictions that are there
@@ -26,7 +26,7 @@ from _recipes import RECIPES
 from galestim.posteriors import Posterior
 
 STAGES = ("sets", "train", "predict", "table")
-USUAL = ("default", "recalibrated", "cnn", "published")
+USUAL = ("default", "recalibrated", "cnn", "gampen")
 SMOKE_LIMITS = 20
 
 

@@ -1,10 +1,10 @@
-"""The estimators that are compared, each as a recipe that says all there is to say.
+"""Estimators that are compared, each as a recipe that says all there is to say.
 
 default       what the package trains by default; edit `default` when that changes.
 recalibrated  the same trained network behind `RecalibratedRegressor`, learned on 160 000 fresh galaxies.
 cnn           a plain convolutional network of 0.46 M weights with the same Gaussian head, none of our symmetries, and
               no widths set on validation galaxies.
-published     the published recipe to the letter (VGG-16 behind an unbounded zoom, SGD of momentum 0.99 at a learning
+gampen        GaMPEN's recipe to the letter (VGG-16 behind an unbounded zoom, SGD of momentum 0.99 at a learning
               rate of 5e-7, rotations), from random weights, for as long as the default took; but in prediction with 4
               passes instead of 1000, as at a dropout rate of 4e-4 passes hardly differ.
 tuned         the published network and augmentation with Adam at 1e-4: a learning rate that fits an hour.
@@ -33,7 +33,7 @@ SOFTENING = hsc_like("i").sky_noise
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an estimator is made, and what it is shown.
+    """An estimator, and the images that it is shown.
 
     `make` is given whether this is a smoke test. `parent` names the recipe whose trained estimator is recalibrated
     instead. `redraw` is what is drawn anew in each epoch. `stretched` images are asinh(x / sky noise). Of a `timed`
@@ -52,7 +52,7 @@ class Recipe:
     color: bool = False
 
     def seen(self, images):
-        """What the estimator is shown of images, arrays or `SimulatedGalaxies`."""
+        """Images as the estimator is shown them, arrays or `SimulatedGalaxies`."""
         if not self.stretched:
             return images
         return Stretched(images) if hasattr(images, "redrawn") else stretch(images)
@@ -84,7 +84,7 @@ def cnn(smoke: bool) -> PosteriorRegressor:
     )
 
 
-def published(smoke: bool, **changed) -> STNPosteriorRegressor:
+def gampen(smoke: bool, **changed) -> STNPosteriorRegressor:
     """The published recipe; nothing is held out, as nothing would look at it."""
     return STNPosteriorRegressor.gampen(
         network=VGG16(units=64 if smoke else 4096),
@@ -99,7 +99,7 @@ def published(smoke: bool, **changed) -> STNPosteriorRegressor:
 
 def tuned(smoke: bool) -> STNPosteriorRegressor:
     """The published network with an optimizer that gets somewhere in an hour."""
-    return published(smoke, optimizer="adam", lr=1e-4)
+    return gampen(smoke, optimizer="adam", lr=1e-4)
 
 
 EDGES = {  # labels come nearer to B/T = 0 and 1 than they may by default, when all else is learned
@@ -112,7 +112,7 @@ RECIPES = {
     "default": Recipe(default, redraw="galaxies", then=EDGES),
     "recalibrated": Recipe(parent="default"),
     "cnn": Recipe(cnn, stretched=True, timed=True),
-    "published": Recipe(published, stretched=True, timed=True, share=0.1),
+    "gampen": Recipe(gampen, stretched=True, timed=True, share=0.1),
     "tuned": Recipe(tuned, stretched=True, timed=True, share=0.1),
     "color": Recipe(default, color=True),
 }

@@ -1,4 +1,4 @@
-"""The table of a run, for people and for programs."""
+"""Table of a run, for people and for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sets of galestim-sim-v1, drawn from seeds and kept under the folder of a run.
+"""Sets of galestim-sim-v1, drawn from seeds and kept under the folder of a run.
 
 Galaxies of `sim_v1_prior` in images of 96×96 px of the i band of `hsc_like`: 20 000 to train on, whose noise is drawn
 anew in each epoch, 5000 to calibrate on and 20 000 to test on. Each variant changes one thing about the first test

@@ -1,4 +1,4 @@
-"""Make the estimator that comes with galestim of the default recipe: a file with a card of what was measured."""
+"""The estimator that comes with galestim: the default recipe as a file, with a card of what was measured."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def ship(folder: Path, path: Path) -> None:
 
 
 def _numbers(folder: Path) -> dict[str, dict]:
-    """What the table says of the default by itself."""
+    """Rows of the table that concern the default alone."""
     rows = [json.loads(line) for line in (folder / "table.jsonl").read_text().splitlines()]
     own = [row for row in rows if row["recipe"] == "default" and "lower than that of" not in row["measure"]]
     return {row["measure"]: {name: row[name] for name in ("value", "target", "met")} for row in own}
