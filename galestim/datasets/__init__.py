@@ -8,6 +8,7 @@ from ._manga import fetch_manga_spin
 from ._pretrained import load_pretrained
 from ._simulated import SimulatedGalaxies
 from ._sky import GaussianSky
+from ._spin import draw_spin_galaxies as draw_spin_galaxies
 from ._spin import make_spin_galaxies
 
 __all__ = [

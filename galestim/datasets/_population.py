@@ -17,7 +17,7 @@ def checked_band(band):
     band = hsc_like("i") if band is None else band
     if not isinstance(band, Band):
         raise ValueError(f"band={band!r}; expected a galestim.simulation.Band, such as hsc_like('i'), or None.")
-    if not hasattr(band.psf, "transform") or any(np.ndim(v) for v in (band.sky_noise, band.pixel_scale, band.gain)):
+    if band.per_galaxy:
         raise ValueError("band has entries per galaxy; expected one camera for all, or None.")
     return band
 

@@ -20,9 +20,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from .._sdss_colors import sdss_colors
 from ._gaussians import window_of
 from ._sky import GaussianSky
-from ._spin import _sdss_colors
 from ._tangent import TangentGrid, direction, position, tangent_header
 
 # SkyServer (ImgCutout.cs, SdssConstants.cs): limits of pixels, of arcsec per pixel, and half the diagonal of a frame.
@@ -420,7 +420,7 @@ def _indices(sky: GaussianSky, bands: str) -> list[int]:
 
 def _stretch(planes: NDArray) -> NDArray[np.uint8]:
     """Surface brightness in red, green and blue as a color image."""
-    return _sdss_colors(np.moveaxis(np.nan_to_num(planes).astype(np.float32), 0, -1))
+    return sdss_colors(np.moveaxis(np.nan_to_num(planes).astype(np.float32), 0, -1))
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,7 @@ TOLERANCE = 2e-4  # share of a point's amplitude below which wave numbers are le
 SHARPEST = 7 * math.pi  # rad per pixel
 ALIKE = 1.2  # largest ratio of the band limits of cameras that share their wave numbers
 BATCH = {"cpu": 2**17, "cuda": 2**25}  # wave numbers drawn at a time; on a CPU they stay in its cache
+Rows = slice | torch.Tensor
 
 
 class Cameras:
@@ -42,14 +43,15 @@ class Cameras:
         """Pixel scale: a number, or a tensor (n,) of the dtype and device of `values`."""
         return self._scales[0] if len(self._scales) == 1 else torch.as_tensor(self._scales).to(values)
 
-    def batches(self, npix: int, reach: float, like: torch.Tensor) -> Iterator[tuple[Grid, slice | torch.Tensor]]:
+    def batches(self, npix: int, reach: float, like: torch.Tensor) -> Iterator[tuple[Grid, Rows]]:
         """Rows of galaxies that are drawn at a time, and the grid to draw them on.
 
         Cameras whose band limits are alike share a grid, and a batch has its galaxies in the order of their cameras.
         """
         limits, abrupt = np.array([band_limit(*camera) for camera in self.distinct]).T
         for members in _groups(limits, abrupt == 1):
-            shared = npix, limits[members].max(), reach + 30 / limits[members].min()  # a point grows as its band shrinks
+            extent = 30 / limits[members].min()  # that of a point grows as its band shrinks
+            shared = npix, limits[members].max(), reach + extent
             waves = _waves(*shared)
             rows = np.flatnonzero(np.isin(self._of_galaxy, members))
             rows = rows[np.argsort(self._of_galaxy[rows], kind="stable")]
@@ -61,11 +63,11 @@ class Cameras:
                 transfer = transfers[0] if len(transfers) == 1 else np.stack(transfers)[which]
                 yield Grid(waves | {"transfer": transfer}, like), self._selection(some, start)
 
-    def _selection(self, rows: NDArray, start: int) -> slice | torch.Tensor:
+    def _selection(self, rows: NDArray, start: int) -> Rows:
         """`rows` to index tensors with: a slice, if all galaxies have the same camera."""
         return slice(start, start + len(rows)) if len(self.distinct) == 1 else torch.as_tensor(rows)
 
-    def back(self, drawn: Sequence[slice | torch.Tensor]) -> slice | torch.Tensor:
+    def back(self, drawn: list) -> Rows:
         """The index that brings what was drawn of these rows back into the order of the galaxies."""
         return slice(None) if len(self.distinct) == 1 else torch.cat(drawn).argsort()
 
@@ -77,8 +79,8 @@ def _per_galaxy_psf(psf, n: int) -> list[PSF]:
     psfs = list(psf)
     if len(psfs) != n or not all(hasattr(one, "transform") for one in psfs):
         raise ValueError(
-            f"psf has {len(psfs)} entries; expected a point-spread function, such as MoffatPSF(0.7), or a sequence of "
-            f"{n} of them, one per galaxy."
+            f"psf has {len(psfs)} entries; expected a point-spread function, such as MoffatPSF(0.7), or a sequence "
+            f"of {n} of them, one per galaxy."
         )
     return psfs
 
@@ -145,7 +147,7 @@ def _waves(npix: int, limit: float, reach: float) -> dict[str, NDArray]:
 
 @lru_cache(maxsize=32)
 def _transfer(psf: PSF, pixel_scale: float, npix: int, limit: float, reach: float) -> NDArray:
-    """What becomes of a point, with the weights of the sum; of the last cell, the part that is in the camera's band."""
+    """What becomes of a point, with the weights of the sum, those of a partial cell where the band of the PSF ends."""
     waves = _waves(npix, limit, reach)
     kx, weight = waves["kx"], waves["weight"]
     own, _ = band_limit(psf, pixel_scale)
@@ -165,7 +167,7 @@ def point_transfer(psf: PSF, pixel_scale: float, kx: NDArray, ky: NDArray) -> ND
 
 @lru_cache(maxsize=1024)
 def band_limit(psf: PSF, pixel_scale: float) -> tuple[float, bool]:
-    """Wave number [rad/pixel] after which a point has no amplitude along the axes; whether it had some until there."""
+    """Wave number [rad/pixel] after which a point has no amplitude along the axes; whether it drops to zero there."""
     k = np.linspace(0, SHARPEST, 2000)
     last = 0
     for step in (16, 1):  # first roughly, then around the last one that was seen

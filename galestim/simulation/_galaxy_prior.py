@@ -63,8 +63,8 @@ class _JointPrior:
 class GalaxyPrior(_JointPrior):
     """Prior of galaxies of a bulge and a disk.
 
-    Brightness is a magnitude, so that the galaxies are the same for all cameras; the zero point of a band turns it into
-    a flux.
+    Brightness is a magnitude, so that the galaxies are the same for all cameras; the zero point of a band turns it
+    into a flux.
 
     Parameters
     ----------
@@ -168,12 +168,12 @@ class SpinPrior(_JointPrior):
     Parameters
     ----------
     priors : mapping of str to Uniform, LogUniform, Near or another prior, or None, default=None
-        One for each of ``bulge_to_total``; ``cos_inclination``; ``half_light_semimajor_axis`` [arcsec] of bulge and
-        disk together; ``radius_ratio``, of the half-light semi-major axes of bulge and disk; ``position_angle`` [deg];
-        ``bulge_axis_ratio``; ``surface_brightness`` [mag/arcsec², r band, mean within the half-light radius, face-on];
-        ``x_offset`` and ``y_offset`` of the center [half-light semi-major axes]. None: B/T, cos i and angles are
-        uniform, sizes 2.5 to 6 arcsec, ratios 0.2 to 0.6, axis ratios of bulges 0.75 to 1, surface brightnesses 18.5
-        to 20.5, offsets up to 0.1.
+        One for each of ``bulge_to_total``; ``cos_inclination``; ``half_light_semimajor_axis`` [arcsec] of bulge
+        and disk together; ``radius_ratio``, of the half-light semi-major axes of bulge and disk; ``position_angle``
+        [deg]; ``bulge_axis_ratio``; ``surface_brightness`` [mag/arcsec², r band, mean within the half-light radius,
+        face-on]; ``x_offset`` and ``y_offset`` of the center [half-light semi-major axes]. None: B/T, cos i and
+        angles are uniform, sizes 2.5 to 6 arcsec, ratios 0.2 to 0.6, axis ratios of bulges 0.75 to 1, surface
+        brightnesses 18.5 to 20.5, offsets up to 0.1.
 
     Attributes
     ----------

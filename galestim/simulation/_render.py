@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ._cameras import Cameras
+from ._cameras import Cameras, Rows
 from ._parameters import as_tensors
 from ._sersic import SersicTransforms
 
@@ -75,7 +75,8 @@ def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dty
     Each galaxy through a point-spread function of its own:
 
     >>> seeing = [MoffatPSF(fwhm) for fwhm in (0.5, 0.7, 0.9)]
-    >>> render(galaxies, npix=96, pixel_scale=0.168, psf=seeing).amax((1, 2)) < render(galaxies, **camera).amax((1, 2))
+    >>> images = render(galaxies, npix=96, pixel_scale=0.168, psf=seeing)
+    >>> images.amax((1, 2)) < render(galaxies, **camera).amax((1, 2))
     tensor([False,  True,  True])
 
     How the center of the image brightens with the index of the disk:
@@ -94,9 +95,7 @@ def render_tensors(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, 
     return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge + disk])[:, 0]
 
 
-def render_components(
-    parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None
-) -> torch.Tensor:
+def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
     """Draw bulges and disks of unit flux by themselves, as `render` does: ``(n, 2, npix, npix)``."""
     n = len(parameters["bulge_radius"])
     unit = {"flux": [2.0] * n, "bulge_to_total": [0.5] * n}
@@ -135,7 +134,7 @@ class _Component:
         self.yy = major * cos**2 + minor * sin**2
         self.xy = 2 * (major - minor) * sin * cos
 
-    def __getitem__(self, rows: slice) -> _Component:
+    def __getitem__(self, rows: Rows) -> _Component:
         """Those of some galaxies."""
         chosen = object.__new__(_Component)
         for name, values in vars(self).items():

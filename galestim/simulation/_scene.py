@@ -66,9 +66,10 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
         images = images.index_add(0, rows, _in_bands(neighbors, of_neighbors, npix, device, dtype))
     if not noise:
         return images
-    gains = [torch.inf if band.gain is None else band.gain for band in bands]
-    sigmas, gains = (np.stack(np.broadcast_arrays(*values), -1) for values in ([b.sky_noise for b in bands], gains))
-    return add_noise(images, sky_noise=sigmas, gain=gains, random_state=random_state)
+    sigmas = [band.sky_noise for band in bands]
+    gains = [np.inf if band.gain is None else band.gain for band in bands]
+    sky_noise, gain = (np.stack(np.broadcast_arrays(*numbers), -1) for numbers in (sigmas, gains))
+    return add_noise(images, sky_noise=sky_noise, gain=gain, random_state=random_state)
 
 
 def _in_bands(parameters: Mapping, bands: Sequence[Band], npix: int, device, dtype) -> torch.Tensor:
@@ -80,7 +81,8 @@ def _in_bands(parameters: Mapping, bands: Sequence[Band], npix: int, device, dty
     images: list = [None] * len(bands)
     alike = all(np.ndim(parameters[name]) < 2 for name in SHAPE if name in parameters)
     for members in _cameras(bands) if alike else [[i] for i in range(len(bands))]:
-        camera = {"npix": npix, "pixel_scale": bands[members[0]].pixel_scale, "psf": bands[members[0]].psf}
+        first = bands[members[0]]
+        camera: dict = {"npix": npix, "pixel_scale": first.pixel_scale, "psf": first.psf}
         if len(members) == 1:
             images[members[0]] = render(of_band[members[0]], **camera, device=device, dtype=dtype)
             continue

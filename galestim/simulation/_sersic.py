@@ -88,7 +88,7 @@ class SersicTransforms:
         self.turnover = turnover.to(sersic_index)
         self.scale = (2 / span).to(sersic_index)[:, None, None]
 
-    def __getitem__(self, rows: slice) -> SersicTransforms:
+    def __getitem__(self, rows: slice | torch.Tensor) -> SersicTransforms:
         """Those of some galaxies."""
         chosen = object.__new__(SersicTransforms)
         for name, values in vars(self).items():

@@ -43,6 +43,12 @@ class Band:
     gain: float | NDArray | None = None
     zero_point: float = 27.0
 
+    @property
+    def per_galaxy(self) -> bool:
+        """Whether an entry is one per galaxy."""
+        numbers = np.ndim(self.sky_noise), np.ndim(self.pixel_scale), np.ndim(self.gain or 0.0)
+        return max(numbers) > 0 or not hasattr(self.psf, "transform")
+
     def of_rows(self, rows) -> Band:
         """Choose the entries of some galaxies.
 

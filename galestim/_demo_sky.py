@@ -9,58 +9,58 @@ from astropy.io import fits
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from ..catalogs import Catalog
-from ._sky import GaussianSky
-from ._spin import _component_flux, _draw_colors, _draw_parameters
+from .catalogs import Catalog
+from .datasets import GaussianSky, draw_spin_galaxies
+from .simulation import LogUniform, SpinPrior
 
 CENTER = SkyCoord(150.1, 2.2, unit="deg")
 SPACING = 45.0  # arcsec between neighbors, which then touch in their faint outskirts only
 SHIFT = 0.3  # of that, at most, to either side
-SHRINK = 0.6  # farther away than those of make_spin_galaxies, so that a mosaic of all is drawn in seconds
+SIZES = LogUniform(1.5, 3.6)  # arcsec; smaller than in make_spin_galaxies, so that a mosaic is drawn in seconds
 SPIN_SCATTER = 0.13  # of the spin, as make_spin_galaxies has it
 PIXEL_SCALE, NOISE = 0.5, 0.1  # of the mosaic: arcsec; nanomaggies per pixel
+NANOMAGGIE = 22.5  # magnitude of a flux of one nanomaggie
 
 
-def make_demo_sky(n_galaxies: int, random_state: int) -> tuple[GaussianSky, Catalog]:
+def make_demo_sky(n_samples: int, random_state: int) -> tuple[GaussianSky, Catalog]:
     """Galaxies as those of `make_spin_galaxies`, on a sky; and their catalog, with what is to be learned."""
+    prior = SpinPrior().replace(half_light_semimajor_axis=SIZES)
+    truth, colors = draw_spin_galaxies(prior, n_samples, random_state)
     rng = np.random.default_rng(random_state)
-    truth = _draw_parameters(n_galaxies, rng)
-    for name in ("half_light_radius", "bulge_radius", "disk_radius"):
-        truth[name] *= SHRINK
-    place = CENTER.spherical_offsets_by(*_offsets(n_galaxies, rng) * u.arcsec)
+    place = CENTER.spherical_offsets_by(*_offsets(n_samples, rng) * u.arcsec)
     catalog = QTable(
         {
-            "object_id": [f"G{row:04d}" for row in range(n_galaxies)],
+            "object_id": [f"G{row:04d}" for row in range(n_samples)],
             "ra": place.ra.deg,
             "dec": place.dec.deg,
-            "half_light_radius": truth["half_light_radius"],
+            "half_light_semimajor_axis": truth["half_light_semimajor_axis"],
             "bulge_to_total": truth["bulge_to_total"],
-            "flux": _component_flux(truth).sum(axis=1),
+            "flux": 10 ** (0.4 * (NANOMAGGIE - truth["magnitude"])),
             "axis_ratio": truth["axis_ratio"],
             "expected_lambda_r": truth["expected_lambda_r"],
-            "lambda_r": truth["expected_lambda_r"] + SPIN_SCATTER * rng.standard_normal(n_galaxies),
+            "lambda_r": truth["expected_lambda_r"] + SPIN_SCATTER * rng.standard_normal(n_samples),
         }
     )
-    return _sky(Catalog(catalog), truth, _draw_colors(n_galaxies, rng)), Catalog(catalog)
+    return _sky(Catalog(catalog), truth, colors), Catalog(catalog)
 
 
-def make_demo_mosaic(sky: GaussianSky, n_galaxies: int, random_state: int) -> fits.PrimaryHDU:
+def make_demo_mosaic(sky: GaussianSky, n_samples: int, random_state: int) -> fits.PrimaryHDU:
     """The whole field in one band, as a telescope on the ground delivers it."""
-    height, width = (int((cells + 1) * SPACING / PIXEL_SCALE) for cells in _cells(n_galaxies))
+    height, width = (int((cells + 1) * SPACING / PIXEL_SCALE) for cells in _cells(n_samples))
     center = CENTER.ra.deg, CENTER.dec.deg
     return sky.to_mosaic(*center, (height, width), PIXEL_SCALE, "r", noise=NOISE, random_state=random_state)
 
 
-def _cells(n_galaxies: int) -> tuple[int, int]:
+def _cells(n_samples: int) -> tuple[int, int]:
     """Rows and columns of a grid with a cell for each galaxy."""
-    columns = int(np.ceil(np.sqrt(n_galaxies)))
-    return -(-n_galaxies // columns), columns
+    columns = int(np.ceil(np.sqrt(n_samples)))
+    return -(-n_samples // columns), columns
 
 
-def _offsets(n_galaxies: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _offsets(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Where the galaxies are, east and north of the center [arcsec]: near the middles of cells."""
-    cells = np.array(_cells(n_galaxies))[:, None]
-    places = np.array(np.divmod(np.arange(n_galaxies), cells[1])) - (cells - 1) / 2
+    cells = np.array(_cells(n_samples))[:, None]
+    places = np.array(np.divmod(np.arange(n_samples), cells[1])) - (cells - 1) / 2
     return SPACING * (places + rng.uniform(-SHIFT, SHIFT, places.shape))[::-1]
 
 
@@ -71,12 +71,12 @@ def _sky(catalog: Catalog, truth: dict[str, NDArray], fluxes: NDArray) -> Gaussi
         catalog["ra"].value,
         catalog["dec"].value,
         catalog["flux"],
-        truth["half_light_radius"],
+        truth["half_light_semimajor_axis"],
         truth["bulge_to_total"],
         truth["axis_ratio"],
         truth["position_angle"],
         bulge_axis_ratio=truth["bulge_axis_ratio"],
-        radius_ratio=truth["bulge_radius"] / truth["disk_radius"],
+        radius_ratio=truth["bulge_semimajor_axis"] / truth["disk_semimajor_axis"],
         bulge_colors=colors[:, 0],
         disk_colors=colors[:, 1],
     )
