@@ -34,7 +34,7 @@ class Cameras:
     def __init__(self, psf, pixel_scale, n: int):
         psfs, scales = _per_galaxy_psf(psf, n), _per_galaxy_scale(pixel_scale, n)
         pairs = list(zip(psfs * (n if len(psfs) == 1 else 1), scales * (n if len(scales) == 1 else 1)))
-        self.distinct = list(dict.fromkeys(pairs or zip(psfs[:1], scales[:1])))
+        self.distinct = list(dict.fromkeys(pairs))
         number = {camera: i for i, camera in enumerate(self.distinct)}
         self._scales = scales
         self._of_galaxy = np.array([number[pair] for pair in pairs], dtype=int)
@@ -56,10 +56,10 @@ class Cameras:
             rows = np.flatnonzero(np.isin(self._of_galaxy, members))
             rows = rows[np.argsort(self._of_galaxy[rows], kind="stable")]
             size = max(1, BATCH.get(like.device.type, BATCH["cuda"]) // (len(waves["kx"]) * len(waves["ky"])))
-            for start in range(0, max(len(rows), 1), size):
+            for start in range(0, len(rows), size):
                 some = rows[start : start + size]
                 used, which = np.unique(self._of_galaxy[some], return_inverse=True)
-                transfers = [_transfer(*self.distinct[i], *shared) for i in (used if len(used) else members[:1])]
+                transfers = [_transfer(*self.distinct[i], *shared) for i in used]
                 transfer = transfers[0] if len(transfers) == 1 else np.stack(transfers)[which]
                 yield Grid(waves | {"transfer": transfer}, like), self._selection(some, start)
 
@@ -147,7 +147,7 @@ def _waves(npix: int, limit: float, reach: float) -> dict[str, NDArray]:
 
 @lru_cache(maxsize=32)
 def _transfer(psf: PSF, pixel_scale: float, npix: int, limit: float, reach: float) -> NDArray:
-    """What becomes of a point, with the weights of the sum, those of a partial cell where the band of the PSF ends."""
+    """What becomes of a point, with the weights of the sum, which end at the camera's own band limit."""
     waves = _waves(npix, limit, reach)
     kx, weight = waves["kx"], waves["weight"]
     own, _ = band_limit(psf, pixel_scale)

@@ -106,6 +106,8 @@ def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, devic
 def _draw(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers) -> torch.Tensor:
     """Images ``(n, layer, npix, npix)`` of the `layers` that the spectra of bulge and disk are put together to."""
     flux = tensors["flux"]
+    if not len(flux):
+        return flux.new_zeros(0, 2, npix, npix)
     cameras = Cameras(psf, pixel_scale, len(flux))
     offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]])
     farthest = float(offsets.detach().abs().max()) if offsets.numel() else 0.0

@@ -46,8 +46,8 @@ class Band:
     @property
     def per_galaxy(self) -> bool:
         """Whether an entry is one per galaxy."""
-        numbers = np.ndim(self.sky_noise), np.ndim(self.pixel_scale), np.ndim(self.gain or 0.0)
-        return max(numbers) > 0 or not hasattr(self.psf, "transform")
+        numbers = np.asarray(self.sky_noise), np.asarray(self.pixel_scale), np.asarray(self.gain)
+        return any(array.ndim for array in numbers) or not hasattr(self.psf, "transform")
 
     def of_rows(self, rows) -> Band:
         """Choose the entries of some galaxies.
