@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from ._psf import PSF, GaussianPSF, MoffatPSF
 
 
+def _check(name: str, value, valid: NDArray[np.bool_], expected: str) -> None:
+    if not valid.all():
+        raise ValueError(f"{name}={value!r}; expected {expected}.")
+
+
 @dataclass(frozen=True)
 class Band:
     """One band of a survey: all that turns galaxies into images.
@@ -30,6 +35,11 @@ class Band:
     zero_point : float, default=27.0
         Magnitude of a flux of one image unit.
 
+    Raises
+    ------
+    ValueError
+        If `sky_noise` is negative, or `pixel_scale` or `gain` not positive.
+
     Examples
     --------
     >>> from galestim.simulation import Band, MoffatPSF
@@ -42,6 +52,13 @@ class Band:
     pixel_scale: float | NDArray
     gain: float | NDArray | None = None
     zero_point: float = 27.0
+
+    def __post_init__(self):
+        sky_noise, pixel_scale = np.asarray(self.sky_noise), np.asarray(self.pixel_scale)
+        gain = np.asarray(np.inf if self.gain is None else self.gain)
+        _check("sky_noise", self.sky_noise, (sky_noise >= 0) & np.isfinite(sky_noise), "at least 0")
+        _check("pixel_scale", self.pixel_scale, (pixel_scale > 0) & np.isfinite(pixel_scale), "positive, in arcsec")
+        _check("gain", self.gain, gain > 0, "positive, or None")
 
     @property
     def per_galaxy(self) -> bool:

@@ -62,6 +62,22 @@ def test_noise_factor():
     assert (hsc_like("i").with_noise_factor(0).sky_noise, hsc_like("i").with_noise_factor(0).gain) == (0.0, None)
 
 
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"gain": 0.0}, "gain=0.0; expected positive, or None."),
+        ({"sky_noise": -1.0}, "sky_noise=-1.0; expected at least 0."),
+        (
+            {"pixel_scale": np.array([0.1, np.nan])},
+            r"pixel_scale=array\(\[0.1, nan\]\); expected positive, in arcsec.",
+        ),
+    ],
+)
+def test_what_is_no_band(entries, message):
+    with pytest.raises(ValueError, match=message):
+        replace(GRI[0], **entries)
+
+
 def test_sdss():
     assert sdss_like().zero_point == 22.5
     assert sdss_like("i").sky_noise == pytest.approx(0.0396)
