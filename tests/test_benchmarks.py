@@ -94,7 +94,7 @@ def test_harmonic_information(tmp_path):
 
 def test_structure_coverage(tmp_path):
     out = tmp_path / "coverage.jsonl"
-    options = ["--galaxies", 40, "--test-galaxies", 30, "--size", 24, "--set", "max_epochs=1"]
+    options = ["--galaxies", 40, "--test-galaxies", 30, "--npix", 24, "--set", "max_epochs=1"]
     run("structure_coverage.py", *options, "--out", out)
     result = json.loads(out.read_text())
     shares = np.array([result[name] for name in ("coverage_low", "coverage", "coverage_high")])

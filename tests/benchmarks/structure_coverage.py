@@ -29,15 +29,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=5000, help="for training and validation")
     parser.add_argument("--test-galaxies", type=int, default=2000)
-    parser.add_argument("--size", type=int, default=48, help="height and width of the images, in pixels")
+    parser.add_argument("--npix", type=int, default=48, help="height and width of the images, in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAMETER=VALUE", help="of the estimator")
     parser.add_argument("--out", type=Path, help="append the result to this file")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
-    train = make_galaxies(options.galaxies, size=options.size, random_state=options.seed)
-    test = make_galaxies(options.test_galaxies, size=options.size, random_state=options.seed + 1)
+    train = make_galaxies(options.galaxies, npix=options.npix, random_state=options.seed)
+    test = make_galaxies(options.test_galaxies, npix=options.npix, random_state=options.seed + 1)
     regressor = STNPosteriorRegressor(target_transforms=["logit", "log", "log"], random_state=options.seed)
     regressor.set_params(**{key: literal_eval(value) for key, value in (item.split("=", 1) for item in options.set)})
     structure = make_pipeline(Normalizer("asinh"), regressor)
@@ -55,7 +55,7 @@ def main():
         options.out,
         what="structure_coverage",
         galaxies=options.galaxies,
-        size=options.size,
+        npix=options.npix,
         seed=options.seed,
         set=options.set,
         minutes=round(minutes, 1),
