@@ -58,7 +58,7 @@ def _cells(n_samples: int) -> tuple[int, int]:
 
 
 def _offsets(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Where the galaxies are, east and north of the center [arcsec]: near the middles of cells."""
+    """Offsets of the galaxies east and north of the center [arcsec], near the middles of cells."""
     cells = np.array(_cells(n_samples))[:, None]
     places = np.array(np.divmod(np.arange(n_samples), cells[1])) - (cells - 1) / 2
     return SPACING * (places + rng.uniform(-SHIFT, SHIFT, places.shape))[::-1]

@@ -159,7 +159,7 @@ def make_sky(
     return sky
 
 
-# --- what may come in ---------------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------------------------
 
 
 def _check_shape(shape) -> tuple[int, int]:
@@ -197,7 +197,7 @@ def _header(center: tuple[float, float], shape: tuple[int, int], band, rotation:
 
 
 def _catalog(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS) -> QTable:
-    """Where the galaxies are, and all that is true of them."""
+    """Table of the galaxies' positions and of all that is true of them."""
     ra, dec = wcs.all_pix2world(x, y, 0)
     columns = {"ra": ra, "dec": dec} | {name: galaxies[name] for name in (*TARGET_NAMES, "magnitude")}
     columns |= {name: values for name, values in galaxies.items() if not name.endswith("offset")}

@@ -1,4 +1,4 @@
-"""A differentiable simulator of galaxy images, and the limit of what they can tell."""
+"""Differentiable simulation of galaxy images, and the Cramér–Rao bound of what they tell."""
 
 from ._bound import cramer_rao_bound
 from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior

@@ -1,4 +1,4 @@
-"""The cameras of a batch of galaxies: wave numbers that they share, and what each makes of a point."""
+"""Transfer functions of cameras, and the wave numbers that the galaxies of a batch share."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _waves(npix: int, limit: float, reach: float) -> dict[str, NDArray]:
 
 @lru_cache(maxsize=32)
 def _transfer(psf: PSF, pixel_scale: float, npix: int, limit: float, reach: float) -> NDArray:
-    """What becomes of a point, with the weights of the sum, which end at the camera's own band limit."""
+    """Transfer function times the weights of the sum, which end at the camera's own band limit."""
     waves = _waves(npix, limit, reach)
     kx, weight = waves["kx"], waves["weight"]
     own, _ = band_limit(psf, pixel_scale)
@@ -158,7 +158,7 @@ def _transfer(psf: PSF, pixel_scale: float, npix: int, limit: float, reach: floa
 
 
 def point_transfer(psf: PSF, pixel_scale: float, kx: NDArray, ky: NDArray) -> NDArray:
-    """What becomes of a point: Fourier transform of point-spread function and pixel."""
+    """Transfer function: the Fourier transform of point-spread function and pixel."""
     transfer = psf.transform(kx / pixel_scale, ky / pixel_scale)
     if psf.includes_pixel:
         return transfer
@@ -167,7 +167,7 @@ def point_transfer(psf: PSF, pixel_scale: float, kx: NDArray, ky: NDArray) -> ND
 
 @lru_cache(maxsize=1024)
 def band_limit(psf: PSF, pixel_scale: float) -> tuple[float, bool]:
-    """Wave number [rad/pixel] after which a point has no amplitude along the axes; whether it drops to zero there."""
+    """Wave number [rad/pixel] where the transfer function ends along the axes; whether it drops to zero there."""
     k = np.linspace(0, SHARPEST, 2000)
     last = 0
     for step in (16, 1):  # first roughly, then around the last one that was seen
@@ -183,7 +183,7 @@ def band_limit(psf: PSF, pixel_scale: float) -> tuple[float, bool]:
 
 
 def _is_seen(psf: PSF, pixel_scale: float, k: NDArray) -> NDArray[np.bool_]:
-    """Whether a point has an amplitude at these wave numbers along the axes."""
+    """Mask of the wave numbers at which the transfer function has an amplitude along the axes."""
     zero = np.zeros(1)
     along_columns = point_transfer(psf, pixel_scale, k, zero)[0]
     along_rows = point_transfer(psf, pixel_scale, zero, k)[:, 0]

@@ -1,4 +1,4 @@
-"""The twelve numbers of a galaxy: their names and limits, and how they become tensors."""
+"""The twelve parameters of a galaxy: names, limits, and conversion to tensors."""
 
 from __future__ import annotations
 

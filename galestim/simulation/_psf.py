@@ -1,4 +1,4 @@
-"""Point-spread functions, as specs that know their Fourier transform."""
+"""Point-spread functions with their Fourier transforms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.special import gamma, kv
 
 @runtime_checkable
 class PSF(Protocol):
-    """What the renderer asks of a point-spread function, of any class; it has to be hashable."""
+    """Interface of a point-spread function; objects of any hashable class may have it."""
 
     includes_pixel: bool
 

@@ -1,4 +1,4 @@
-"""Images in several bands, and with neighbors."""
+"""Scenes: galaxies in several bands, with neighbors and noise."""
 
 from __future__ import annotations
 

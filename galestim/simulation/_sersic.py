@@ -1,4 +1,4 @@
-"""Sérsic profiles: their Fourier transforms, as polynomials that are quick and smooth anywhere, and their light."""
+"""Sérsic profiles: Fourier transforms as polynomials, and the light within a radius."""
 
 from __future__ import annotations
 
