@@ -57,7 +57,7 @@ class Hips2Fits(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, Hips2Fits
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     source = Hips2Fits("galestim/P/loopback/r", url=server.hips2fits_url)

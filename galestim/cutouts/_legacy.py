@@ -73,7 +73,7 @@ class LegacySurvey(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, LegacySurvey
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky([150.0], [2.0], [[100.0, 200.0, 300.0]], [2.0], bands=("g", "r", "z"), background=0.1)
     >>> with LoopbackSky(sky) as server:
     ...     source = LegacySurvey(bands="zg", url=server.legacy_url)

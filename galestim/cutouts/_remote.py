@@ -53,7 +53,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
     >>> import numpy as np
     >>> from galestim.cutouts import CutoutRequest, MissingCutoutError, RemoteSource
     >>> from galestim.cutouts._decode import decode_jpeg
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> class MyArchive(RemoteSource):
     ...     dtype, n_channels, expect = np.dtype(np.uint8), 3, (200, 404)
     ...

@@ -55,7 +55,7 @@ class SkyServer(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, SkyServer
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     image = SkyServer(url=server.skyserver_url).cutout(CutoutRequest(150.0, 2.0, 0.4, 64, "a"))

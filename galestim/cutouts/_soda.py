@@ -59,7 +59,7 @@ class Soda(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, Soda
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     source = Soda(server.soda_url, id=["ivo://galestim/loopback?r", "ivo://galestim/loopback?g"])

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from ..catalogs import Catalog
-from ._sky import GaussianSky
+from ..testing import GaussianSky
 from ._spin import _component_flux, _draw_colors, _draw_parameters
 
 CENTER = SkyCoord(150.1, 2.2, unit="deg")

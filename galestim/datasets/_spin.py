@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len
 from sklearn.utils import Bunch, check_random_state
 
+from .._sdss_colors import sdss_colors
 from .._sklearn import Interval, validate_params
 from ._spergel import BULGE, DISK, HALF_LIGHT, joint_half_light_radius, spergel_spectrum
 
@@ -26,9 +27,6 @@ BULGE_COLOR, DISK_COLOR, COLOR_SCATTER = (0.80, 0.40), (0.30, 0.10), 0.03
 # An SDSS frame, bands in the order i, r, g: sky noise [nanomaggies per arcsec], electrons per nanomaggie.
 SKY_NOISE = np.array([0.10, 0.06, 0.045], dtype=np.float32)
 ELECTRONS = 900.0
-
-# Factors of i, r, g in the color images of SDSS; they apply to nanomaggies per SDSS pixel of 0.396 arcsec.
-SDSS_SCALES = 0.396**2 * np.array([4.9, 5.7, 7.8], dtype=np.float32)
 
 # The kinematic model: edge-on V/σ and anisotropy of disks, λ_R of bulges.
 DISK_V_SIGMA, ANISOTROPY, BULGE_LAMBDA = 2.0, 0.5, 0.1
@@ -141,7 +139,7 @@ def make_spin_galaxies(
         sky = _render(batch, colors[rows], size)
         if noise:
             sky += noise * _camera_noise(sky, batch["half_light_radius"] * FRAME / size, rng)
-        images[rows] = _sdss_colors(sky)
+        images[rows] = sdss_colors(sky)
     if return_X_y:
         return images, lambda_r
     return Bunch(
@@ -267,12 +265,3 @@ def _camera_noise(sky: NDArray, pixel_scale: NDArray, rng: np.random.Generator) 
     photons = np.maximum(sky, 0) / np.float32(ELECTRONS)
     sigma = np.sqrt(photons + SKY_NOISE**2) / pixel_scale.astype(np.float32)[:, None, None, None]
     return sigma * rng.standard_normal(sky.shape, dtype=np.float32)
-
-
-def _sdss_colors(sky: NDArray) -> NDArray[np.uint8]:
-    """Lupton et al. (2004): stretch the intensity, keep the color, and let no channel saturate alone."""
-    scaled = sky * SDSS_SCALES
-    intensity = np.maximum(scaled.sum(axis=-1, keepdims=True), 1e-6)
-    scaled *= np.arcsinh(3 * intensity) / (3 * intensity)
-    scaled /= np.maximum(scaled.max(axis=-1, keepdims=True), 1)
-    return np.clip(256 * scaled, 0, 255).astype(np.uint8)

@@ -41,7 +41,7 @@ from galestim.cutouts import (
     Transport,
     _gather,
 )
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 
 class Plates(CutoutSource):

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import gammainc, kv
 from scipy.stats import spearmanr
 
+from galestim._sdss_colors import sdss_colors
 from galestim.datasets import _spin, make_spin_galaxies
 
 FACE_ON, EDGE_ON = 1.0, 0.0  # cos i
@@ -239,7 +240,7 @@ def test_noise_has_the_variance_of_sky_and_photons():
 
 def test_stretch_keeps_colors_and_saturates_none_alone():
     sky = np.array([[3.0, 2.0, 1.0], [3000.0, 2000.0, 1000.0], [0.0, 0.0, 0.0], [-1.0, -1.0, -1.0]], dtype=np.float32)
-    faint, bright, black, below = _spin._sdss_colors(sky).astype(float)
+    faint, bright, black, below = sdss_colors(sky).astype(float)
     # Colors are ratios of the scaled bands, 4.9 i : 5.7 r : 7.8 g, at any brightness.
     np.testing.assert_allclose(faint / faint.max(), np.array([14.7, 11.4, 7.8]) / 14.7, atol=0.02)
     np.testing.assert_allclose(bright / bright.max(), np.array([14.7, 11.4, 7.8]) / 14.7, atol=0.02)

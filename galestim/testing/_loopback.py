@@ -1,4 +1,4 @@
-"""A server on this machine that serves an analytic sky as four survey services do, with their quirks."""
+"""HTTP server on this machine that serves an analytic sky through the protocols of four survey services."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass
 class LoopbackRequest:
-    """One request that a `LoopbackSky` was sent.
+    """Record of one request to a `LoopbackSky`, in its ``log``.
 
-    Attributes
+    Parameters
     ----------
     path : str
         Path, without the query.
@@ -29,10 +29,22 @@ class LoopbackRequest:
         Parameters, decoded.
     headers : dict of str to str
         Header fields; the names are as they were sent.
-    start, end : float
-        When it was read and when the last byte of the answer was sent, by `time.monotonic`; `end` is None until then.
-    status : int or None
+    start : float
+        When it was read, by `time.monotonic` [s].
+    end : float or None, default=None
+        When the last byte of the answer was sent; None until then.
+    status : int or None, default=None
         Status of the answer.
+
+    Examples
+    --------
+    >>> import requests
+    >>> from galestim.testing import GaussianSky, LoopbackSky
+    >>> with LoopbackSky(GaussianSky([150.0], [2.0], [100.0], sigma=3.0)) as server:
+    ...     reply = requests.get(server.legacy_url + "/fits-cutout", {"ra": 150, "dec": 2, "size": 16})
+    >>> request = server.log[0]
+    >>> request.path, request.query["size"], request.status
+    ('/viewer/fits-cutout', ['16'], 200)
     """
 
     path: str
@@ -112,7 +124,7 @@ class LoopbackSky:
     Examples
     --------
     >>> import requests
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> with LoopbackSky(GaussianSky([150.0], [2.0], [100.0], sigma=3.0)) as server:
     ...     reply = requests.get(server.skyserver_url, {"ra": 150, "dec": 2, "scale": 0.4, "width": 32, "height": 32})
     >>> reply.status_code, reply.headers["Content-Type"]

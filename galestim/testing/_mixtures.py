@@ -1,11 +1,11 @@
-"""Galaxy profiles as sums of Gaussians, which a Gaussian point-spread function merely widens."""
+"""Exponential and de Vaucouleurs profiles as sums of Gaussians, which a Gaussian PSF only widens."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-
-from ._spergel import bisect
 
 # Shares and variances (in half-light radii squared) of Gaussians whose sum has total 1 and half-light radius 1. They
 # are least-squares fits to the growth of light, and to the surface brightness weighted by the light per ln r, between
@@ -36,10 +36,19 @@ def disk_radius(bulge_to_total: NDArray, radius_ratio: NDArray) -> NDArray:
         return 0.5 - bulge_to_total * bulge - (1 - bulge_to_total) * disk
 
     bounds = np.stack([np.ones_like(radius_ratio), 1 / radius_ratio])
-    return bisect(excess, 0.9 * bounds.min(axis=0), 1.1 * bounds.max(axis=0))
+    return _bisect(excess, 0.9 * bounds.min(axis=0), 1.1 * bounds.max(axis=0))
 
 
 def flux_within(radius: NDArray, mixture: NDArray) -> NDArray:
     """Share of a mixture's light within `radius`, in half-light radii."""
     shares, variances = mixture
     return 1 - np.exp(-0.5 * radius[..., None] ** 2 / variances) @ (shares / shares.sum())
+
+
+def _bisect(function: Callable[[NDArray], NDArray], low: NDArray, high: NDArray) -> NDArray:
+    """Root of an increasing `function`, elementwise, to a relative precision of 1e-9 or better."""
+    for _ in range(40):
+        middle = np.sqrt(low * high)
+        above = function(middle) > 0
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return np.sqrt(low * high)
