@@ -1,4 +1,4 @@
-"""What can go wrong with a cutout: it does not exist, or it could not be had this time."""
+"""Errors of cutouts: those that do not exist, and those that could not be had this time."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ class TransientCutoutError(CutoutError):
 
 class BadReplyError(TransientCutoutError):
     """What came back is not what was asked for: truncated, another type, another size, not an image."""
+
+
+class CutoutFetchError(RuntimeError):
+    """Cutouts are missing or could not be fetched; raised after all others were tried.
+
+    Parameters
+    ----------
+    message : str
+        How many, which, why, and what to do.
+    report : QTable or None, default=None
+        One row per row of the catalog, with the columns of :attr:`CutoutFetcher.report_`; an attribute, too.
+    """
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report

@@ -1,4 +1,4 @@
-"""Any survey that is published as a HiPS, from the hips2fits service of CDS."""
+"""Cutouts of any survey that is published as a HiPS, from the hips2fits service of CDS."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ._decode import decode_fits, decode_jpeg, is_uniform, not_an_image
 from ._errors import MissingCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource, check_choice, check_limits
 from ._source import CutoutRequest
+from .http import Reply, Transport
 
 URL = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
 NPIX_LIMITS = 1, 7071  # the service makes images of at most 50 million pixels
@@ -157,7 +157,7 @@ class Hips2Fits(RemoteSource):
         return image
 
     def _refusal(self, reply: Reply) -> Exception:
-        """What the service says against the request: JSON with a title and, mostly, a description."""
+        """Error with the title and, mostly, the description that the service gives as JSON."""
         try:
             said = json.loads(reply.body)
             why = ": ".join(str(said[key]) for key in ("title", "description") if key in said)

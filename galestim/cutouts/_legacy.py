@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ._decode import decode_fits, decode_jpeg, is_uniform
 from ._errors import MissingCutoutError, TransientCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource, check_choice, check_limits
 from ._source import CutoutRequest
+from .http import Reply, Transport
 
 URL = "https://www.legacysurvey.org/viewer"
 MAX_NPIX = 3000  # get_cutout of github.com/legacysurvey/imagine clamps larger ones to this, without saying so

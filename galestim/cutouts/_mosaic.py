@@ -1,4 +1,4 @@
-"""Cutouts from mosaics on disk: only the pixels that a galaxy needs are read."""
+"""Cutouts from FITS mosaics on disk, of which only the pixels needed are read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from astropy.wcs import WCS, WcsError
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from ._errors import CutoutError, MissingCutoutError
@@ -106,7 +107,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
 
     What a `CutoutFetcher` asks for:
 
-    >>> from galestim.cutouts._source import CutoutRequest
+    >>> from galestim.cutouts import CutoutRequest
     >>> cutout = mosaic.cutout(CutoutRequest(ra=150.0, dec=2.0, pixel_scale=0.2, npix=3, object_id="1"))
     >>> np.abs(cutout[:, :, 0].round(3))
     array([[0., 0., 0.],
@@ -149,8 +150,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
             some = list(alike)
             n = min(len(some), max(1, _CHUNK_BYTES // (4 * len(bands) * npix**2)))
             images = np.empty((n, npix, npix, len(bands)), dtype=np.float32)
-            for start in range(0, len(some), n):
-                chunk = some[start : start + n]
+            for rows in gen_batches(len(some), n):
+                chunk = some[rows]
                 with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
                     for band, tiles in enumerate(bands):
                         _fill_band(tiles, chunk, images[..., band], self.pixel_values == "surface_brightness")

@@ -1,4 +1,4 @@
-"""Cutouts from any archive that speaks the IVOA's protocol for them, SODA."""
+"""Cutouts from any archive that speaks SODA, the IVOA's protocol for them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ._decode import MAX_PIXELS, read_fits
 from ._errors import BadReplyError, MissingCutoutError, TransientCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource
 from ._resample import resample_onto
 from ._source import CutoutRequest
 from ._store import CutoutStore
+from .http import Reply, Transport
 
 MARGIN = 4.0  # around what is asked for [arcsec], so that its outermost pixels are interpolated too
 _NO_PIXELS = re.compile(r"\bno (pixels|intersection|overlap)|not (overlap|intersect)|outside", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What was downloaded, on disk: by content, written whole or not at all, and verified when read."""
+"""Store of downloaded bytes on disk: by content, written whole or not at all, and verified when read."""
 
 from __future__ import annotations
 

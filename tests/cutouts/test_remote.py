@@ -21,8 +21,8 @@ from galestim.cutouts import (
     Soda,
     TransientCutoutError,
     Transport,
+    decode_jpeg,
 )
-from galestim.cutouts._decode import decode_jpeg
 from galestim.cutouts._store import request_key
 from galestim.testing import GaussianSky, LoopbackSky
 

@@ -1,4 +1,4 @@
-"""GET over HTTP, polite, patient and distrustful: a reply comes back whole and in time, or an error says why."""
+"""HTTP transport with retries: a reply that is whole and in time, or an error that says why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import requests
 import urllib3
 
-from .._sklearn import Interval, validate_parameter_constraints
+from ..._sklearn import Interval, validate_parameter_constraints
+from .._errors import BadReplyError, TransientCutoutError
 from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
-from ._errors import BadReplyError, TransientCutoutError
-from ._polite import Deadline, HostClosed, HostGate
+from ._politeness import Deadline, HostClosed, HostGate
 from ._session import Watchdog, make_session, watchdog
 from ._url import check_headers, full_url, host_of, redirected, shown, without_login
 
@@ -32,7 +32,7 @@ _jitter = random.SystemRandom()  # not the generator that a user has seeded
 
 
 class Reply(NamedTuple):
-    """What a service answered.
+    """Reply of a service.
 
     Attributes
     ----------
@@ -327,7 +327,7 @@ class Transport:
 
 
 class _Connections:
-    """What a transport has open in one process, and who waits for it there."""
+    """Session of a transport in one process, and its gate to each host."""
 
     def __init__(self, transport: Transport):
         self.pid = os.getpid()

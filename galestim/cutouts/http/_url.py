@@ -1,4 +1,4 @@
-"""URLs: whose host they name, what of them may be shown, and where a redirect may lead."""
+"""URLs: their hosts, redirects and headers, and a form of them without secrets."""
 
 from __future__ import annotations
 
