@@ -137,7 +137,7 @@ def _scales_in_radii(catalog: Catalog, pixel_scale_re: float) -> list[float]:
             f"{', '.join(catalog.colnames)}. Name the right one: Catalog(data, half_light_semimajor_axis=...), or "
             "Catalog(data, half_light_radius=...) if it is circularized."
         )
-    return (pixel_scale_re * u.Quantity(catalog[column], u.arcsec).value).tolist()
+    return (pixel_scale_re * u.Quantity(catalog[column], u.arcsec, subok=True).value).tolist()
 
 
 def _names(catalog: Catalog, source: CutoutSource) -> list[str]:
