@@ -14,7 +14,7 @@ from PIL import Image
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
-# What Pillow raises on files that are damaged or not images.
+# Raised by Pillow on files that are damaged or not images.
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 

@@ -25,7 +25,7 @@ class TransientCutoutError(CutoutError):
 
 
 class BadReplyError(TransientCutoutError):
-    """What came back is not what was asked for: truncated, another type, another size, not an image."""
+    """The reply is not the image asked for: truncated, of another type or size, or no image at all."""
 
 
 class CutoutFetchError(RuntimeError):
@@ -34,7 +34,7 @@ class CutoutFetchError(RuntimeError):
     Parameters
     ----------
     message : str
-        How many, which, why, and what to do.
+        Number of cutouts without an image, their rows, the reasons, and the cure.
     report : QTable or None, default=None
         One row per row of the catalog, with the columns of :attr:`CutoutFetcher.report_`; an attribute, too.
     """

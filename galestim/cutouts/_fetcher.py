@@ -25,9 +25,9 @@ from ._store import CutoutStore
 class CutoutFetcher(TransformerMixin, BaseEstimator):
     """Fetch an image of every galaxy of a catalog, all of one size, centered, north up and east left.
 
-    It learns nothing: `fit` checks, `transform` fetches. As the first step of a pipeline it makes catalogs the
-    input of everything else; what remote services sent is kept in a cache, so that folds of a cross-validation
-    and later runs ask for nothing twice.
+    It learns nothing: `fit` checks, `transform` fetches. With it as the first step, a pipeline takes catalogs.
+    Replies of remote services are kept in a cache, so that folds of a cross-validation and later runs ask for
+    nothing twice.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Share of the pixels of an image that must be finite; with less, the cutout is missing. Images of integers
         count as covered.
     cache : bool, str, path-like, CutoutStore or None, default=True
-        Where remote sources keep what they downloaded: True is the user's cache folder or ``$GALESTIM_CACHE``, a
+        Where remote sources keep their downloads: True is the user's cache folder or ``$GALESTIM_CACHE``, a
         path is a folder. False and None keep nothing.
     reducer : transformer or None, default=None
         Applied to the images as they arrive, some at a time, so that all of them are never in memory at full size.
@@ -229,7 +229,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
             catalog : Catalog
                 The galaxies that the images are of, one per image.
             report : QTable
-                What became of each row of `catalog` as it was passed, as :attr:`report_`.
+                Outcome of each row of `catalog` as it was passed, as :attr:`report_`.
 
         Raises
         ------
@@ -258,7 +258,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Returns
         -------
         QTable
-            What became of each row, as :attr:`report_`. What is missing or has failed does not raise here.
+            Outcome of each row, as :attr:`report_`. Missing and failed cutouts do not raise here.
 
         Raises
         ------

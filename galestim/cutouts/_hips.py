@@ -37,7 +37,7 @@ class Hips2Fits(RemoteSource):
     url : str or None, default=None
         Address of a service that speaks the same protocol; None is that of CDS.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults.
 
     Attributes
     ----------
@@ -87,12 +87,12 @@ class Hips2Fits(RemoteSource):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        """Of the images."""
+        """Data type of the images."""
         return np.dtype(np.float32 if self.format == "fits" else np.uint8)
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images."""
+        """Number of channels of the images."""
         return 1 if self.format == "fits" else 3
 
     def endpoint(self) -> str:

@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 @cache
 def _default_transport() -> Transport:
-    """The polite one that all sources share which were given none, so that they share its connections."""
+    """Transport of all sources that were given none, so that they share its connections."""
     return Transport()
 
 
 class RemoteSource(BaseEstimator, CutoutSource):
-    """Base of sources that ask a service over HTTP, one request per cutout; a subclass says what to ask for.
+    """Base of sources that ask a service over HTTP, one request per cutout; a subclass makes and decodes them.
 
     A subclass has the parameters ``url`` and ``transport``, and writes `query` and `decode`. Politeness, retries,
     deadlines, limits (:class:`~galestim.cutouts.Transport`) and what is kept on disk
@@ -93,7 +93,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         Returns
         -------
         dict
-            What comes after the ``?`` of the URL.
+            Parameters of the URL, after the ``?``.
         """
 
     @abstractmethod
@@ -106,7 +106,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
             Has ``status``, ``content_type``, ``body`` and ``url``. Of a reply from the store only the body is as it
             was.
         request : CutoutRequest
-            What was asked for.
+            The request that it answers.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """
 
     def endpoint(self) -> str:
-        """Where `query` is sent; `url`, unless a subclass has a default."""
+        """Address to which `query` is sent; `url`, unless a subclass has a default."""
         return str(self.url)
 
     def check(self, request: CutoutRequest) -> None:
@@ -170,7 +170,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         ----------
         request : CutoutRequest
         store : CutoutStore or None, default=None
-            Where downloaded bytes are kept.
+            Folder of downloaded bytes.
 
         Returns
         -------
@@ -212,7 +212,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         ----------
         requests : sequence of CutoutRequest
         store : CutoutStore or None, default=None
-            Where downloaded bytes are kept.
+            Folder of downloaded bytes.
 
         Yields
         ------

@@ -121,7 +121,7 @@ def _reasons(without: QTable) -> list[str]:
 
 
 def _kind(reason: str) -> str:
-    """What stays of a reason without the numbers and names of its row."""
+    """A reason without the numbers and names of its row."""
     return re.sub(r"'[^']*'|[-+]?\d[\d.:e+-]*|\b(nan|inf)\b", "…", reason)
 
 

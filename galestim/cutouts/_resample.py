@@ -157,7 +157,7 @@ def resample_onto(
 
 
 class Image(Protocol):
-    """What can be resampled: anything that gives windows of itself."""
+    """Source of pixels: anything that gives windows of itself."""
 
     shape: tuple[int, int]
 
@@ -178,7 +178,7 @@ class ArrayImage:
 
 
 class Placement:
-    """Where the pixels of many blocks fall in an image; a block is a cutout, or a part of one.
+    """Positions in an image of the pixels of many blocks; a block is a cutout, or a part of one.
 
     Nine exact positions, at the corners, edges and center, are interpolated by a biquadratic polynomial.
 
@@ -328,7 +328,7 @@ def _shift(image, placement, blocks):
 
 @lru_cache(maxsize=64)
 def _band(n):
-    """Where the entries of a matrix with shifted rows are in its weights, padded with n - 1 zeros at both ends."""
+    """Indices of a matrix with shifted rows into its weights, padded with n - 1 zeros at both ends."""
     return np.arange(n - 1, -1, -1)[:, None] + np.arange(n - 1 + len(_TAPS))
 
 

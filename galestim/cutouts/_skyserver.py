@@ -27,7 +27,7 @@ class SkyServer(RemoteSource):
     url : str or None, default=None
         Address of a service that speaks the same protocol, up to and including ``getjpeg``; None is SkyServer.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults.
 
     Attributes
     ----------

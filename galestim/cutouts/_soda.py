@@ -36,8 +36,8 @@ class Soda(RemoteSource):
         Identifier of the image to cut from. A list gives a channel for each. A callable is given the
         :class:`CutoutRequest` and returns the identifier, for archives that have an image per field. None sends none.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`. Archives that need a login take
-        ``Transport(headers={"Authorization": "Bearer …"})``.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults. Archives that need
+        a login take ``Transport(headers={"Authorization": "Bearer …"})``.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Soda(RemoteSource):
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images."""
+        """Number of channels of the images."""
         return len(self.id) if isinstance(self.id, list | tuple) else 1
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray[np.float32]:

@@ -85,7 +85,7 @@ class CutoutSource(ABC):
         ----------
         requests : sequence of CutoutRequest
         store : CutoutStore or None, default=None
-            Where remote sources keep what they downloaded.
+            Folder in which remote sources keep downloaded bytes.
 
         Yields
         ------

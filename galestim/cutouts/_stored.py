@@ -261,7 +261,7 @@ class ImageDirectory(StoredImages):
     path : str or path-like
         The folder.
     extensions : str or sequence of str, default=(".jpg", ".jpeg", ".png", ".fits", ".fits.gz", ".fits.fz")
-        How names of files go on after ``object_id``, in lowercase; capitals match, too.
+        Ends of file names after ``object_id``; upper and lower case match.
     pixel_scale : float or None, default=None
         Side of a pixel [arcsec]. None: whatever the fetcher asks for is believed.
 

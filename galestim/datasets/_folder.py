@@ -115,7 +115,7 @@ def load_image_folder(
     return Bunch(images=_load(files, shape, memmap, n_jobs), catalog=catalog, object_id=object_id)
 
 
-# --- which file belongs to which row ------------------------------------------------------------------------
+# --- files and rows -----------------------------------------------------------------------------------------
 
 
 def _find_images(folder: Path, extensions: str | Sequence[str]) -> dict[str, Path]:
@@ -197,7 +197,7 @@ def _first(names: Sequence[str], n: int = 5) -> str:
     return ", ".join(map(repr, names[:n])) + (", …" if len(names) > n else "")
 
 
-# --- from files to pixels -----------------------------------------------------------------------------------
+# --- pixels -------------------------------------------------------------------------------------------------
 
 
 def _common_shape(files: Sequence[Path]) -> tuple[int, ...]:

@@ -63,12 +63,12 @@ class LoopbackRequest:
 class LoopbackSky:
     """Serve a sky on 127.0.0.1 through the protocols of SkyServer, Legacy Surveys, hips2fits and SODA.
 
-    Use it to try cutouts without a network, to test them, and to script what goes wrong with networks.
+    Use it to try cutouts without a network, and to test code against services that fail.
 
     Parameters
     ----------
     sky : GaussianSky
-        What is served. Its fluxes are nanomaggies to all services.
+        Sky that is served. Its fluxes are nanomaggies to all services.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class LoopbackSky:
     - hips2fits: that of the HiPS' original pixels, here 1 arcsec on a side, whatever scale is asked for.
     - SODA: that of the mosaic's pixels, 0.25 arcsec on a side, as the header says.
 
-    What they do that clients stumble over, and so does this server:
+    Quirks of the services, which this server has too:
 
     - SkyServer clamps ``width`` and ``height`` to 64–2048 and ``scale`` to 0.015–2400 arcsec, without a word. Outside
       the footprint it answers 404 with a JPEG; within half a frame (8.4 arcmin) of it, 200 and black. Numbers that it
@@ -209,27 +209,27 @@ class LoopbackSky:
 
     @property
     def skyserver_url(self) -> str:
-        """Where `SkyServer` asks."""
+        """Address for `SkyServer`."""
         return f"{self.url}/dr19/SkyServerWS/ImgCutout/getjpeg"
 
     @property
     def legacy_url(self) -> str:
-        """Where `LegacySurvey` asks."""
+        """Address for `LegacySurvey`."""
         return f"{self.url}/viewer"
 
     @property
     def hips2fits_url(self) -> str:
-        """Where `Hips2Fits` asks."""
+        """Address for `Hips2Fits`."""
         return f"{self.url}/hips-image-services/hips2fits"
 
     @property
     def soda_url(self) -> str:
-        """Where `Soda` asks, as the standard has it."""
+        """Address for `Soda`, as the standard has it."""
         return f"{self.url}/soda/sync"
 
     @property
     def rubin_url(self) -> str:
-        """Where `Soda` asks, as Rubin does it."""
+        """Address for `Soda`, as Rubin does it."""
         return f"{self.url}/api/cutout/sync"
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Answer:

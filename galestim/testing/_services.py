@@ -151,7 +151,7 @@ def legacy(sky: GaussianSky, query: Mapping[str, str], *, as_fits: bool) -> Answ
     return Answer(200, "image/fits", body, {"Content-Disposition": name})
 
 
-# What Django answers when a view raises, here NoOverlapError or a missing or unreadable parameter.
+# Django's answer when a view raises, here NoOverlapError or a missing or unreadable parameter.
 LEGACY_FAILURE = Answer(500, "text/html", b"<!doctype html><html><body><h1>Server Error (500)</h1></body></html>")
 
 
@@ -434,7 +434,7 @@ def _rgb_bands(bands: Sequence[str]) -> str:
 
 
 def _indices(sky: GaussianSky, bands: str) -> list[int]:
-    """Where `bands` are among the sky's."""
+    """Indices of `bands` among the sky's."""
     return [sky.bands.index(band) for band in bands]
 
 

@@ -22,7 +22,7 @@ TILE = 128  # mosaics are drawn in tiles of so many pixels, each with the source
 class GaussianSky:
     """A sky of elliptical Gaussians, known exactly at every position.
 
-    It is what `LoopbackSky` serves, and an oracle for anything that measures or resamples images.
+    `LoopbackSky` serves it; it is also the truth for tests of code that measures or resamples images.
 
     Parameters
     ----------
@@ -356,7 +356,7 @@ def _components(
     return in_bands[:, None, :] * (shares / shares.sum())[:, None], major, major * axis_ratio[:, None]
 
 
-# --- what may come in ---------------------------------------------------------------------------------------
+# --- checks of parameters -----------------------------------------------------------------------------------
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:

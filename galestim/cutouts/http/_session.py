@@ -43,7 +43,7 @@ class _Session(requests.Session):
         return None
 
 
-# --- time limits: those of a socket start anew with each byte, so a reply that drips would never end ------------
+# --- time limits: those of a socket start anew with each byte, so a slow reply would never end ------------------
 
 
 class Watchdog:
