@@ -38,6 +38,7 @@ _SUBPACKAGES = [
     "regression",
     "simulation",
     "targets",
+    "testing",
     "trust",
 ]
 

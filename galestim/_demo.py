@@ -13,7 +13,6 @@ from sklearn.base import clone
 from ._demo_sky import make_demo_mosaic, make_demo_sky
 from .catalogs import Catalog
 from .cutouts import CutoutFetcher, FitsMosaic, SkyServer, Transport
-from .datasets import GaussianSky, LoopbackSky
 from .displays import (
     CoverageDisplay,
     CropDisplay,
@@ -26,6 +25,7 @@ from .model_selection import make_pipeline, stratified_train_test_split
 from .networks import CompactCNN
 from .preprocessing import Downsampler, Normalizer
 from .regression import CNNRegressor, STNPosteriorRegressor
+from .testing import GaussianSky, LoopbackSky
 
 SPIN = r"$\lambda_R$"
 STRUCTURE = ["bulge_to_total", "half_light_semimajor_axis", "flux"]

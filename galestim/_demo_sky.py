@@ -10,8 +10,9 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from .catalogs import Catalog
-from .datasets import GaussianSky, draw_spin_galaxies
+from .datasets import draw_spin_galaxies
 from .simulation import LogUniform, SpinPrior
+from .testing import GaussianSky
 
 CENTER = SkyCoord(150.1, 2.2, unit="deg")
 SPACING = 45.0  # arcsec between neighbors, which then touch in their faint outskirts only

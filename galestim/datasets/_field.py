@@ -18,8 +18,8 @@ from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
 
 from .._sklearn import Interval, validate_params
+from .._tangent import tangent_header
 from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies
-from ._tangent import tangent_header
 
 EDGE = 70.0  # pixels without centers; so much a cutout of 96 pixels needs in any orientation
 FAINT, FAINTEST = 0.01, 1e-7  # what a pixel outside of a stamp lacks: of the sky noise, or of the galaxy's flux
@@ -108,7 +108,7 @@ def make_sky(
     --------
     make_galaxies : The same galaxies, an image each.
     galestim.cutouts.FitsMosaic : Cuts galaxies from the file.
-    GaussianSky : A sky whose light at any position is a formula.
+    galestim.testing.GaussianSky : A sky whose light at any position is a formula.
 
     Notes
     -----

@@ -18,9 +18,7 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from ..catalogs import Catalog
-from ..cutouts._fetcher import CutoutFetcher
-from ..cutouts._http import Transport
-from ..cutouts._skyserver import SCALE_LIMITS, SkyServer
+from ..cutouts import CutoutFetcher, SkyServer, Transport
 
 URL = "https://data.sdss.org/sas/dr17/env/MANGA_PIPE3D/v3_1_1/3.1.1/SDSS17Pipe3D_v3_1_1.fits"
 SHA256 = "ac714809044c02dcb2cc8b5007d02981d9316c34dc398a79f4c07bde4d3496fc"  # of its 55 889 280 bytes
@@ -191,7 +189,7 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
 
 def _warn_of_missing(report: QTable) -> None:
     missing = report[report["status"] != "ok"]
-    too_fine = int((missing["pixel_scale"] < SCALE_LIMITS[0] * u.arcsec).sum())
+    too_fine = int((missing["pixel_scale"] < SkyServer.scale_limits[0] * u.arcsec).sum())
     if len(missing):
         warnings.warn(
             f"{len(missing)} of {len(report)} galaxies have no image and are left out, {too_fine} of them for R_e < "

@@ -14,9 +14,10 @@ from sklearn.model_selection import GroupShuffleSplit
 from galestim.catalogs import Catalog
 from galestim.cutouts._errors import CutoutError
 from galestim.cutouts._skyserver import SkyServer
-from galestim.datasets import GaussianSky, LoopbackSky, _manga
+from galestim.datasets import _manga
 from galestim.datasets._manga import fetch_manga_spin
 from galestim.preprocessing import Downsampler
+from galestim.testing import GaussianSky, LoopbackSky
 
 NAME = "SDSS17Pipe3D_v3_1_1.fits"
 PLATEIFU = [

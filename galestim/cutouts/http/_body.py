@@ -1,4 +1,4 @@
-"""Bodies of replies: whole, decompressed, and never larger than allowed."""
+"""Bodies of replies: read whole, decompressed, within a limit on their size."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from galestim.cutouts import _polite
 from galestim.cutouts._errors import TransientCutoutError
-from galestim.cutouts._http import Transport
-from galestim.cutouts._polite import Deadline, HostGate
+from galestim.cutouts.http import _politeness
+from galestim.cutouts.http._politeness import Deadline, HostGate
+from galestim.cutouts.http._transport import Transport
 
 from ._faulty import BODY, FaultyServer, reply, script, silent
 
-needs_flock = pytest.mark.skipif(_polite.fcntl is None, reason="processes share politeness by flock")
+needs_flock = pytest.mark.skipif(_politeness.fcntl is None, reason="processes share politeness by flock")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def most_in_flight(log):
 CROWD = """
 import os, sys
 from concurrent.futures import ThreadPoolExecutor
-from galestim.cutouts._http import Transport
+from galestim.cutouts.http._transport import Transport
 url, n_processes, n_threads, n_requests, rate = sys.argv[1], *map(int, sys.argv[2:])
 transport = Transport(requests_per_second=rate, timeouts=(10, 30, 60), max_retries=0)
 transport.get(url)
@@ -113,7 +113,7 @@ def test_places_of_suspended_and_killed_processes():
 
 
 def test_threads_know_of_each_other_where_there_are_no_locks_of_files(monkeypatch):
-    monkeypatch.setattr(_polite, "fcntl", None)
+    monkeypatch.setattr(_politeness, "fcntl", None)
     with FaultyServer(reply(delay=0.1)) as server, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Transport(requests_per_second=50).get(server.url()), range(24)))
     assert most_in_flight(server.log) == 4

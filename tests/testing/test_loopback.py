@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 HERE = {"ra": 150.0, "dec": 2.0}
 OUTSIDE = {"ra": 170.0, "dec": 2.0}

@@ -1,4 +1,4 @@
-"""URLs: whose host they name, what of them may be shown, and where a redirect may lead."""
+"""URLs: their hosts, redirects and headers, and a form of them without secrets."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def without_login(url: str) -> tuple[str, dict[str, str]]:
 
 
 def host_of(url: str) -> str:
-    """Whom a URL asks: ``scheme://name:port``."""
+    """Host of a URL: ``scheme://name:port``."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
 
 
 def redirected(url: str, location: str) -> str:
-    """Where a redirect of `url` leads; a ValueError if nobody should follow."""
+    """Target of a redirect of `url`; a ValueError if it must not be followed."""
     # http.client reads headers as Latin-1; where a location is not ASCII, it is UTF-8.
     target = urljoin(url, location.encode("latin-1").decode("utf-8", errors="replace"))
     if urlsplit(target).scheme not in _PORTS:
         raise ValueError(f"redirected to {shown(target)!r}, which is not http or https")
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise ValueError(f"redirected from https to the unprotected {shown(target)}")
-    return without_login(full_url(target, None))[0]  # a login that a redirect makes up is not ours
+    return without_login(full_url(target, None))[0]  # a login in a redirect is not the user's
 
 
 def shown(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Politeness: few requests to one host at a time, spaced in time, whoever of the user's processes sends them.
+"""Rate limits per host, shared by all threads and processes of a user.
 
 A host has a folder with a file per place and a clock. Who wants to send takes a place, then waits for the clock. Both
 are locked by `flock`, which the kernel undoes however a process ends. The folder is the user's own, on this machine:
@@ -156,7 +156,7 @@ def _pause_left(until: float, now: float) -> float:
     return until - now if 0 < until - now <= LONGEST_PAUSE else 0.0
 
 
-# --- who knows of whom --------------------------------------------------------------------------------------
+# --- records shared by threads or processes -----------------------------------------------------------------
 
 
 class _Ledger(Protocol):

@@ -1,4 +1,4 @@
-"""GET over HTTP, polite, patient and distrustful: a reply comes back whole and in time, or an error says why."""
+"""HTTP transport with retries: a reply that is whole and in time, or an error that says why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import requests
 import urllib3
 
-from .._sklearn import Interval, validate_parameter_constraints
+from ..._sklearn import Interval, validate_parameter_constraints
+from .._errors import BadReplyError, TransientCutoutError
 from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
-from ._errors import BadReplyError, TransientCutoutError
-from ._polite import Deadline, HostClosed, HostGate
+from ._politeness import Deadline, HostClosed, HostGate
 from ._session import Watchdog, make_session, watchdog
 from ._url import check_headers, full_url, host_of, redirected, shown, without_login
 
@@ -32,7 +32,7 @@ _jitter = random.SystemRandom()  # not the generator that a user has seeded
 
 
 class Reply(NamedTuple):
-    """What a service answered.
+    """Reply of a service.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Reply(NamedTuple):
     body : bytes
         The body, whole and decompressed.
     url : str
-        Where it came from, after redirects; secrets in it are masked.
+        Address that answered, after redirects; secrets in it are masked.
     """
 
     status: int
@@ -53,7 +53,7 @@ class Reply(NamedTuple):
 
 
 class _Failure(Exception):
-    """One attempt has failed: why, what a user can do, and whether to try again."""
+    """Failure of one attempt: the reason, the cure, and whether to try again."""
 
     def __init__(self, what: str, advice: str, *, again: bool = True, error: type = TransientCutoutError):
         super().__init__(what)
@@ -64,8 +64,8 @@ class _Failure(Exception):
 class Transport:
     """Download by HTTP: politely, with retries, and with limits on time and memory.
 
-    What goes wrong for a moment (no connection, half a reply, status 408, 429 or 5xx) is tried again after a random
-    wait that doubles in the mean; ``Retry-After`` pauses the whole host. What comes back is whole, or an error says
+    Failures that may pass (no connection, half a reply, status 408, 429 or 5xx) are tried again after a random
+    wait that doubles in the mean; ``Retry-After`` pauses the whole host. A reply is whole, or an error says
     what happened, how often it was tried and what to do.
 
     Parameters
@@ -78,13 +78,13 @@ class Transport:
         Seconds to connect; without a byte; and for everything that one `get` does, waits and retries included, save
         for queueing behind your own requests.
     max_retries : int, default=5
-        How often to try again.
+        Number of further attempts.
     backoff : float, default=1.0
         Longest wait before the first retry [s]; the n-th waits between 0 and ``backoff * 2**(n - 1)``, at most 30.
     max_bytes : int, default=64 * 2**20
         Largest body, as sent and decompressed.
     max_redirects : int, default=3
-        How many redirects to follow in a row; never from https to http.
+        Number of redirects to follow in a row; never from https to http.
     headers : dict of str or None, default=None
         Headers such as ``Authorization``. They are secrets: sent to the host of the URL only, not where it redirects
         to, and not shown in errors, logs or the repr. They are pickled with the transport.
@@ -177,8 +177,8 @@ class Transport:
             Starts with ``http://`` or ``https://``. A name and password in it are sent as the header
             ``Authorization``.
         params : dict or None, default=None
-            What to add to the URL, after the ``?``. Values of names such as ``token`` or ``password`` are masked in
-            what is shown.
+            Parameters to add to the URL, after the ``?``. Values of names such as ``token``, ``password`` are masked
+            in errors and logs.
         check : callable or None, default=None
             Called with the reply; raises `BadReplyError` if it is not what was asked for, so that it is tried again,
             or any other exception, which ends the attempts.
@@ -327,7 +327,7 @@ class Transport:
 
 
 class _Connections:
-    """What a transport has open in one process, and who waits for it there."""
+    """Session of a transport in one process, and its gate to each host."""
 
     def __init__(self, transport: Transport):
         self.pid = os.getpid()
@@ -378,7 +378,7 @@ def _too_late(deadline: Deadline) -> _Failure:
 
 
 def _target(url: str, response: requests.Response) -> str:
-    """Where a redirect leads, if we go there."""
+    """URL that a redirect leads to, if it may be followed."""
     try:
         return redirected(url, response.headers["Location"])
     except ValueError as error:

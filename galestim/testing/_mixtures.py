@@ -1,4 +1,4 @@
-"""Galaxy profiles as sums of Gaussians, which a Gaussian point-spread function merely widens."""
+"""Exponential and de Vaucouleurs profiles as sums of Gaussians, which a Gaussian PSF only widens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on this machine that serves an analytic sky as four survey services do, with their quirks."""
+"""HTTP server on this machine that serves an analytic sky through the protocols of four survey services."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass
 class LoopbackRequest:
-    """One request that a `LoopbackSky` was sent.
+    """Record of one request to a `LoopbackSky`, in its ``log``.
 
-    Attributes
+    Parameters
     ----------
     path : str
         Path, without the query.
@@ -29,10 +29,22 @@ class LoopbackRequest:
         Parameters, decoded.
     headers : dict of str to str
         Header fields; the names are as they were sent.
-    start, end : float
-        When it was read and when the last byte of the answer was sent, by `time.monotonic`; `end` is None until then.
-    status : int or None
+    start : float
+        When it was read, by `time.monotonic` [s].
+    end : float or None, default=None
+        When the last byte of the answer was sent; None until then.
+    status : int or None, default=None
         Status of the answer.
+
+    Examples
+    --------
+    >>> import requests
+    >>> from galestim.testing import GaussianSky, LoopbackSky
+    >>> with LoopbackSky(GaussianSky([150.0], [2.0], [100.0], sigma=3.0)) as server:
+    ...     reply = requests.get(server.legacy_url + "/fits-cutout", {"ra": 150, "dec": 2, "size": 16})
+    >>> request = server.log[0]
+    >>> request.path, request.query["size"], request.status
+    ('/viewer/fits-cutout', ['16'], 200)
     """
 
     path: str
@@ -51,12 +63,12 @@ class LoopbackRequest:
 class LoopbackSky:
     """Serve a sky on 127.0.0.1 through the protocols of SkyServer, Legacy Surveys, hips2fits and SODA.
 
-    Use it to try cutouts without a network, to test them, and to script what goes wrong with networks.
+    Use it to try cutouts without a network, and to test code against services that fail.
 
     Parameters
     ----------
     sky : GaussianSky
-        What is served. Its fluxes are nanomaggies to all services.
+        Sky that is served. Its fluxes are nanomaggies to all services.
 
     Attributes
     ----------
@@ -87,7 +99,7 @@ class LoopbackSky:
     - hips2fits: that of the HiPS' original pixels, here 1 arcsec on a side, whatever scale is asked for.
     - SODA: that of the mosaic's pixels, 0.25 arcsec on a side, as the header says.
 
-    What they do that clients stumble over, and so does this server:
+    Quirks of the services, which this server has too:
 
     - SkyServer clamps ``width`` and ``height`` to 64–2048 and ``scale`` to 0.015–2400 arcsec, without a word. Outside
       the footprint it answers 404 with a JPEG; within half a frame (8.4 arcmin) of it, 200 and black. Numbers that it
@@ -112,7 +124,7 @@ class LoopbackSky:
     Examples
     --------
     >>> import requests
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> with LoopbackSky(GaussianSky([150.0], [2.0], [100.0], sigma=3.0)) as server:
     ...     reply = requests.get(server.skyserver_url, {"ra": 150, "dec": 2, "scale": 0.4, "width": 32, "height": 32})
     >>> reply.status_code, reply.headers["Content-Type"]
@@ -197,27 +209,27 @@ class LoopbackSky:
 
     @property
     def skyserver_url(self) -> str:
-        """Where `SkyServer` asks."""
+        """Address for `SkyServer`."""
         return f"{self.url}/dr19/SkyServerWS/ImgCutout/getjpeg"
 
     @property
     def legacy_url(self) -> str:
-        """Where `LegacySurvey` asks."""
+        """Address for `LegacySurvey`."""
         return f"{self.url}/viewer"
 
     @property
     def hips2fits_url(self) -> str:
-        """Where `Hips2Fits` asks."""
+        """Address for `Hips2Fits`."""
         return f"{self.url}/hips-image-services/hips2fits"
 
     @property
     def soda_url(self) -> str:
-        """Where `Soda` asks, as the standard has it."""
+        """Address for `Soda`, as the standard has it."""
         return f"{self.url}/soda/sync"
 
     @property
     def rubin_url(self) -> str:
-        """Where `Soda` asks, as Rubin does it."""
+        """Address for `Soda`, as Rubin does it."""
         return f"{self.url}/api/cutout/sync"
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Answer:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from ._tangent import ARCSEC, local_frame
+from .._tangent import ARCSEC, local_frame
 
 REACH = 6.0  # standard deviations after which a Gaussian (then at 1.5e-8 of its peak) is not drawn
 

@@ -1,4 +1,4 @@
-"""Four survey services as functions from a query to an answer, over an analytic sky.
+"""Four survey services as functions of an analytic sky and a query.
 
 Written from the services' own source or documentation, so that they can contradict a client: SkyServer's
 ``getJpegController.cs`` and ``ImgCutout.cs`` (sciserver/SkyServerWS), the Legacy Surveys viewer's ``cutouts.py`` and
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .._sdss_colors import sdss_colors
+from .._tangent import TangentGrid, direction, position, tangent_header
 from ._gaussians import window_of
 from ._sky import GaussianSky
-from ._tangent import TangentGrid, direction, position, tangent_header
 
 # SkyServer (ImgCutout.cs, SdssConstants.cs): limits of pixels, of arcsec per pixel, and half the diagonal of a frame.
 SKYSERVER_PIXELS, SKYSERVER_SCALE, FRAME_HALF_DIAGONAL = (64, 2048), (0.015, 2400.0), 8.4 / 60
@@ -41,7 +41,27 @@ SODA_PIXEL_SCALE, SODA_ROTATION, SODA_SPACING, SODA_MAX_SIZE = 0.25, 20.0, 0.5, 
 
 
 class Answer(NamedTuple):
-    """What a service replies."""
+    """Reply of a service to one request, as :meth:`LoopbackSky.answer` returns it.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    content_type : str
+        Media type.
+    body : bytes, default=b""
+        The reply itself.
+    headers : dict of str, default={}
+        Further header fields.
+    reason : str or None, default=None
+        Words after the status; None gives the usual ones.
+
+    Examples
+    --------
+    >>> from galestim.testing import Answer
+    >>> Answer(503, "text/plain", b"maintenance").status
+    503
+    """
 
     status: int
     content_type: str
@@ -131,7 +151,7 @@ def legacy(sky: GaussianSky, query: Mapping[str, str], *, as_fits: bool) -> Answ
     return Answer(200, "image/fits", body, {"Content-Disposition": name})
 
 
-# What Django answers when a view raises, here NoOverlapError or a missing or unreadable parameter.
+# Django's answer when a view raises, here NoOverlapError or a missing or unreadable parameter.
 LEGACY_FAILURE = Answer(500, "text/html", b"<!doctype html><html><body><h1>Server Error (500)</h1></body></html>")
 
 
@@ -414,7 +434,7 @@ def _rgb_bands(bands: Sequence[str]) -> str:
 
 
 def _indices(sky: GaussianSky, bands: str) -> list[int]:
-    """Where `bands` are among the sky's."""
+    """Indices of `bands` among the sky's."""
     return [sky.bands.index(band) for band in bands]
 
 

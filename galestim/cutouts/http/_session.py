@@ -1,4 +1,4 @@
-"""HTTP connections that keep no secrets and end in time: no cookies, no passwords from files, one User-Agent."""
+"""HTTP sessions without cookies and stored passwords, and with a time limit on the whole of a reply."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import ProxyManager
 
-from .. import __version__
+from ... import __version__
 
 USER_AGENT = f"galestim/{__version__} (python-requests/{requests.__version__})"
 
@@ -43,7 +43,7 @@ class _Session(requests.Session):
         return None
 
 
-# --- time limits: those of a socket start anew with each byte, so a reply that drips would never end ------------
+# --- time limits: those of a socket start anew with each byte, so a slow reply would never end ------------------
 
 
 class Watchdog:

@@ -95,12 +95,12 @@ def write_problems(folder):
 
 
 PROBLEMS = {
-    "cut": "cut.png cannot be read: ",
-    "html": "html.jpg cannot be read: UnidentifiedImageError",
+    "cut": "Expected a complete JPEG or PNG; fetch it again, or remove it",
+    "html": "html.jpg: cannot identify image file",
     "damaged": "damaged.fits cannot be read: ",
     "empty": "empty.fits holds no image of 2 or 3 dimensions",
     "gray": "gray.png has 1 channels of uint8, but the first image of its folder has 3 of uint8; expected all alike",
-    "cmyk": "cmyk.jpg has mode CMYK and 12×12 pixels; expected 8-bit gray (L) or color (RGB)",
+    "cmyk": "cmyk.jpg has mode CMYK; expected 8-bit gray (L) or 8-bit color (RGB)",
     "twice": "has 2 files: twice.jpg, twice.png",
     "other": "other.fits has 1 channels of float32, but the first image of its folder has 3 of uint8",
     "absent": "has no file 'absent.jpg', nor with another extension",
@@ -124,11 +124,29 @@ def test_each_bad_file_is_reported_and_the_good_one_comes(tmp_path):
         assert expected in reason
 
 
-def test_huge_images_are_not_decoded(tmp_path):
+def test_huge_images_are_not_decoded(tmp_path, monkeypatch):
     Image.new("L", (12, 12)).save(tmp_path / "a.png")
-    Image.new("L", (9000, 9000)).save(tmp_path / "bomb.png")
-    with pytest.raises(MissingCutoutError, match="has mode L and 9000×9000 pixels"):
+    Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9999)
+    with pytest.raises(
+        MissingCutoutError, match=r"Refusing to decode the image .*bomb\.png: Image size \(10000 pixels"
+    ):
         ImageDirectory(tmp_path).cutout(request("bomb"))
+
+
+def test_hidden_files_and_folders_are_left_alone(tmp_path):
+    Image.fromarray(noise(12, 12)).save(tmp_path / "b.Png")
+    (tmp_path / "._b.png").write_bytes(b"a resource fork of macOS")
+    (tmp_path / "a.png").mkdir()
+    assert ImageDirectory(tmp_path).n_channels == 1
+    np.testing.assert_array_equal(ImageDirectory(tmp_path).cutout(request("b"))[..., 0], noise(12, 12))
+
+
+def test_a_name_may_go_on_before_the_extension(tmp_path):
+    for band, value in {"g": 1, "r": 2}.items():
+        Image.new("L", (12, 12), value).save(tmp_path / f"7_{band}.png")
+    for band, value in {"g": 1, "r": 2}.items():
+        assert (ImageDirectory(tmp_path, extensions=f"_{band}.png").cutout(request("7")) == value).all()
 
 
 def test_no_folder_and_no_images(tmp_path):

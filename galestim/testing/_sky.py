@@ -1,17 +1,18 @@
-"""An analytic sky: sources that are sums of elliptical Gaussians, so that the light at any position is a formula."""
+"""Analytic sky of elliptical Gaussians, exact at every position."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
+from .._tangent import TangentGrid, direction, position, tangent_header
 from ._gaussians import Gaussians
 from ._mixtures import DE_VAUCOULEURS, EXPONENTIAL, disk_radius
-from ._tangent import TangentGrid, direction, position, tangent_header
 
 MAX_SIGMA, MAX_RADIUS = 3600.0, 300.0  # arcsec; wider Gaussians, and galaxies made of them, are not flat
 FWHM = np.sqrt(8 * np.log(2))
@@ -21,7 +22,7 @@ TILE = 128  # mosaics are drawn in tiles of so many pixels, each with the source
 class GaussianSky:
     """A sky of elliptical Gaussians, known exactly at every position.
 
-    It is what `LoopbackSky` serves, and an oracle for anything that measures or resamples images.
+    `LoopbackSky` serves it; it is also the truth for tests of code that measures or resamples images.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class GaussianSky:
 
     Examples
     --------
-    >>> from galestim.datasets import GaussianSky
+    >>> from galestim.testing import GaussianSky
     >>> sky = GaussianSky([359.999], [60.0], [[1.0, 2.0, 4.0]], sigma=2.0)
     >>> sky.surface_brightness(0.001, 60.0).round(4)  # 3.6 arcsec to the east
     array([0.0079, 0.0157, 0.0315])
@@ -102,7 +103,7 @@ class GaussianSky:
         ra: ArrayLike,
         dec: ArrayLike,
         flux: ArrayLike,
-        half_light_radius: ArrayLike,
+        half_light_semimajor_axis: ArrayLike,
         bulge_to_total: ArrayLike,
         axis_ratio: ArrayLike = 1.0,
         position_angle: ArrayLike = 0.0,
@@ -120,25 +121,26 @@ class GaussianSky:
 
         Parameters
         ----------
-        ra, dec : array-like of shape (n_galaxies,)
+        ra, dec : array-like of shape (n_samples,)
             Positions, ICRS [deg].
-        flux : array-like of shape (n_galaxies,)
+        flux : array-like of shape (n_samples,)
             Total flux in the band whose colors are 0: r by default.
-        half_light_radius : array-like of shape (n_galaxies,)
-            Half-light radius [arcsec] of bulge and disk together in that band, seen face-on and without the PSF.
-        bulge_to_total : array-like of shape (n_galaxies,)
+        half_light_semimajor_axis : array-like of shape (n_samples,)
+            Half-light radius along the major axis [arcsec], of bulge and disk together in that band, without the PSF:
+            that which holds half of the light if the galaxy is seen face-on. At most 300.
+        bulge_to_total : array-like of shape (n_samples,)
             The bulge's share of `flux`, in [0, 1].
-        axis_ratio : float or array-like of shape (n_galaxies,), default=1.0
+        axis_ratio : float or array-like of shape (n_samples,), default=1.0
             Minor over major axis of the disk.
-        position_angle : float or array-like of shape (n_galaxies,), default=0.0
+        position_angle : float or array-like of shape (n_samples,), default=0.0
             Of the major axes, from north through east [deg].
-        bulge_axis_ratio : float or array-like of shape (n_galaxies,), default=1.0
+        bulge_axis_ratio : float or array-like of shape (n_samples,), default=1.0
             Minor over major axis of the bulge.
-        radius_ratio : float or array-like of shape (n_galaxies,), default=0.4
+        radius_ratio : float or array-like of shape (n_samples,), default=0.4
             Half-light radius of the bulge over that of the disk.
-        bulge_colors : array-like of shape (n_bands,) or (n_galaxies, n_bands), default=(0.8, 0.0, -0.4)
+        bulge_colors : array-like of shape (n_bands,) or (n_samples, n_bands), default=(0.8, 0.0, -0.4)
             Magnitudes of the bulge in each band minus that in the band of `flux`.
-        disk_colors : array-like of shape (n_bands,) or (n_galaxies, n_bands), default=(0.3, 0.0, -0.1)
+        disk_colors : array-like of shape (n_bands,) or (n_samples, n_bands), default=(0.3, 0.0, -0.1)
             The same for the disk.
         psf_fwhm : float, default=1.3
             Full width at half maximum of the PSF [arcsec].
@@ -161,7 +163,7 @@ class GaussianSky:
 
         Examples
         --------
-        >>> from galestim.datasets import GaussianSky
+        >>> from galestim.testing import GaussianSky
         >>> sky = GaussianSky.from_galaxies([150.0], [2.0], [100.0], [4.0], [0.3], axis_ratio=0.5, position_angle=30)
         >>> sky.image(150.0, 2.0, (800, 800), pixel_scale=0.5).sum(axis=(0, 1)).round(0).tolist()
         [67.0, 100.0, 120.0]
@@ -169,7 +171,8 @@ class GaussianSky:
         n, n_bands = len(np.atleast_1d(np.asarray(ra))), len(_check_bands(bands))
         flux = _per_source("flux", flux, n, -np.inf, np.inf, "finite numbers")
         share = _per_source("bulge_to_total", bulge_to_total, n, 0, 1, "[0, 1]", closed=True)
-        radius = _per_source("half_light_radius", half_light_radius, n, 0, MAX_RADIUS, "(0, 300] arcsec")
+        name, expected = "half_light_semimajor_axis", "(0, 300] arcsec"
+        radius = _per_source(name, half_light_semimajor_axis, n, 0, MAX_RADIUS, expected)
         ratio = _per_source("radius_ratio", radius_ratio, n, 0, np.inf, "positive numbers")
         if not psf_fwhm >= 0:
             raise ValueError(f"psf_fwhm={psf_fwhm}; expected an angle of at least 0 arcsec")
@@ -302,7 +305,7 @@ class GaussianSky:
 
         Examples
         --------
-        >>> from galestim.datasets import GaussianSky
+        >>> from galestim.testing import GaussianSky
         >>> sky = GaussianSky([10.0], [0.0], [[1.0, 5.0, 9.0]], sigma=3.0)
         >>> hdu = sky.to_mosaic(10.0, 0.0, (200, 300), 0.5, "r", noise=0.001, random_state=0)
         >>> hdu.data.shape, hdu.header["CTYPE1"], hdu.header["CRPIX1"]
@@ -313,7 +316,7 @@ class GaussianSky:
         index, (height, width) = self.bands.index(band), shape
         grid = TangentGrid(ra, dec, shape, pixel_scale)
         data = np.empty(shape, dtype=np.float32)
-        for rows, columns in _tiles(height, width):
+        for rows, columns in product(gen_batches(height, TILE), gen_batches(width, TILE)):
             data[rows, columns] = self.render(grid.directions(rows, columns))[index] * pixel_scale**2
         if noise:
             rng = np.random.default_rng(check_random_state(random_state).randint(2**31, size=4))
@@ -336,12 +339,6 @@ class GaussianSky:
         return np.tensordot(center, directions, 1) >= lengths * np.cos(np.radians(self.footprint[2]))
 
 
-def _tiles(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    for row in range(0, height, TILE):
-        for column in range(0, width, TILE):
-            yield slice(row, row + TILE), slice(column, column + TILE)
-
-
 def _components(
     mixture: NDArray, flux: NDArray, radius: NDArray, axis_ratio: ArrayLike, colors: ArrayLike, n_bands: int
 ) -> tuple[NDArray, NDArray, NDArray]:
@@ -359,7 +356,7 @@ def _components(
     return in_bands[:, None, :] * (shares / shares.sum())[:, None], major, major * axis_ratio[:, None]
 
 
-# --- what may come in ---------------------------------------------------------------------------------------
+# --- checks of parameters -----------------------------------------------------------------------------------
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:

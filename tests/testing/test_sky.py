@@ -5,8 +5,8 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from scipy.special import gammainc, gammaincinv
 
-from galestim.datasets import GaussianSky, _sky
-from galestim.datasets._mixtures import DE_VAUCOULEURS, EXPONENTIAL, flux_within
+from galestim.testing import GaussianSky, _sky
+from galestim.testing._mixtures import DE_VAUCOULEURS, EXPONENTIAL, flux_within
 
 PLACES = [(150.0, 2.0), (0.0001, 0.0), (359.9999, 60.0), (10.0, 89.9), (200.0, 90.0), (30.0, -90.0)]
 
@@ -295,12 +295,12 @@ def test_bad_skies(changes, sentence):
     ("changes", "sentence"),
     [
         ({"bulge_to_total": [1.2]}, r"bulge_to_total=1.2; expected \[0, 1\]"),
-        ({"half_light_radius": [-1.0]}, r"half_light_radius=-1; expected \(0, 300\] arcsec"),
+        ({"half_light_semimajor_axis": [-1.0]}, r"half_light_semimajor_axis=-1; expected \(0, 300\] arcsec"),
         ({"disk_colors": (0.0, 0.1)}, r"colors have shape \(2,\); expected one for each band, \(3,\)"),
         ({"psf_fwhm": -1.0}, "psf_fwhm=-1.0; expected an angle of at least 0 arcsec"),
     ],
 )
 def test_bad_galaxies(changes, sentence):
-    good = {"ra": [1.0], "dec": [0.0], "flux": [1.0], "half_light_radius": [2.0], "bulge_to_total": [0.5]}
+    good = {"ra": [1.0], "dec": [0.0], "flux": [1.0], "half_light_semimajor_axis": [2.0], "bulge_to_total": [0.5]}
     with pytest.raises(ValueError, match=sentence):
         GaussianSky.from_galaxies(**(good | changes))
