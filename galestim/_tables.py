@@ -38,6 +38,11 @@ class NamedColumns:
     one_dimensional: bool
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data: ``(n_samples,)`` or ``(n_samples, n_columns)``."""
+        return self.values.shape[:1] if self.one_dimensional else self.values.shape
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
         """Cells without a value, ``(n_samples, n_columns)``."""
         return np.isnan(self.values)

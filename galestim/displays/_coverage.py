@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from .._descend import descend
 from .._sklearn import styled
 from ..calibration import coverage
-from ._descend import descend
 from ._style import GRAY, INK, PALE, PALETTE, quiet, require_pyplot
 from ._targets import posterior_and_labels
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._descend import descend
 from .._sklearn import num_samples, safe_indexing, styled
 from ._cutouts import draw_image
-from ._descend import descend
 from ._style import INK, VERMILION, require_pyplot
 
 _OUTLINE = {"closed": True, "fill": False, "edgecolor": VERMILION, "linewidth": 1.6, "clip_on": False}

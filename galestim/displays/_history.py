@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import find
 from .._sklearn import styled
+from .._tables import column_names, named_columns
 from ._style import BLUE, GRAY, INK, VERMILION, quiet, require_pyplot
 
 
@@ -181,26 +183,22 @@ class TrainingHistoryDisplay:
 
 
 def _find_history(estimator):
-    """``history_`` of `estimator`, of what a search found best, or of the last step of a pipeline."""
-    inner = estimator
-    while not hasattr(inner, "history_"):
-        if hasattr(inner, "best_estimator_"):
-            inner = inner.best_estimator_
-        elif hasattr(inner, "steps"):
-            inner = inner.steps[-1][1]
-        else:
-            raise ValueError(
-                f"{type(inner).__name__} has no history_; expected an estimator that records its training, "
-                "such as CNNRegressor, or a pipeline or search (with refit) that ends in one. Fit it first."
-            )
-    return inner.history_
+    """``history_`` of `estimator` or of the one inside it."""
+    history, inner = find(estimator, "history_")
+    if history is None:
+        raise ValueError(
+            f"{type(inner).__name__} has no history_; expected an estimator that records its training, "
+            "such as CNNRegressor, or a pipeline or search (with refit) that ends in one. Fit it first."
+        )
+    return history
 
 
 def _columns(history) -> dict[str, NDArray[np.float64]]:
-    """Take from a list of dicts or a data frame the columns that the display shows; None counts as NaN."""
+    """Columns of a list of dicts or a data frame that the display shows; None counts as NaN."""
     if len(history) == 0:
         raise ValueError("history is empty; expected one row per epoch. Fit for at least one epoch.")
-    names = set(history.columns if hasattr(history, "columns") else history[0])
+    table = column_names(history)
+    names = list(history[0]) if table is None else table
     missing = [name for name in ("epoch", "train_loss", "lr") if name not in names]
     if missing:
         raise ValueError(
@@ -208,10 +206,9 @@ def _columns(history) -> dict[str, NDArray[np.float64]]:
             "expected epoch, train_loss, lr and, with a validation set, valid_loss."
         )
     wanted = [name for name in ("epoch", "train_loss", "lr", "valid_loss") if name in names]
-    if hasattr(history, "columns"):
-        columns = {name: np.asarray(history[name], dtype=np.float64) for name in wanted}
-    else:
-        columns = {name: np.array([row[name] for row in history], dtype=np.float64) for name in wanted}
+    if table is None:
+        history = {name: [row[name] for row in history] for name in wanted}
+    columns = dict(zip(wanted, named_columns(history, select=wanted, what="history").values.T))
     if "valid_loss" in columns and np.isnan(columns["valid_loss"]).all():
         del columns["valid_loss"]
     return columns

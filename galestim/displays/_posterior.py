@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import descend
 from .._images import input_ndim
 from .._sklearn import num_samples, safe_indexing
+from .._tables import named_columns
 from ..posteriors import Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
-from ._descend import descend
 from ._style import BLUE, INK, VERMILION, padded, quiet, require_pyplot
 
 _TRUTH = {"color": VERMILION, "linewidth": 1.1, "zorder": 4}
@@ -132,11 +133,12 @@ class PosteriorDisplay:
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
         rows = [_checked_row(row, num_samples(X))]
         inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
+        posterior = inner.predict_posterior(images)
         if y is not None:
-            kwargs["truth"] = np.ravel(safe_indexing(y, rows))
+            kwargs["truth"] = named_columns(y).in_order_of(posterior.target_names)[rows[0]]
         if input_ndim(images) in (3, 4):
             kwargs.setdefault("image", np.asarray(images)[0])
-        return cls.from_posterior(inner.predict_posterior(images), **kwargs)
+        return cls.from_posterior(posterior, **kwargs)
 
     @classmethod
     def from_posterior(

@@ -6,10 +6,10 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from .._descend import descend
 from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
 from ..calibration import coverage_error, crps, energy_score, log_score
 from ..calibration._inputs import check_posterior, check_scale, check_targets, known_rows
@@ -123,14 +123,10 @@ class PosteriorScorer(BaseEstimator):
         return float(np.average(scores, weights=weight))
 
     def _innermost(self, estimator, X):
-        """The estimator with `predict_posterior`, found behind searches and pipelines, and what it is to see."""
+        """The estimator with `predict_posterior`, inside searches and pipelines, and `X` as it reaches it."""
+        estimator, X = descend(estimator, X)
         if hasattr(estimator, "predict_posterior"):
             return estimator, X
-        if hasattr(estimator, "best_estimator_"):
-            return self._innermost(estimator.best_estimator_, X)
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            return self._innermost(estimator[-1], X)
         check_is_fitted(estimator)
         raise TypeError(
             f"{self} needs an estimator with predict_posterior; got {estimator}. Use a posterior regressor, alone, "

@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from galestim.displays._descend import descend
+from galestim._descend import descend
 
 X, Y = np.arange(24.0).reshape(12, 2), np.linspace(-1, 1, 12)
 
