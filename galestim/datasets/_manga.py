@@ -69,7 +69,7 @@ def fetch_manga_spin(
     -------
     data : :class:`~sklearn.utils.Bunch`
         catalog : Catalog of length n_samples
-            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_radius`` [arcsec], ``mangaid``,
+            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_semimajor_axis`` [arcsec], ``mangaid``,
             ``lambda_r``, ``lambda_r_error`` and ``qcflag``: 0 is good, 2 bad, more than 2 a warning.
         images : ndarray or memmap of shape (n_samples, 424, 424, 3), uint8, or what the reducer makes of it, or None
             Row 0 is north, column 0 is east.
@@ -184,7 +184,7 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
     table |= {
         "ra": columns["objra"] * u.deg,
         "dec": columns["objdec"] * u.deg,
-        "half_light_radius": radius * u.arcsec,
+        "half_light_semimajor_axis": radius * u.arcsec,
     }
     return Catalog(QTable(table | {"lambda_r": spin, "lambda_r_error": error})[rows]), counts
 
