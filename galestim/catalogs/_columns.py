@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def may_be(name: str, quantity: str) -> bool:
     return _key(name) in _NAMES[quantity]
 
 
-def _find(table: Table, quantity: str, given: str | None) -> str | None:
+def _find(table: Table, quantity: str, given: str | None, not_of: Container[str | None] = ()) -> str | None:
     """Name of the column with `quantity`: the one the user gave, else the exact name, else a common one."""
     if given is not None:
         if given not in table.colnames:
@@ -51,7 +52,8 @@ def _find(table: Table, quantity: str, given: str | None) -> str | None:
     if quantity in table.colnames:
         return quantity
     exact = [name for name in table.colnames if name.lower() == quantity]
-    return _only(quantity, exact or [name for name in table.colnames if may_be(name, quantity)])
+    common = [name for name in table.colnames if may_be(name, quantity) and name not in not_of]
+    return _only(quantity, exact or common)
 
 
 def _only(quantity: str, candidates: list[str]) -> str | None:
@@ -74,7 +76,8 @@ def _not_found(table: Table, quantity: str) -> ValueError:
 def standard_columns(table: Table, given: dict[str, str | None]) -> dict[str, Any]:
     """Columns of the catalog by name, in the order of `table`."""
     given = _with_coordinates(table, given)
-    chosen = {quantity: _find(table, quantity, name) for quantity, name in given.items()}
+    named = set(given.values())  # what the user named for one quantity is no candidate for another
+    chosen = {quantity: _find(table, quantity, name, named) for quantity, name in given.items()}
     for quantity, name in chosen.items():
         if name is None and quantity in _RANGES:
             raise _not_found(table, quantity)
