@@ -1,4 +1,4 @@
-"""How the training went: the loss and the learning rate, epoch by epoch."""
+"""Display of a training: the loss and the learning rate, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from .._descend import find
 from .._sklearn import styled
 from .._tables import column_names, named_columns
-from ._style import BLUE, GRAY, INK, VERMILION, quiet, require_pyplot
+from ._style import BLUE, GRAY, INK, VERMILION
+from ._two_panels import TwoPanelDisplay
 
 
-class TrainingHistoryDisplay:
+class TrainingHistoryDisplay(TwoPanelDisplay):
     """Loss above, learning rate below, on a shared epoch axis.
 
     Make one with `from_estimator` or `from_history`; all parameters are stored as attributes.
@@ -51,6 +52,9 @@ class TrainingHistoryDisplay:
     2
     >>> plt.close(display.figure_)
     """
+
+    _panels = "the loss and the learning rate"
+    _figure = {"figsize": (6, 4.6), "gridspec_kw": {"height_ratios": [3, 1]}}
 
     def __init__(self, *, epoch, train_loss, lr, valid_loss=None):
         self.epoch = epoch
@@ -113,42 +117,16 @@ class TrainingHistoryDisplay:
         """
         return cls(**_columns(history)).plot(axes)
 
-    def plot(self, axes=None, *, line_kwargs=None):
-        """Draw the display.
-
-        Parameters
-        ----------
-        axes : array-like of two matplotlib Axes, default=None
-            Where to draw loss and learning rate; by default a new figure.
-        line_kwargs : dict, default=None
-            Passed to matplotlib's ``plot`` for all three curves, over this display's own choices.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-            The display itself.
-        """
-        plt = require_pyplot(f"{type(self).__name__}.plot")
+    def _draw(self, line_kwargs: dict) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        if axes is None:
-            layout = {"height_ratios": [3, 1]}
-            _, axes = plt.subplots(2, sharex=True, figsize=(6, 4.6), layout="constrained", gridspec_kw=layout)
-        axes = np.ravel(axes)
-        if len(axes) != 2:
-            raise ValueError(f"axes holds {len(axes)} Axes; expected 2, for the loss and the learning rate.")
-        self.axes_ = axes
-        self.figure_ = self.axes_[0].figure
-        self._draw_loss(self.axes_[0], line_kwargs or {})
-        self._draw_learning_rate(self.axes_[1], line_kwargs or {})
+        self._draw_loss(self.axes_[0], line_kwargs)
+        self._draw_learning_rate(self.axes_[1], line_kwargs)
         self._draw_best()
         for ax in self.axes_:
             ax.set_xlim(self.epoch[0] - 0.5, self.epoch[-1] + 0.5)
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-            quiet(ax)
         self.axes_[0].legend(fontsize="small", loc="upper right", framealpha=0.85, edgecolor="none")
-        self.figure_.align_ylabels(self.axes_)
-        return self
 
     def _draw_loss(self, ax, line_kwargs: dict) -> None:
         def draw(loss, color, label):

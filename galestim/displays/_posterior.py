@@ -114,7 +114,7 @@ class PosteriorDisplay:
             search that found one.
         X : array-like
             What ``estimator.predict`` takes. Only the row to show goes through the estimator.
-        y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,), default=None
+        y : array-like of shape (n_samples, n_targets) or (n_samples,), default=None
             True values.
         row : int, default=0
             Which galaxy.
