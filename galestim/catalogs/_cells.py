@@ -71,7 +71,7 @@ def _own_unit(column, quantity: str) -> u.UnitBase | None:
 
 
 def _angle(cell, row: int, quantity: str, number: float, sexagesimal: float) -> float:
-    """What one cell says, in the wanted unit: a number times `number`, or sexagesimal text times `sexagesimal`."""
+    """Angle of one cell in the wanted unit: a number times `number`, or sexagesimal text times `sexagesimal`."""
     text = (cell.decode() if isinstance(cell, bytes) else str(cell)).strip()
     if cell is None or text == "":
         return np.nan

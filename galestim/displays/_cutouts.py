@@ -1,4 +1,4 @@
-"""Galaxies beside their actual and predicted values."""
+"""Display of galaxies with their actual and predicted values."""
 
 from __future__ import annotations
 

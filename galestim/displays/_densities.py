@@ -1,4 +1,4 @@
-"""Densities of one galaxy's posterior on grids, of single targets and of pairs; nothing here draws.
+"""Densities of one galaxy's posterior on grids, of single targets and of pairs.
 
 Those of a Gaussian mixture are exact: in latent space any two of its targets are a Gaussian mixture again. Those of
 weighted draws are smoothed histograms.

@@ -1,4 +1,4 @@
-"""One galaxy's joint posterior: every target, and every pair of targets."""
+"""Display of one galaxy's joint posterior: every target, and every pair of targets."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ class PosteriorDisplay:
         return draw_image(ax, self.image, {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"})
 
     def _draw_legend(self):
-        """What the marks mean, and what the regions hold."""
+        """Names of the marks, and the shares that the regions hold."""
         from matplotlib.lines import Line2D
 
         shares = [f"{100 * level:.4g} %" for level in self.levels]

@@ -1,4 +1,4 @@
-"""Predicted against actual values, with the numbers that sum the picture up."""
+"""Display of predicted against actual values, with correlations and errors."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class CalibrationDisplay(TwoPanelDisplay):
         return f"95 % of calibrated posteriors,\n{n_samples:,} galaxies{missing}"
 
     def _write_notes(self, x: float, ha: str, above: str, below: str) -> None:
-        """What a curve far above or far below means, in the corners of the lower panel."""
+        """Meanings of a curve far above and far below, in the corners of the lower panel."""
         ax = self.axes_[1]
         for y, va, text in [(0.96, "top", above), (0.04, "bottom", below)]:
             ax.text(x, y, text, transform=ax.transAxes, va=va, ha=ha, **NOTE)

@@ -11,8 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
 from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
-from ..calibration import coverage_error, crps, energy_score, log_score
-from ..calibration._inputs import check_posterior, check_scale, check_targets, known_rows
+from ..calibration import (
+    check_posterior,
+    check_scale,
+    check_targets,
+    coverage_error,
+    crps,
+    energy_score,
+    known_rows,
+    log_score,
+)
 from ..posteriors import DrawsPosterior
 
 METRICS = ("log_score", "neg_crps", "neg_energy_score", "neg_coverage_error")

@@ -16,7 +16,7 @@ from .._descend import find
 from .._images import input_ndim, missing_rows
 from .._sklearn import HasMethods, Interval, validate_params
 from .._tables import column_names, named_columns
-from ..calibration._inputs import check_posterior, check_targets, known_rows
+from ..calibration import check_posterior, check_targets, known_rows
 from ..posteriors import DrawsPosterior, Posterior
 from ..targets import LogTransform
 from ._checks import checked_limits, checks_table, sentences
