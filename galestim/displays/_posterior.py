@@ -68,7 +68,8 @@ class PosteriorDisplay:
     Gaussian holds 39 %, that of 2σ 86 %. Here each region and each interval holds its share, by default 68 % and
     95 %.
 
-    The densities of a mixture are exact; those of draws are histograms, smoothed by Scott's rule.
+    The densities of a mixture are exact; those of draws are histograms, smoothed with
+    Silverman's bandwidth.
 
     Examples
     --------
