@@ -115,8 +115,8 @@ class PosteriorDisplay:
             search that found one.
         X : array-like
             What ``estimator.predict`` takes. Only the row to show goes through the estimator.
-        y : array-like of shape (n_samples, n_targets) or (n_samples,), default=None
-            True values.
+        y : array-like or table of shape (n_samples, n_targets) or (n_samples,), default=None
+            True values. Columns of a table are found by the targets' names.
         row : int, default=0
             Which galaxy.
         **kwargs

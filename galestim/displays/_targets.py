@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._tables import named_columns
+from .._descend import find
+from .._tables import column_names, named_columns
 from ..posteriors import Posterior
 
 
@@ -32,6 +33,14 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
     if len(labels) != posterior.n_targets:
         raise ValueError(f"labels={labels}; expected {posterior.n_targets}, one for each target.")
     return posterior, labels
+
+
+def as_predicted(estimator, y):
+    """`y` with its columns in the order in which `estimator` predicts them, if both have names for them."""
+    names, _ = find(estimator, "target_names_")
+    if not names or not set(names) <= set(column_names(y) or []):
+        return y
+    return dict(zip(names, named_columns(y, select=names).values.T))
 
 
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:

@@ -91,8 +91,8 @@ class PosteriorScorer(BaseEstimator):
             Fitted, with `predict_posterior` or around one that has it.
         X : array-like
             What the estimator takes.
-        y : array-like of shape (n_samples, n_targets) or (n_samples,)
-            True values, physical units.
+        y : array-like or table of shape (n_samples, n_targets) or (n_samples,)
+            True values, physical units. Columns of a table are found by the targets' names.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts. None: all the same.
 
