@@ -96,7 +96,8 @@ def fetch_manga_spin(
     **Selection.** The published set (github.com/Chris-Duckworth/sdss_CNN) has 6437 images. Its notebook has λ_R from
     an earlier Pipe3D catalog (v2_5_3), one row per *observation*, and drops those without an image. Here the cuts are
     0 < λ_R ≤ 1, R_e > 0, and one row per galaxy; ``qcflag`` cuts nothing. Not reproducible from these columns: the
-    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, here it is Pipe3D's ``Re_arc``.
+    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, along the
+    major axis; here it is Pipe3D's ``Re_arc``, taken as such.
 
     **What was confirmed, and where.** Columns, units and flag values: table ``SDSS17Pipe3D_v3_1_1`` in the schema of
     SDSS's database (VacTables.sql). The first extension: public scripts that read the file. Address, size, SHA-256

@@ -31,7 +31,7 @@ from ._measures import (
 from ._robustness import Sample, crops_table, novelty_tables, stability_table
 from ._stage import Stage, image_stage
 
-_BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius",)
+_BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius", "half_light_semimajor_axis")
 _LEAST = 20  # galaxies
 _TABLES = (
     *("checks", "accuracy", "scores", "calibration", "coverage", "conditional"),
@@ -221,8 +221,9 @@ def trust_report(
         True values, physical units. Columns of a table are found by the targets' names.
     catalog : Table, DataFrame, mapping or None, default=None
         Columns to bin by, which must be *measured*: in bins of the truth no posterior covers. ``magnitude`` (or
-        ``flux``) and ``half_light_radius`` if they are there, else all, of which there may be two. None: medians of
-        the posteriors, of flux and half-light radius if these are targets, else of the first two.
+        ``flux``) and ``half_light_radius`` (or ``half_light_semimajor_axis``) if they are there, else all, of which
+        there may be two. None: medians of the posteriors, of flux and half-light radius if these are targets, else
+        of the first two.
     simulator : callable or None, default=None
         Called with an angle in degrees, returns images (n, H, W[, C]) of some galaxies that are turned by it, the
         same at every call and best without noise. None: images of `X` are turned by splines, which blur their noise.
