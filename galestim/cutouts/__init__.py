@@ -9,7 +9,7 @@ from ._legacy import LegacySurvey
 from ._mosaic import FitsMosaic
 from ._remote import RemoteSource
 from ._report import CutoutFetchError
-from ._skyserver import SCALE_LIMITS, SkyServer
+from ._skyserver import SkyServer
 from ._soda import Soda
 from ._source import CutoutRequest, CutoutSource
 from ._stack import ArrayStack

@@ -18,7 +18,9 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from ..catalogs import Catalog
-from ..cutouts import SCALE_LIMITS, CutoutFetcher, SkyServer, Transport
+from ..cutouts._fetcher import CutoutFetcher
+from ..cutouts._http import Transport
+from ..cutouts._skyserver import SCALE_LIMITS, SkyServer
 
 URL = "https://data.sdss.org/sas/dr17/env/MANGA_PIPE3D/v3_1_1/3.1.1/SDSS17Pipe3D_v3_1_1.fits"
 SHA256 = "ac714809044c02dcb2cc8b5007d02981d9316c34dc398a79f4c07bde4d3496fc"  # of its 55 889 280 bytes
