@@ -1,4 +1,4 @@
-"""Real galaxies whose spin is known: λ_R from the spectra of MaNGA, images from SDSS."""
+"""Galaxies with measured spin: λ_R from the spectra of MaNGA, images from SDSS."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fetch_manga_spin(
     -------
     data : :class:`~sklearn.utils.Bunch`
         catalog : Catalog of length n_samples
-            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_radius`` [arcsec], ``mangaid``,
+            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_semimajor_axis`` [arcsec], ``mangaid``,
             ``lambda_r``, ``lambda_r_error`` and ``qcflag``: 0 is good, 2 bad, more than 2 a warning.
         images : ndarray or memmap of shape (n_samples, 424, 424, 3), uint8, or what the reducer makes of it, or None
             Row 0 is north, column 0 is east.
@@ -96,7 +96,8 @@ def fetch_manga_spin(
     **Selection.** The published set (github.com/Chris-Duckworth/sdss_CNN) has 6437 images. Its notebook has λ_R from
     an earlier Pipe3D catalog (v2_5_3), one row per *observation*, and drops those without an image. Here the cuts are
     0 < λ_R ≤ 1, R_e > 0, and one row per galaxy; ``qcflag`` cuts nothing. Not reproducible from these columns: the
-    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, here it is Pipe3D's ``Re_arc``.
+    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, along the
+    major axis; here it is Pipe3D's ``Re_arc``, taken as such.
 
     **What was confirmed, and where.** Columns, units and flag values: table ``SDSS17Pipe3D_v3_1_1`` in the schema of
     SDSS's database (VacTables.sql). The first extension: public scripts that read the file. Address, size, SHA-256
@@ -182,7 +183,7 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
     table |= {
         "ra": columns["objra"] * u.deg,
         "dec": columns["objdec"] * u.deg,
-        "half_light_radius": radius * u.arcsec,
+        "half_light_semimajor_axis": radius * u.arcsec,
     }
     return Catalog(QTable(table | {"lambda_r": spin, "lambda_r_error": error})[rows]), counts
 

@@ -429,9 +429,9 @@ def test_fit_asks_for_nothing_and_fit_transform_once():
 
 def test_clone_parameters_and_representations():
     fetcher = CutoutFetcher(SkyServer(release="dr8"), npix=64, reducer=Downsampler(80))
-    copy = clone(fetcher).set_params(source__release="dr17", reducer__size=32, npix=128)
-    assert (fetcher.source.release, fetcher.reducer.size, fetcher.npix) == ("dr8", 80, 64)
-    assert (copy.source.release, copy.reducer.size, copy.npix) == ("dr17", 32, 128)
+    copy = clone(fetcher).set_params(source__release="dr17", reducer__npix=32, npix=128)
+    assert (fetcher.source.release, fetcher.reducer.npix, fetcher.npix) == ("dr8", 80, 64)
+    assert (copy.source.release, copy.reducer.npix, copy.npix) == ("dr17", 32, 128)
     assert "SkyServer(release='dr8')" in repr(fetcher)
     assert "CutoutFetcher" in fetcher._repr_html_()
     assert not get_tags(fetcher).requires_fit

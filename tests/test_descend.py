@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from galestim.displays._descend import descend
+from galestim._descend import descend, find
 
 X, Y = np.arange(24.0).reshape(12, 2), np.linspace(-1, 1, 12)
 
@@ -48,3 +48,25 @@ def test_an_estimator_without_the_method_is_an_error(estimator, name):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         descend(estimator, X, "predict_posterior")
+
+
+class Recalibrated:
+    """An estimator around a fitted one."""
+
+    def __init__(self, estimator):
+        self.estimator_ = estimator
+
+
+class Trained(Ridge):
+    history_ = [1]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda model: model, make_pipeline, Recalibrated, lambda model: Recalibrated(make_pipeline(model))]
+)
+def test_an_attribute_is_found_from_the_outside_in(wrap):
+    model = Trained()
+    assert find(wrap(model), "history_") == ([1], model)
+    value, last = find(wrap(Ridge()), "history_")
+    assert value is None
+    assert type(last) is Ridge
