@@ -22,7 +22,6 @@ from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
-from sklearn.utils.validation import _check_y as check_y
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "check_feature_names",
     "check_method_params",
     "check_sample_weight",
-    "check_y",
     "final_estimator_has",
     "fit_context",
     "name_estimators",

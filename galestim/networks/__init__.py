@@ -9,7 +9,7 @@ from ._image_network import ImageNetwork, as_images, pixel_tensor
 from ._losses import POINTWISE, NegativeLogLikelihood, WeightedLoss
 from ._passes import repeated_passes
 from ._spatial_transformer import N_NUMBERS, CroppedNetwork, SpatialTransformer
-from ._spec import NetworkSpec
+from ._spec import NetworkSpec, build_network
 from ._spin_cnn import SpinCNN
 from ._split import ContextAsChannels, SplitNetwork
 from ._vgg import VGG16

@@ -42,6 +42,12 @@ class NetworkSpec(BaseEstimator):
         """
 
 
+def build_network(spec, image_shape: tuple[int, int, int], n_outputs: int, *n_context: int) -> nn.Module:
+    """The network of a spec, or of a module class that is called with the same arguments."""
+    make = spec if isinstance(spec, type) else spec.build
+    return make(image_shape, n_outputs, *n_context)
+
+
 def per_layer(name: str, values, n_layers: int) -> list:
     """`values` as a list with one entry per layer; a clear error when the number differs."""
     values = list(values)

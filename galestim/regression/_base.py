@@ -20,10 +20,10 @@ from .. import __version__
 from .._device import private_torch_seed, resolve_device
 from .._images import ImageEstimator, missing_rows, release_pages
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
-from ..networks import Augmentation, ImageNetwork, pixel_tensor
+from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
 from ..targets import resolve_transforms
 from ._optimizers import OPTIMIZERS, SGD
-from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, is_redrawn, redrawn_rows
+from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
 from ._training import LR_SCHEDULES, Examples, Labels, Recipe, train
@@ -36,8 +36,8 @@ N_EXAMINED = 1024  # training images that are looked at before the training
 class ImageRegressor(RegressorMixin, ImageEstimator):
     """Base of the estimators.
 
-    A subclass supplies four things: `_default_network`, `_loss`, and, if they differ from one network and nothing
-    more, `_build` and `_finish`.
+    A subclass supplies four things: `_default_network`, `_loss`, and, where there is more to it than one network of
+    the spec, `_member` and `_finish`. One with a parameter `n_estimators` has so many members, in a ``ModuleList``.
     """
 
     network_: Any
@@ -81,9 +81,9 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
     def _loss(self) -> Any:
         """Loss; it knows its number of outputs, and which labels it needs besides the targets."""
 
-    def _build(self) -> nn.Module:
-        """Network with its input, untrained."""
-        return self._with_input(self._build_network(self.image_shape_))
+    def _member(self, spec, n_outputs: int) -> nn.Module:
+        """Untrained network for images of ``image_shape_``."""
+        return build_network(spec, self.image_shape_, n_outputs)
 
     def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
         """Learn the rest, once the network is trained."""
@@ -125,24 +125,25 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         targets, weights = self._check_labels(images, X, y, sample_weight, y_err, resume)
         # 2. Rows to train on, and rows to watch the loss on.
         rng = check_random_state(self.random_state)
-        rows = redrawn_rows(weights) if is_redrawn(images) else training_rows(images, targets.digested(), weights)
+        redraws = isinstance(images, RedrawnImages)
+        rows = redrawn_rows(weights) if redraws else training_rows(images, targets.digested(), weights)
         training, validation = rows.split(self.validation_fraction, rng)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
-        self.device_ = resolve_device(self.device)
+        self.device_, loss = resolve_device(self.device), self._loss()
         with private_torch_seed(self.device_, self._seed):
             # 3. Scales of targets and pixels, and a network that has seen some images.
             if not resume:
-                self._learn_scales(images, targets, training)
-                self._start_network(images, training)
+                self._learn_scales(images, targets, training, loss)
+                self._start_network(images, training, loss)
             # 4. Training of each member, and what follows from a trained network.
-            labels = self._labels(targets)
-            self._train(images, labels, training, validation)
+            labels = self._labels(targets, loss)
+            self._train(images, labels, training, validation, loss)
             self._finish(images, labels, training, validation)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
         return self
 
     def _check_images(self, X, *, reset: bool):
-        if not is_redrawn(X):
+        if not hasattr(X, "redrawn"):
             return super()._check_images(X, reset=reset)
         check_feature_names(self, X, reset=reset)
         return RedrawnImages(X, self._check_shape(X.shape, reset))
@@ -155,7 +156,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        if is_redrawn(images):
+        if isinstance(images, RedrawnImages):
             targets = images.match(targets, sample_weight, y_err)
         if resume:
             targets = targets.like_those_of(self.target_names_, self.target_units_)
@@ -173,46 +174,47 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
         turned = views is not None and (views.rotation or views.horizontal_flip or views.vertical_flip)
         return f"augmentation={self.augmentation!r}" if turned else None
 
-    def _learn_scales(self, images, targets: Targets, training: TrainingRows) -> None:
+    def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss) -> None:
         transforms = resolve_transforms(self.target_transforms, targets.names)
-        if self._loss().needs_spread:
+        if loss.needs_spread:
             forbid_constant(targets, training.rows)
         codec = TargetCodec.of(targets, transforms, training.rows, training.weight)
         self.target_transforms_, self.target_mean_, self.target_scale_ = codec[1:]
-        seen = training.some(slice(N_EXAMINED)) if is_redrawn(images) else training
+        seen = training.some(slice(N_EXAMINED)) if isinstance(images, RedrawnImages) else training
         self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
 
-    def _start_network(self, images, training: TrainingRows) -> None:
+    def _start_network(self, images, training: TrainingRows, loss) -> None:
         """Build the network; let it load the weights it wants to start from, and see some images if it wants to."""
-        self.network_ = self._build().to(self.device_)
+        spec = self._spec()
+        self.network_ = self._build(spec, loss).to(self.device_)
         self.history_: list[dict] = []
         pixels = None
         for member in self._members():
-            if hasattr(self._spec(), "initialize") and not isinstance(self._spec(), type):
-                self._spec().initialize(member.core)
+            if hasattr(spec, "initialize") and not isinstance(spec, type):
+                spec.initialize(member.core)
             if getattr(member.network, "wants_examples", False):
                 if pixels is None:
                     pixels = pixel_tensor(images[training.rows[:N_EXAMINED]], self._pixel_dtype()).to(self.device_)
                 member.network.examine(member.eval().prepare(pixels))
 
-    def _labels(self, targets: Targets) -> Labels:
+    def _labels(self, targets: Targets, loss) -> Labels:
         """What the loss needs to know of each row."""
-        labels = self._labels_of(targets.values)
+        labels = self._labels_of(targets.values, loss)
         return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
-    def _labels_of(self, values: NDArray) -> Labels:
-        return {"target": self._codec.encode(values), **self._loss().extra_labels(values, self.target_names_)}
+    def _labels_of(self, values: NDArray, loss) -> Labels:
+        return {"target": self._codec.encode(values), **loss.extra_labels(values, self.target_names_)}
 
-    def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
+    def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None, loss) -> None:
         epoch = self.history_[-1]["epoch"] if self.history_ else 0
         unit = training.weight.mean()
-        seen = self._examples(images, labels, training, unit)
-        watched = None if validation is None else self._examples(images, labels, validation, unit, stay=True)
+        seen = self._examples(images, labels, training, unit, loss)
+        watched = None if validation is None else self._examples(images, labels, validation, unit)
         history = []
         for number, member in enumerate(self._members()):
             rows = train(
                 member,
-                self._loss(),
+                loss,
                 seen,
                 watched,
                 Recipe.of(self),
@@ -224,32 +226,33 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
         self.history_ += history
 
-    def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, stay: bool = False) -> Examples:
-        """Rows as the training loop sees them; `unit` is a weight of 1, and `stay` forbids to redraw them."""
+    def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, loss=None) -> Examples:
+        """Rows as the training loop sees them; `unit` is a weight of 1, and without a loss nothing is redrawn."""
         dtype = self._pixel_dtype()
         used = {name: values[rows.rows].astype(dtype) for name, values in labels.items()}
         used["weight"] = (rows.weight / unit).astype(dtype)
-        if not is_redrawn(images):
+        if not isinstance(images, RedrawnImages):
             return Examples(images, rows.rows, used, dtype)
-        if stay:
+        if loss is None:
             return drawn_once(images, rows.rows, used, dtype)
 
         def relabel(values: NDArray) -> Labels:
-            return {name: labels.astype(dtype) for name, labels in self._labels_of(values).items()}
+            return {name: labels.astype(dtype) for name, labels in self._labels_of(values, loss).items()}
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
 
     # ---- the network
 
-    def _with_input(self, network: nn.Module) -> ImageNetwork:
-        """A network that takes pixels as they are stored."""
-        views = None if self._views() is None else self._views().build()
-        return ImageNetwork(network, views, self.pixel_mean_, self.pixel_scale_).to(self._torch_dtype())
-
-    def _build_network(self, image_shape: tuple[int, int, int], *n_context: int) -> nn.Module:
-        spec = self._spec()
-        make = spec if isinstance(spec, type) else spec.build
-        return make(image_shape, self._loss().n_outputs(self.n_outputs_), *n_context)
+    def _build(self, spec, loss) -> nn.Module:
+        """The members with their input, untrained."""
+        n_outputs, views = loss.n_outputs(self.n_outputs_), self._views()
+        scales = self.pixel_mean_, self.pixel_scale_
+        members = [
+            ImageNetwork(self._member(spec, n_outputs), None if views is None else views.build(), *scales)
+            for _ in range(getattr(self, "n_estimators", 1))
+        ]
+        network = nn.ModuleList(members) if hasattr(self, "n_estimators") else members[0]
+        return network.to(self._torch_dtype())
 
     def _spec(self):
         return self._default_network() if self.network is None else self.network
@@ -341,7 +344,7 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
             return
         self.device_ = resolve_device(self.device, fall_back=True)
         with private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
-            network = self._build()
+            network = self._build(self._spec(), self._loss())
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         except RuntimeError as error:

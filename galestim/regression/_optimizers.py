@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from sklearn.base import BaseEstimator
 
@@ -37,24 +35,3 @@ class SGD(BaseEstimator):
     def __init__(self, momentum=0.9, nesterov=False):
         self.momentum = momentum
         self.nesterov = nesterov
-
-
-def optimizer_of(optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """The class that a name, spec or class means, and its own parameters.
-
-    Raises
-    ------
-    ValueError
-        If a momentum is outside of [0, 1), or ``nesterov=True`` has none.
-    """
-    if isinstance(optimizer, str):
-        return OPTIMIZERS[optimizer], {}
-    if not isinstance(optimizer, SGD):
-        return optimizer, {}
-    lowest = 1e-300 if optimizer.nesterov else 0.0
-    if not lowest <= optimizer.momentum < 1:
-        raise ValueError(
-            f"{optimizer!r}; expected a momentum in [0, 1), above 0 with nesterov=True. It is the share of the last "
-            "step that is kept, such as 0.9."
-        )
-    return torch.optim.SGD, optimizer.get_params()

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from torch import nn
 
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..networks import (
@@ -19,6 +18,7 @@ from ..networks import (
     HarmonicNet,
     NegativeLogLikelihood,
     SpatialTransformer,
+    build_network,
     drops_out,
     repeated_passes,
     set_dropout,
@@ -293,24 +293,21 @@ class PosteriorRegressor(CropsMixin, ImageRegressor):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
 
-    def _build(self):
-        return nn.ModuleList([self._with_input(self._build_member()) for _ in range(self.n_estimators)])
-
-    def _build_member(self) -> nn.Module:
+    def _member(self, spec, n_outputs):
         """A network with dropout, behind the spatial transformer if there is one."""
         transformer = self._transformer()
         shape, n_context = self.image_shape_, 0
         if transformer is not None:
             shape, n_context = transformer.crop_shape(shape), transformer.n_context
         network: Any
-        if getattr(self._spec(), "takes_context", False):
-            network = self._build_network(shape, n_context)
+        if getattr(spec, "takes_context", False):
+            network = build_network(spec, shape, n_outputs, n_context)
         else:
-            network = ContextAsChannels(self._build_network((*shape[:2], shape[2] + n_context)))
+            network = ContextAsChannels(build_network(spec, (*shape[:2], shape[2] + n_context), n_outputs))
         set_dropout(network, self.dropout)
         if transformer is None:
             return network
-        tells_side = self._loss().size_target is not None
+        tells_side = getattr(transformer, "size_target", None) is not None
         return CroppedNetwork(transformer.build(self.image_shape_), network, tells_side)
 
     def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:

@@ -17,11 +17,6 @@ from ._targets import Targets
 from ._training import Examples, Labels
 
 
-def is_redrawn(X) -> bool:
-    """Whether `X` is a source that draws anew in each epoch: it has a method ``redrawn(rows, epoch)``."""
-    return hasattr(X, "redrawn")
-
-
 class RedrawnImages:
     """A source as images ``(n, H, W, C)``; none is drawn before it is looked at.
 

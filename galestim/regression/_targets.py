@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from .._sklearn import check_y
+from .._tables import named_columns
 from ..targets import check_domain, clip_labels
 from ._rows import moments
 
@@ -118,20 +118,13 @@ def read_targets(y, X, estimator, y_err=None) -> Targets:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    names, units = _column_names(y), target_units(y)
-    if getattr(getattr(y, "dtype", None), "names", None):  # structured array or astropy table
-        y = np.column_stack([np.asarray(y[name]) for name in y.dtype.names])
-    _name_non_finite(y)
-    y = check_y(y, multi_output=True, y_numeric=True, estimator=estimator).astype(np.float64)
-    check_consistent_length(X, y)
-    if y.ndim > 2:
-        raise ValueError(f"y has shape {y.shape}; expected (n,) or (n, n_targets).")
-    values = y.reshape(len(y), -1)
-    named = names is not None and len(names) == values.shape[1]
-    if not named:
-        names = ["y"] if y.ndim == 1 else [f"y{i}" for i in range(values.shape[1])]
-    errors = None if y_err is None else _check_errors(y_err, values.shape)
-    return Targets(values, list(names or []), named, units, y.ndim == 1, errors)
+    columns = named_columns(y)
+    _name_non_finite(columns.values)
+    check_consistent_length(X, columns.values)
+    k = columns.values.shape[1]
+    names = columns.names or (["y"] if columns.one_dimensional else [f"y{i}" for i in range(k)])
+    errors = None if y_err is None else _check_errors(y_err, names, columns.values.shape)
+    return Targets(columns.values, names, columns.names is not None, columns.units, columns.one_dimensional, errors)
 
 
 def forbid_constant(targets: Targets, rows: NDArray) -> None:
@@ -168,43 +161,19 @@ def forbid_directions(names: list[str], by: str | None) -> None:
             )
 
 
-def target_units(y) -> list[str | None] | None:
-    """Names of the units of an astropy table's columns or of a quantity; None for anything that has none."""
-    if hasattr(y, "colnames"):
-        return [_unit_name(y[name]) for name in y.colnames]
-    return None if _unit_name(y) is None else [_unit_name(y)]
-
-
-def _unit_name(column) -> str | None:
-    unit = getattr(column, "unit", None)
-    return None if unit is None else str(unit)
-
-
-def _column_names(y) -> list[str] | None:
-    names = getattr(y, "columns", None)
-    if getattr(getattr(y, "dtype", None), "names", None):
-        names = y.dtype.names
-    elif names is None and isinstance(getattr(y, "name", None), str):  # series
-        names = [y.name]
-    return None if names is None else [str(name) for name in names]
-
-
-def _name_non_finite(y) -> None:
-    values = np.asarray(y)
-    if values.dtype.kind != "f" or values.ndim == 0 or len(values) == 0:
-        return  # scikit-learn's own checks say what is wrong
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+def _name_non_finite(values: NDArray) -> None:
+    bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise ValueError(
             f"Input y contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
-            f"{int(np.argmax(bad))}; expected finite targets. Drop those rows."
+            f"{int(np.argmax(bad))}; expected finite targets (masked and empty cells count as NaN). Drop those rows."
         )
 
 
-def _check_errors(y_err, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Errors of the targets as ``(n, k)``, none negative."""
-    errors = check_array(y_err, ensure_2d=False, dtype=np.float64, input_name="y_err")
-    errors = errors.reshape(len(errors), -1)
+def _check_errors(y_err, names: list[str], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Errors of the targets as ``(n, k)``, none negative; a table's columns by the names of the targets."""
+    errors = named_columns(y_err, what="y_err").in_order_of(names, "y_err")
+    errors = check_array(errors, dtype=np.float64, input_name="y_err")
     if errors.shape != shape:
         raise ValueError(f"y_err has shape {errors.shape}; expected {shape}, an error for every target.")
     if (errors < 0).any():

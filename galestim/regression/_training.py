@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from .._images import release_pages
 from ..networks import pixel_tensor
-from ._optimizers import SGD, optimizer_of
+from ._optimizers import OPTIMIZERS, SGD
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def train(
     """
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
-    optimizer, options = optimizer_of(recipe.optimizer)
+    optimizer, options = _optimizer_of(recipe.optimizer)
     monitor = "train_loss" if validation is None else "valid_loss"
     net = _Net(
         network,
@@ -213,6 +213,27 @@ def train(
     net.partial_fit(training, None)
     rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
     return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
+
+
+def _optimizer_of(optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """The class that a name, spec or class means, and its own parameters.
+
+    Raises
+    ------
+    ValueError
+        If a momentum is outside of [0, 1), or ``nesterov=True`` has none.
+    """
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[optimizer], {}
+    if not isinstance(optimizer, SGD):
+        return optimizer, {}
+    lowest = 1e-300 if optimizer.nesterov else 0.0
+    if not lowest <= optimizer.momentum < 1:
+        raise ValueError(
+            f"{optimizer!r}; expected a momentum in [0, 1), above 0 with nesterov=True. It is the share of the last "
+            "step that is kept, such as 0.9."
+        )
+    return torch.optim.SGD, optimizer.get_params()
 
 
 def _callbacks(recipe: Recipe, factors: list[float], steps: int, monitor: str, gradient_clip: float | None) -> list:
