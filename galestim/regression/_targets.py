@@ -166,7 +166,7 @@ def _name_non_finite(values: NDArray) -> None:
     if bad.any():
         raise ValueError(
             f"Input y contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
-            f"{int(np.argmax(bad))}; expected finite targets (masked and empty cells count as NaN). Drop those rows."
+            f"{int(np.argmax(bad))}; expected finite targets. Masked and empty cells count as NaN; drop those rows."
         )
 
 
