@@ -39,6 +39,7 @@ _SUBPACKAGES = [
     "regression",
     "simulation",
     "targets",
+    "testing",
     "trust",
 ]
 

@@ -1,4 +1,4 @@
-"""The main job from end to end on a simulated sky: what a newcomer sees in the first minutes."""
+"""The command ``galestim demo``: the main job from end to end on a simulated sky."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from astropy.table import QTable
 from sklearn.base import clone
 
+from ._demo_sky import make_demo_mosaic, make_demo_sky
 from .catalogs import Catalog
 from .cutouts import CutoutFetcher, FitsMosaic, SkyServer, Transport
-from .datasets import GaussianSky, LoopbackSky
-from .datasets._demo_sky import make_demo_mosaic, make_demo_sky
 from .displays import (
     CoverageDisplay,
     CropDisplay,
@@ -26,29 +25,30 @@ from .model_selection import make_pipeline, stratified_train_test_split
 from .networks import CompactCNN
 from .preprocessing import Downsampler, Normalizer
 from .regression import CNNRegressor, STNPosteriorRegressor
+from .testing import GaussianSky, LoopbackSky
 
 SPIN = r"$\lambda_R$"
-STRUCTURE = ["bulge_to_total", "half_light_radius", "flux"]
+STRUCTURE = ["bulge_to_total", "half_light_semimajor_axis", "flux"]
 
 
-def run_demo(folder: Path, n_galaxies: int, n_epochs: int, seed: int) -> None:
+def run_demo(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
     """Simulate a sky, learn from images of its galaxies, and write pictures, numbers and the fitted pipelines.
 
     Parameters
     ----------
     folder : Path
         Where to write; made if absent.
-    n_galaxies, n_epochs, seed : int
+    n_samples, n_epochs, seed : int
     """
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
 
-    print(f"A sky with {n_galaxies} galaxies: red bulges in blue inclined disks")
-    sky, catalog = make_demo_sky(n_galaxies, seed)
+    print(f"A sky with {n_samples} galaxies: red bulges in blue inclined disks")
+    sky, catalog = make_demo_sky(n_samples, seed)
     catalog.write(folder / "catalog.csv", overwrite=True)
     said(folder / "catalog.csv", "where they are, how large, and what is to be learned")
     mosaic = folder / "field_r.fits"
-    make_demo_mosaic(sky, n_galaxies, seed).writeto(mosaic, overwrite=True)
+    make_demo_mosaic(sky, n_samples, seed).writeto(mosaic, overwrite=True)
     said(mosaic, "the whole field in one band, with noise")
 
     catalog = Catalog(folder / "catalog.csv")

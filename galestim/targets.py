@@ -1,4 +1,4 @@
-"""Maps from a target in physical units to the real line, where a Gaussian is a sensible posterior.
+"""Transforms of targets from physical units to the real line, where a posterior may be Gaussian.
 
 A radius is positive and a bulge-to-total ratio lies in [0, 1]; a Gaussian knows of neither. Networks learn, and
 posteriors are mixtures of Gaussians, in the *latent* space these maps lead to; `log_abs_det_jacobian` brings
@@ -468,7 +468,7 @@ def _outside(transform, y: NDArray) -> NDArray[np.bool_]:
 
 
 def _not_taken(transform) -> str:
-    """How a value relates to what `transform` takes, in words."""
+    """Relation of a refused value to the support of `transform`, in words."""
     kind = type(transform).__name__
     if not hasattr(transform, "support"):
         return f"which {kind} does not take"

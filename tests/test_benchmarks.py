@@ -185,7 +185,7 @@ def test_downsampling():
 @pytest.mark.skipif(not SDSS.exists(), reason="the real SDSS images are not beside this checkout")
 def test_sdss_morphology(tmp_path):
     out = tmp_path / "sdss.jsonl"
-    tiny = ["cnnregressor__max_epochs=1", "downsampler__size=16"]
+    tiny = ["cnnregressor__max_epochs=1", "downsampler__npix=16"]
     run("sdss_morphology.py", "--only", "features", "--folds", 0, "--out", out)
     table = run("sdss_morphology.py", "--only", "features", "compact", "--folds", 0, "--out", out, "--set", *tiny)
     run("sdss_morphology.py", "--only", "search", "--out", out, "--set", *tiny)

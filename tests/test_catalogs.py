@@ -187,8 +187,7 @@ def test_two_sky_coordinates_and_no_column():
         ("raj2000", "dej2000", "R50", "OBJECT_ID"),
         ("ra_deg", "dec_deg", "hlr", "source_id"),
         ("ALPHA_J2000", "DELTA_J2000", "Re", "OBJID"),
-        ("objra", "objdec", "nsa_elpetro_th50_r", "plateifu"),
-        ("TARGET_RA", "TARGET_DEC", "SHAPE_R", "TARGETID"),
+        ("objra", "objdec", "nsa_petro_th50_r", "plateifu"),
         ("RA (deg)", "Dec (deg)", "petrorad_r50", "dr7objid"),
     ],
 )
@@ -196,6 +195,21 @@ def test_common_names(ra, dec, radius, name):
     catalog = Catalog({ra: [1.0], dec: [2.0], radius: [3.0], name: ["a"], "ifura": [0], "z": [0.1]})
     assert catalog.colnames == ["ra", "dec", "half_light_radius", "object_id", "ifura", "z"]
     assert (catalog["ra"].value[0], catalog["dec"].value[0], catalog["half_light_radius"].value[0]) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["nsa_elpetro_th50_r", "NSA_SERSIC_TH50", "SHAPE_R", "half_light_semimajor_axis"])
+def test_the_radius_along_the_major_axis_is_another(name):
+    catalog = Catalog({"ra": [1.0], "dec": [2.0], "petroR50_r": [3.0], name: [0.1] * u.arcmin})
+    assert catalog.colnames == ["ra", "dec", "half_light_radius", "half_light_semimajor_axis"]
+    assert (catalog["half_light_radius"].value[0], catalog["half_light_semimajor_axis"].unit) == (3, u.arcsec)
+    assert_allclose(catalog["half_light_semimajor_axis"].value, [6])
+    catalog["half_light_semimajor_axis"] = [2.0]
+    assert Catalog.of(catalog)["half_light_semimajor_axis"].unit == u.arcsec
+
+
+def test_a_radius_that_does_not_say_is_named():
+    catalog = Catalog({"ra": [1.0], "dec": [2.0], "Reff": [3.0]}, half_light_semimajor_axis="Reff")
+    assert catalog.colnames == ["ra", "dec", "half_light_semimajor_axis"]
 
 
 def test_radius_and_names_are_optional():
@@ -253,7 +267,8 @@ def test_what_cannot_be_told(data, sentence):
         ),
         (
             {"half_light_radius": "x", "object_id": "x"},
-            "the column 'x' is to be more than one of ra, dec, half_light_radius, object_id; name one for each.",
+            "the column 'x' is to be more than one of ra, dec, half_light_radius, "
+            "half_light_semimajor_axis, object_id; name one for each.",
         ),
     ],
 )
@@ -446,10 +461,15 @@ EXPECTED = (
 )
 
 
-@pytest.mark.parametrize("data", [5, {1, 2}, pl.LazyFrame({"ra": [1]}), pd.Series([1.0], name="ra")])
+@pytest.mark.parametrize("data", [5, {1, 2}, pd.Series([1.0], name="ra")])
 def test_data_that_is_no_table(data):
     with raises(TypeError, f"data is of type {type(data).__name__}; {EXPECTED}"):
         Catalog(data)
+
+
+def test_a_lazy_frame():
+    with raises(TypeError, "A lazy LazyFrame holds no values yet; call .collect() or .compute() first."):
+        Catalog(pl.LazyFrame({"ra": [1]}))
 
 
 # --- files ---------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_demo_writes_pictures_numbers_and_pipelines_that_predict_from_a_catalog(
     np.testing.assert_allclose([predicted[name] for name in table["object_id"]], table["predicted"], rtol=1e-4)
 
     posterior = Posterior.read(out / "posteriors.fits")
-    assert posterior.target_names == ["bulge_to_total", "half_light_radius", "flux"]
+    assert posterior.target_names == ["bulge_to_total", "half_light_semimajor_axis", "flux"]
     assert posterior.units == [None, "arcsec", None]
     assert len(posterior) == 15
     structure = joblib.load(out / "structure.joblib")

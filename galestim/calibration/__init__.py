@@ -5,6 +5,7 @@
 
 from ._conditional import conditional_coverage
 from ._coverage import coverage, coverage_error
+from ._inputs import check_posterior, check_scale, check_targets, known_rows
 from ._joint import joint_coverage
 from ._l_c2st import l_c2st
 from ._pit import pit, pit_uniformity

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
 
 from .._sklearn import Interval
+from .._tables import named_columns
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 from ..targets import clip_labels
 
@@ -32,9 +33,11 @@ def check_posterior(posterior) -> Posterior:
 
 
 def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
-    """`y` as finite numbers ``(n, k)``, one row per posterior; labels at bounds moved inside margins, as in a fit."""
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    y = y[:, None] if y.ndim == 1 else y
+    """`y` as finite numbers ``(n, k)``, one row per posterior; labels at bounds moved inside margins, as in a fit.
+
+    Columns of a table are found by the names of the targets, whatever their order.
+    """
+    y = check_array(named_columns(y).in_order_of(posterior.target_names), input_name="y")
     if y.shape != (len(posterior), posterior.n_targets):
         raise ValueError(
             f"y has shape {y.shape}; expected {(len(posterior), posterior.n_targets)}: a row for each posterior, a "

@@ -1,19 +1,18 @@
-"""Images of a catalog's galaxies: from surveys' own services, from mosaics on disk, or from a source of your own."""
+"""Images of a catalog's galaxies, from surveys' own services, from mosaics on disk, or from a source of your own."""
 
-from ._errors import BadReplyError, CutoutError, MissingCutoutError, TransientCutoutError
+from ._decode import decode_fits, decode_jpeg
+from ._errors import BadReplyError, CutoutError, CutoutFetchError, MissingCutoutError, TransientCutoutError
 from ._fetcher import CutoutFetcher
-from ._files import ImageDirectory
 from ._hips import Hips2Fits
-from ._http import Transport
 from ._legacy import LegacySurvey
 from ._mosaic import FitsMosaic
 from ._remote import RemoteSource
-from ._report import CutoutFetchError
 from ._skyserver import SkyServer
 from ._soda import Soda
 from ._source import CutoutRequest, CutoutSource
-from ._stack import ArrayStack
 from ._store import CutoutStore
+from ._stored import ArrayStack, ImageDirectory
+from .http import Transport
 
 __all__ = [
     "ArrayStack",
@@ -34,4 +33,6 @@ __all__ = [
     "Soda",
     "TransientCutoutError",
     "Transport",
+    "decode_fits",
+    "decode_jpeg",
 ]

@@ -1,4 +1,4 @@
-"""Bytes from a service become pixels: nothing is decoded before its header says that it is what was asked for."""
+"""Decoders of JPEG and FITS replies; a header that is not as asked for is refused before pixels are decoded."""
 
 from __future__ import annotations
 
@@ -17,33 +17,40 @@ from ._source import CutoutRequest
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
 CENTERING = 0.05  # an image may lie this far from where it was asked for [pixels]
 
-# How a complete image ends. Pillow fills the rest of a truncated one with gray if LOAD_TRUNCATED_IMAGES is set.
-_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+_JPEG_END = b"\xff\xd9"  # Pillow fills the rest of a truncated image with gray if LOAD_TRUNCATED_IMAGES is set
 
 
 def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
     """Decode a JPEG of `npix` × `npix` pixels.
 
+    For the `decode` of a :class:`RemoteSource` of your own.
+
     Parameters
     ----------
     body : bytes
+        What the service sent.
     npix : int
         Pixels along each side, which the header must state before anything is decoded.
 
     Returns
     -------
     ndarray of uint8, shape (npix, npix, 3)
-        Gray images have three equal channels.
+        Red, green and blue, row 0 at the top; gray images have three equal channels.
 
     Raises
     ------
     BadReplyError
-        If `body` is not a complete JPEG of that size.
+        If `body` is not a complete JPEG, gray or color, of that size.
+
+    See Also
+    --------
+    decode_fits : Checks the position of the image, too.
 
     Examples
     --------
     >>> from io import BytesIO
     >>> from PIL import Image
+    >>> from galestim.cutouts import decode_jpeg
     >>> file = BytesIO()
     >>> Image.new("RGB", (64, 64)).save(file, "JPEG")
     >>> decode_jpeg(file.getvalue(), 64).shape
@@ -53,38 +60,34 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
     ...
     galestim.cutouts._errors.BadReplyError: the service sent 64×64 pixels; expected 32×32.
     """
-    return _decode_pixels(body, npix, "JPEG")
-
-
-def decode_png(body: bytes, npix: int) -> NDArray[np.uint8]:
-    """Decode a PNG of `npix` × `npix` pixels; as `decode_jpeg`, and transparency is dropped."""
-    return _decode_pixels(body, npix, "PNG")
-
-
-def _decode_pixels(body: bytes, npix: int, kind: str) -> NDArray[np.uint8]:
     try:
         # Only the decoder that is needed: whatever the bytes are, they are not handed to any other.
-        with Image.open(BytesIO(body), formats=(kind,)) as image:
+        with Image.open(BytesIO(body), formats=("JPEG",)) as image:
             _check_size(image.size, npix)
-            if image.mode not in ("L", "RGB", "RGBA", "P"):
-                raise BadReplyError(f"the service sent a {kind} in mode {image.mode}; expected 8-bit gray or color.")
-            if not body.rstrip(b"\0\r\n ").endswith(_ENDS[kind]):
-                raise BadReplyError(f"the service sent a {kind} that is cut off after {len(body)} bytes.")
+            if image.mode not in ("L", "RGB"):
+                raise BadReplyError(f"the service sent a JPEG in mode {image.mode}; expected 8-bit gray or color.")
+            if not body.rstrip(b"\0\r\n ").endswith(_JPEG_END):
+                raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
             return np.array(image.convert("RGB"))
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
-        raise not_an_image(body, kind, error) from error
+        raise not_an_image(body, "JPEG", error) from error
 
 
 def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArray[np.float32]:
     """Decode a FITS image that covers the request's own grid: its size, center, scale and axes are checked.
 
+    For the `decode` of a :class:`RemoteSource` of your own.
+
     Parameters
     ----------
     body : bytes
+        What the service sent.
     request : CutoutRequest
+        What was asked for: position [deg], ``pixel_scale`` [arcsec] and ``npix``.
     n_planes : int, default=1
+        Planes of the image, which become channels.
 
     Returns
     -------
@@ -96,6 +99,31 @@ def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArr
     BadReplyError
         If `body` is not a complete FITS image with so many pixels and planes, or its WCS says that it lies
         elsewhere than the request: services clamp sizes and scales without saying so.
+
+    See Also
+    --------
+    decode_jpeg : For pictures.
+
+    Examples
+    --------
+    A service on this machine stands for one on the internet:
+
+    >>> from galestim.cutouts import CutoutRequest, decode_fits
+    >>> from galestim.testing import GaussianSky, LoopbackSky
+    >>> server = LoopbackSky(GaussianSky([150.0], [2.0], [100.0], sigma=2.0))
+    >>> query = {"ra": ["150"], "dec": ["2"], "pixscale": ["0.5"], "size": ["64"], "bands": ["gr"]}
+    >>> body = server.answer("/viewer/fits-cutout", query).body
+    >>> decode_fits(body, CutoutRequest(150.0, 2.0, 0.5, 64, "a"), n_planes=2).shape
+    (64, 64, 2)
+
+    Pixels of another scale than asked for:
+
+    >>> decode_fits(body, CutoutRequest(150.0, 2.0, 0.4, 64, "a"), n_planes=2)
+    Traceback (most recent call last):
+    ...
+    galestim.cutouts._errors.BadReplyError: the service sent an image whose center is 0.00 pixels east and 0.00
+    pixels north of the position asked for, with axes (-1.250, 0.000) and (0.000, 1.250); expected it centered, with
+    axes along east and north and pixels of 0.4″.
     """
 
     def check(shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with a cutout: it does not exist, or it could not be had this time."""
+"""Errors of cutouts: those that do not exist, and those that could not be had this time."""
 
 from __future__ import annotations
 
@@ -25,4 +25,20 @@ class TransientCutoutError(CutoutError):
 
 
 class BadReplyError(TransientCutoutError):
-    """What came back is not what was asked for: truncated, another type, another size, not an image."""
+    """The reply is not the image asked for: truncated, of another type or size, or no image at all."""
+
+
+class CutoutFetchError(RuntimeError):
+    """Cutouts are missing or could not be fetched; raised after all others were tried.
+
+    Parameters
+    ----------
+    message : str
+        Number of cutouts without an image, their rows, the reasons, and the cure.
+    report : QTable or None, default=None
+        One row per row of the catalog, with the columns of :attr:`CutoutFetcher.report_`; an attribute, too.
+    """
+
+    def __init__(self, message, report=None):
+        super().__init__(message)
+        self.report = report

@@ -1,4 +1,4 @@
-"""The first step of a pipeline: a catalog goes in, images come out."""
+"""Transformer from catalogs to images, the first step of a pipeline."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from numbers import Integral, Real
 
 import numpy as np
 from astropy.table import QTable
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch, get_tags
 from tqdm import tqdm
 
+from .._images import CHUNK_BYTES, release_pages
+from .._memmap import empty_array
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..catalogs import Catalog
-from ._gather import Gatherer
-from ._outcomes import outcomes
-from ._report import fetch_error, make_report
-from ._requests import make_requests
-from ._source import CutoutRequest, CutoutSource
+from ._report import fetch_error, make_report, outcomes
+from ._source import CutoutRequest, CutoutSource, make_requests
 from ._store import CutoutStore
 
 
 class CutoutFetcher(TransformerMixin, BaseEstimator):
     """Fetch an image of every galaxy of a catalog, all of one size, centered, north up and east left.
 
-    It learns nothing: `fit` checks, `transform` fetches. As the first step of a pipeline it makes catalogs the
-    input of everything else; what remote services sent is kept in a cache, so that folds of a cross-validation
-    and later runs ask for nothing twice.
+    It learns nothing: `fit` checks, `transform` fetches. With it as the first step, a pipeline takes catalogs.
+    Replies of remote services are kept in a cache, so that folds of a cross-validation and later runs ask for
+    nothing twice.
 
     Parameters
     ----------
@@ -40,8 +39,9 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     pixel_scale : float, default=None
         Side of a pixel [arcsec], the same for all galaxies. If it and `pixel_scale_re` are None, the one of `source`.
     pixel_scale_re : float, default=None
-        Side of a pixel in half-light radii of each galaxy, so that all galaxies fill their images alike. The
-        catalog must have the column ``half_light_radius``; where that is not positive, the cutout is missing.
+        Side of a pixel in half-light radii of each galaxy, so that all galaxies fill their images alike. They are
+        those along the major axis, the column ``half_light_semimajor_axis`` of the catalog, or circularized ones,
+        ``half_light_radius``, if it has no such column. Where they are not positive, the cutout is missing.
     on_error : {"raise", "nan"}, default="raise"
         What to do about cutouts that cannot be had, when all others have been fetched. "raise" raises. "nan" makes
         an image of NaN of each *missing* one (outside the survey, not covered enough, beyond what the service can
@@ -51,7 +51,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Share of the pixels of an image that must be finite; with less, the cutout is missing. Images of integers
         count as covered.
     cache : bool, str, path-like, CutoutStore or None, default=True
-        Where remote sources keep what they downloaded: True is the user's cache folder or ``$GALESTIM_CACHE``, a
+        Where remote sources keep their downloads: True is the user's cache folder or ``$GALESTIM_CACHE``, a
         path is a folder. False and None keep nothing.
     reducer : transformer or None, default=None
         Applied to the images as they arrive, some at a time, so that all of them are never in memory at full size.
@@ -65,7 +65,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     report_ : QTable
-        What became of each row of the catalog that was fetched last: ``row``, its number; ``object_id``; ``ra`` and
+        Outcome of each row of the catalog that was fetched last: ``row``, its number; ``object_id``; ``ra`` and
         ``dec`` [deg]; ``pixel_scale`` [arcsec]; ``status``, which is "ok", "missing" or "failed"; ``reason``, empty
         if ok; ``coverage``, the share of finite pixels. Not pickled.
 
@@ -104,7 +104,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     >>> fetcher.transform({"ra": [150.1, 210.9, 13.2], "dec": [2.2, -54.3, 37.0]})
     Traceback (most recent call last):
     ...
-    galestim.cutouts._report.CutoutFetchError: 1 of 3 cutouts could not be had: 1 missing.
+    galestim.cutouts._errors.CutoutFetchError: 1 of 3 cutouts could not be had: 1 missing.
       1 × row 1 ('1'): dec=-54.3 is outside [0, 90], where this survey is
     What is missing stays missing: pass on_error="nan" to get NaN images for it, or use acquire(catalog,
     on_error="skip"), which leaves its rows out.
@@ -229,7 +229,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
             catalog : Catalog
                 The galaxies that the images are of, one per image.
             report : QTable
-                What became of each row of `catalog` as it was passed, as :attr:`report_`.
+                Outcome of each row of `catalog` as it was passed, as :attr:`report_`.
 
         Raises
         ------
@@ -258,7 +258,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Returns
         -------
         QTable
-            What became of each row, as :attr:`report_`. What is missing or has failed does not raise here.
+            Outcome of each row, as :attr:`report_`. Missing and failed cutouts do not raise here.
 
         Raises
         ------
@@ -286,7 +286,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         requests = self._requests(catalog)
         shape = (self.npix, self.npix, self.source.n_channels)
         nan = on_error == "nan"
-        gatherer = Gatherer(len(requests), shape, self.source.dtype, self.reducer, self.memmap, needs_nan=nan)
+        gatherer = _Gatherer(len(requests), shape, self.source.dtype, self.reducer, self.memmap, needs_nan=nan)
         report = self._ask(requests, gatherer.append if on_error == "skip" else gatherer.put)
         gatherer.flush()
         without = np.asarray(report["status"] != "ok")
@@ -315,3 +315,67 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         if isinstance(self.cache, CutoutStore):
             return self.cache
         return CutoutStore(None if self.cache is True else self.cache)
+
+
+class _Gatherer:
+    """Array that is filled with cutouts as they arrive, reduced in chunks: few are in memory at full size.
+
+    Parameters
+    ----------
+    n : int
+        Rows of the array.
+    shape : (H, W, C)
+        Of the cutouts, before they are reduced.
+    dtype : dtype
+        Of the cutouts.
+    reducer : transformer or None
+        Applied to chunks of cutouts.
+    memmap : bool or "auto"
+        As in `galestim._memmap.empty_array`.
+    needs_nan : bool
+        Whether the array must have a dtype that has NaN.
+    """
+
+    def __init__(self, n: int, shape: tuple[int, int, int], dtype: DTypeLike, reducer, memmap, needs_nan: bool):
+        self._reducer = reducer
+        like = self._reduce(np.zeros((1, *shape), dtype=dtype))
+        if needs_nan and like.dtype.kind != "f":
+            like = like.astype(np.result_type(like.dtype, np.float32))
+        self.images = empty_array((n, *like.shape[1:]), like.dtype, memmap)
+        self._chunk: NDArray = np.empty((min(n, max(1, CHUNK_BYTES // _n_bytes(shape, dtype))), *shape), dtype)
+        self._rows: list[int] = []
+        self._n_taken = 0
+
+    def put(self, row: int, image: NDArray) -> None:
+        """Take the cutout of `row`."""
+        self._chunk[len(self._rows)] = image
+        self._rows.append(row)
+        if len(self._rows) == len(self._chunk):
+            self.flush()
+
+    def append(self, _, image: NDArray) -> None:
+        """Take the cutout of the first row that has none yet."""
+        self.put(self._n_taken + len(self._rows), image)
+
+    def flush(self) -> None:
+        """Reduce what was taken since the last time, and write it."""
+        if self._rows:
+            self.images[self._rows] = self._reduce(self._chunk[: len(self._rows)])
+            release_pages(self.images)
+            self._n_taken += len(self._rows)
+            self._rows.clear()
+
+    def _reduce(self, images: NDArray) -> NDArray:
+        if self._reducer is None:
+            return images
+        reduced = np.asarray(self._reducer.transform(images))
+        if reduced.ndim != 4 or len(reduced) != len(images):
+            raise ValueError(
+                f"reducer={self._reducer!r} made {reduced.shape} of images {images.shape}; "
+                "expected one image (H, W, C) for each."
+            )
+        return reduced
+
+
+def _n_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize

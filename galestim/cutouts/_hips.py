@@ -1,4 +1,4 @@
-"""Any survey that is published as a HiPS, from the hips2fits service of CDS."""
+"""Cutouts of any survey that is published as a HiPS, from the hips2fits service of CDS."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ._decode import decode_fits, decode_jpeg, is_uniform, not_an_image
 from ._errors import MissingCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource, check_choice, check_limits
 from ._source import CutoutRequest
+from .http import Reply, Transport
 
 URL = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
 NPIX_LIMITS = 1, 7071  # the service makes images of at most 50 million pixels
@@ -37,7 +37,7 @@ class Hips2Fits(RemoteSource):
     url : str or None, default=None
         Address of a service that speaks the same protocol; None is that of CDS.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Hips2Fits(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, Hips2Fits
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     source = Hips2Fits("galestim/P/loopback/r", url=server.hips2fits_url)
@@ -87,12 +87,12 @@ class Hips2Fits(RemoteSource):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        """Of the images."""
+        """Data type of the images."""
         return np.dtype(np.float32 if self.format == "fits" else np.uint8)
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images."""
+        """Number of channels of the images."""
         return 1 if self.format == "fits" else 3
 
     def endpoint(self) -> str:
@@ -157,7 +157,7 @@ class Hips2Fits(RemoteSource):
         return image
 
     def _refusal(self, reply: Reply) -> Exception:
-        """What the service says against the request: JSON with a title and, mostly, a description."""
+        """Error with the title and, mostly, the description that the service gives as JSON."""
         try:
             said = json.loads(reply.body)
             why = ": ".join(str(said[key]) for key in ("title", "description") if key in said)

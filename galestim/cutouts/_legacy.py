@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ._decode import decode_fits, decode_jpeg, is_uniform
 from ._errors import MissingCutoutError, TransientCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource, check_choice, check_limits
 from ._source import CutoutRequest
+from .http import Reply, Transport
 
 URL = "https://www.legacysurvey.org/viewer"
 MAX_NPIX = 3000  # get_cutout of github.com/legacysurvey/imagine clamps larger ones to this, without saying so
@@ -47,7 +47,7 @@ class LegacySurvey(RemoteSource):
         Address of a viewer that speaks the same protocol, up to what comes before ``/fits-cutout``; None is that of
         the Legacy Surveys.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class LegacySurvey(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, LegacySurvey
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky([150.0], [2.0], [[100.0, 200.0, 300.0]], [2.0], bands=("g", "r", "z"), background=0.1)
     >>> with LoopbackSky(sky) as server:
     ...     source = LegacySurvey(bands="zg", url=server.legacy_url)
@@ -103,17 +103,17 @@ class LegacySurvey(RemoteSource):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        """Of the images."""
+        """Data type of the images."""
         return np.dtype(np.float32 if self.format == "fits" else np.uint8)
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images."""
+        """Number of channels of the images."""
         return len(self.bands) if self.format == "fits" else 3
 
     @property
     def pixel_scale(self) -> float:  # type: ignore[override]
-        """Where the user asks for none [arcsec]."""
+        """Side of a pixel if the user asks for none [arcsec]."""
         return self.native_pixel_scale
 
     def endpoint(self) -> str:
@@ -142,7 +142,7 @@ class LegacySurvey(RemoteSource):
         return (self._decode_jpeg if self.format == "jpeg" else self._decode_fits)(reply.body, request)
 
     def _download(self, request: CutoutRequest, expect: tuple[int, ...] = ()) -> tuple[NDArray, bytes]:
-        """Look whether there is anything to see before status 500 is taken for a fault, and asked again and again."""
+        """Check by a JPEG whether the survey covers the place, before status 500 counts as a fault."""
         if self.format == "jpeg":
             return super()._download(request)
         try:

@@ -1,4 +1,4 @@
-"""Cutouts from mosaics on disk: only the pixels that a galaxy needs are read."""
+"""Cutouts from FITS mosaics on disk, of which only the pixels needed are read."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from astropy.wcs import WCS, WcsError
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from ._errors import CutoutError, MissingCutoutError
@@ -84,7 +85,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     is a `MissingCutoutError`. Where tiles overlap, the one in which the galaxy lies deepest has precedence, and
     others fill what it does not cover.
 
-    How pixels are resampled, and why so, is told in `resample_onto`. TAN, SIP, TPV and every other projection and
+    Pixels are resampled by a quintic spline, see `resample_onto`. TAN, SIP, TPV and every other projection and
     distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px.
 
     Examples
@@ -104,9 +105,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     >>> round(mosaic.pixel_scale, 6)
     0.2
 
-    What a `CutoutFetcher` asks for:
+    One cutout, as a `CutoutFetcher` requests it:
 
-    >>> from galestim.cutouts._source import CutoutRequest
+    >>> from galestim.cutouts import CutoutRequest
     >>> cutout = mosaic.cutout(CutoutRequest(ra=150.0, dec=2.0, pixel_scale=0.2, npix=3, object_id="1"))
     >>> np.abs(cutout[:, :, 0].round(3))
     array([[0., 0., 0.],
@@ -126,12 +127,12 @@ class FitsMosaic(CutoutSource, BaseEstimator):
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images: one for each band."""
+        """Number of channels of the images: one for each band."""
         return len(_entries(self.paths, self.bands, self.hdu))
 
     @property
     def pixel_scale(self) -> float:  # type: ignore[override]
-        """Where the user asks for none [arcsec]: that of the first image."""
+        """Side of a pixel if the user asks for none [arcsec]: that of the first image."""
         wcs = self._tiles()[0][0].to_pixel.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
 
@@ -149,8 +150,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
             some = list(alike)
             n = min(len(some), max(1, _CHUNK_BYTES // (4 * len(bands) * npix**2)))
             images = np.empty((n, npix, npix, len(bands)), dtype=np.float32)
-            for start in range(0, len(some), n):
-                chunk = some[start : start + n]
+            for rows in gen_batches(len(some), n):
+                chunk = some[rows]
                 with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
                     for band, tiles in enumerate(bands):
                         _fill_band(tiles, chunk, images[..., band], self.pixel_values == "surface_brightness")
@@ -287,7 +288,7 @@ class _Tile:
         return sky[:, -1:], radius if np.isfinite(radius) else np.pi
 
     def is_near(self, ra, dec, pixel_scale, npix):
-        """Which cutouts may touch the image; of others its projection need know nothing."""
+        """Mask of the cutouts that may touch the image; others need not be projected."""
         ra, dec = np.radians(ra), np.radians(dec)
         sky = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
         reach = self.radius + np.radians(pixel_scale * npix / 3600)
@@ -344,7 +345,7 @@ def _angle(a, b):
 
 @contextmanager
 def _hdu_list(path):
-    """Open a file, without what astropy has to say about headers as pipelines write them."""
+    """Open a file, without astropy's warnings about headers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:

@@ -1,4 +1,4 @@
-"""What every remote service has in common: ask the store, else the service; keep what is good; many at a time."""
+"""Base class of the sources that ask a service: from the store or by HTTP, many at a time."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from ._errors import CutoutError, MissingCutoutError
-from ._http import Reply, Transport
 from ._source import CutoutRequest, CutoutSource
 from ._store import request_key
+from .http import Reply, Transport
 
 if TYPE_CHECKING:
     from ._store import CutoutStore
@@ -29,12 +29,12 @@ _log = logging.getLogger(__name__)
 
 @cache
 def _default_transport() -> Transport:
-    """The polite one that all sources share which were given none, so that they share its connections."""
+    """Transport of all sources that were given none, so that they share its connections."""
     return Transport()
 
 
 class RemoteSource(BaseEstimator, CutoutSource):
-    """Base of sources that ask a service over HTTP, one request per cutout; a subclass says what to ask for.
+    """Base of sources that ask a service over HTTP, one request per cutout; a subclass makes and decodes them.
 
     A subclass has the parameters ``url`` and ``transport``, and writes `query` and `decode`. Politeness, retries,
     deadlines, limits (:class:`~galestim.cutouts.Transport`) and what is kept on disk
@@ -51,9 +51,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
     A service of one's own, here one that speaks the protocol of SkyServer, on a simulated sky:
 
     >>> import numpy as np
-    >>> from galestim.cutouts import CutoutRequest, MissingCutoutError, RemoteSource
-    >>> from galestim.cutouts._decode import decode_jpeg
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.cutouts import CutoutRequest, MissingCutoutError, RemoteSource, decode_jpeg
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> class MyArchive(RemoteSource):
     ...     dtype, n_channels, expect = np.dtype(np.uint8), 3, (200, 404)
     ...
@@ -81,7 +80,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
     transport: Transport | None
     expect: tuple[int, ...] = (200,)
 
-    # --- what a subclass says -------------------------------------------------------------------------------
+    # --- written by a subclass ------------------------------------------------------------------------------
 
     @abstractmethod
     def query(self, request: CutoutRequest) -> dict:
@@ -94,7 +93,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         Returns
         -------
         dict
-            What comes after the ``?`` of the URL.
+            Parameters of the URL, after the ``?``.
         """
 
     @abstractmethod
@@ -107,7 +106,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
             Has ``status``, ``content_type``, ``body`` and ``url``. Of a reply from the store only the body is as it
             was.
         request : CutoutRequest
-            What was asked for.
+            The request that it answers.
 
         Returns
         -------
@@ -123,7 +122,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """
 
     def endpoint(self) -> str:
-        """Where `query` is sent; `url`, unless a subclass has a default."""
+        """Address to which `query` is sent; `url`, unless a subclass has a default."""
         return str(self.url)
 
     def check(self, request: CutoutRequest) -> None:
@@ -142,7 +141,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """
 
     def identity(self, request: CutoutRequest) -> dict:
-        """What the bytes of a reply depend on, as the key under which they are kept; without credentials.
+        """Everything that the bytes of a reply depend on, as the key under which they are kept; no credentials.
 
         A name, a password or a key in the URL changes the key of what is kept (as a digest) but is not written.
 
@@ -162,7 +161,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         query = self.query(_canonical(request))
         return {"source": type(self).__name__, "url": f"{url.scheme}://{host}{url.path}", **digest, "query": query}
 
-    # --- what it gets for that ------------------------------------------------------------------------------
+    # --- inherited by it ------------------------------------------------------------------------------------
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
         """Make one cutout, from `store` if it is there.
@@ -171,7 +170,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         ----------
         request : CutoutRequest
         store : CutoutStore or None, default=None
-            Where downloaded bytes are kept.
+            Folder of downloaded bytes.
 
         Returns
         -------
@@ -213,7 +212,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         ----------
         requests : sequence of CutoutRequest
         store : CutoutStore or None, default=None
-            Where downloaded bytes are kept.
+            Folder of downloaded bytes.
 
         Yields
         ------
@@ -253,7 +252,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         return _default_transport() if self.transport is None else self.transport
 
     def _stored(self, store: CutoutStore, key: str, request: CutoutRequest) -> NDArray | None:
-        """What `store` has; what it has but is no longer an image is as if it had not."""
+        """Image that `store` has, if it has one; kept bytes that are no image do not count."""
         body = store.get(key)
         if body is not None:
             try:

@@ -1,39 +1,88 @@
-"""What became of every row of a catalog, as a table and, if rows failed, as an error."""
+"""Outcome of each request, the report on all of them, and the error if some have no image."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
 from astropy.table import QTable
+from numpy.typing import NDArray
 
-from ._outcomes import Outcome
-from ._source import CutoutRequest
+from ._errors import CutoutError, CutoutFetchError, MissingCutoutError
+from ._source import CutoutRequest, CutoutSource
 
 MAX_REASONS = 5  # told apart in an error's message
 MAX_ROWS = 4  # named for each of them
 
 
-class CutoutFetchError(RuntimeError):
-    """Cutouts are missing or could not be fetched; raised after all others were tried.
+class Outcome(NamedTuple):
+    """Status of a request ("ok", "missing" or "failed"), the reason, and the share of finite pixels."""
 
-    Parameters
-    ----------
-    message : str
-        How many, which, why, and what to do.
-    report : QTable or None, default=None
-        One row per row of the catalog, with the columns of :attr:`CutoutFetcher.report_`; an attribute, too.
-    """
+    status: str
+    reason: str
+    coverage: float
 
-    def __init__(self, message, report=None):
-        super().__init__(message)
-        self.report = report
+
+def outcomes(
+    source: CutoutSource, requests: Sequence[CutoutRequest], store, min_coverage: float
+) -> Iterator[tuple[NDArray | None, Outcome]]:
+    """Ask `source` for `requests`; yield the image, or None, and the outcome of each, in their order."""
+    n_channels, dtype = source.n_channels, np.dtype(source.dtype)  # once: a source may have to open a file for it
+    for request, answer in zip(requests, _answers(source, requests, store)):
+        if isinstance(answer, CutoutError):
+            yield None, Outcome("missing" if answer.permanent else "failed", str(answer), 0.0)
+            continue
+        shape = (request.npix, request.npix, n_channels)
+        if answer.shape != shape or not np.can_cast(answer.dtype, dtype, "same_kind"):
+            raise ValueError(
+                f"{type(source).__name__} made an image of shape {answer.shape} and dtype {answer.dtype}; expected "
+                f"{shape} and {dtype}, as its n_channels and dtype say."
+            )
+        yield _enough_covered(answer, min_coverage)
+
+
+def _answers(source: CutoutSource, requests: Sequence[CutoutRequest], store) -> Iterator[NDArray | CutoutError]:
+    """Answers of `source` to all requests; those without a pixel scale do not reach it."""
+    sent = [request for request in requests if _has_scale(request)]
+    answers = iter(source.cutouts(sent, store))
+    for request in requests:
+        if not _has_scale(request):
+            yield MissingCutoutError(
+                f"the pixel scale would be {request.pixel_scale:g} arcsec; expected half_light_semimajor_axis or "
+                "half_light_radius > 0 [arcsec]"
+            )
+            continue
+        answer = next(answers, None)
+        if answer is None:
+            raise RuntimeError(
+                f"{type(source).__name__}.cutouts ended before {request}; expected an array or a CutoutError for "
+                f"each of {len(sent)} requests."
+            )
+        yield answer
+
+
+def _has_scale(request: CutoutRequest) -> bool:
+    return 0 < request.pixel_scale < math.inf
+
+
+def _enough_covered(image: NDArray, min_coverage: float) -> tuple[NDArray | None, Outcome]:
+    if image.dtype.kind != "f":
+        return image, Outcome("ok", "", 1.0)
+    finite = np.isfinite(image)
+    coverage = float(finite.mean())
+    if coverage < min_coverage:
+        share = f"{finite.sum()} of {finite.size} pixel values"
+        reason = f"only {share} are finite; expected a share of at least min_coverage={min_coverage}"
+        return None, Outcome("missing", reason, coverage)
+    return (image if coverage == 1 else np.where(finite, image, np.nan)), Outcome("ok", "", coverage)
 
 
 def make_report(requests: Sequence[CutoutRequest], outcomes: Sequence[Outcome]) -> QTable:
-    """Table of what became of each request."""
+    """Table of the outcomes, one row per request."""
     ra, dec, pixel_scale, _, object_id = zip(*requests, strict=True)
     status, reason, coverage = zip(*outcomes, strict=True)
     return QTable(
@@ -72,7 +121,7 @@ def _reasons(without: QTable) -> list[str]:
 
 
 def _kind(reason: str) -> str:
-    """What stays of a reason without the numbers and names of its row."""
+    """A reason without the numbers and names of its row."""
     return re.sub(r"'[^']*'|[-+]?\d[\d.:e+-]*|\b(nan|inf)\b", "…", reason)
 
 

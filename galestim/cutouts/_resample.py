@@ -1,4 +1,4 @@
-"""From an image's own pixels to the pixels asked for: flux is kept, and no more is blurred than must be."""
+"""Resampling of an image onto the pixels of a request, by a spline that keeps flux."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from astropy.wcs import WCS, NoConvergence
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, spline_filter1d
+from sklearn.utils import gen_batches
 
 from ._source import CutoutRequest
 
@@ -156,7 +157,7 @@ def resample_onto(
 
 
 class Image(Protocol):
-    """What can be resampled: anything that gives windows of itself."""
+    """Source of pixels: anything that gives windows of itself."""
 
     shape: tuple[int, int]
 
@@ -177,7 +178,7 @@ class ArrayImage:
 
 
 class Placement:
-    """Where the pixels of many blocks fall in an image; a block is a cutout, or a part of one.
+    """Positions in an image of the pixels of many blocks; a block is a cutout, or a part of one.
 
     Nine exact positions, at the corners, edges and center, are interpolated by a biquadratic polynomial.
 
@@ -258,7 +259,7 @@ class Placement:
 
 def place(to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], together: int = 512) -> Placement:
     """Make the placement of any number of cutouts, some at a time: small arrays take the place of freed ones."""
-    parts = [Placement(to_pixel, requests[i : i + together]) for i in range(0, len(requests), together)]
+    parts = [Placement(to_pixel, requests[rows]) for rows in gen_batches(len(requests), together)]
     for name in [name for name, value in vars(parts[0]).items() if isinstance(value, np.ndarray)]:
         setattr(parts[0], name, np.concatenate([getattr(part, name) for part in parts]))
     parts[0].requests = requests
@@ -286,8 +287,8 @@ def resample_all(
     blocks = np.array(list(planes))
     shifted = placement.only_shifted(image.shape)
     together = max(1, _SHIFTED_BYTES // next(iter(planes.values())).nbytes)
-    for start in range(0, len(blocks), together):
-        some = blocks[start : start + together]
+    for rows in gen_batches(len(blocks), together):
+        some = blocks[rows]
         quick, slow = some[shifted[some]], some[~shifted[some]].tolist()
         if len(quick):
             values, areas = _shift(image, placement, quick), placement.areas(quick)
@@ -327,7 +328,7 @@ def _shift(image, placement, blocks):
 
 @lru_cache(maxsize=64)
 def _band(n):
-    """Where the entries of a matrix with shifted rows are in its weights, padded with n - 1 zeros at both ends."""
+    """Indices of a matrix with shifted rows into its weights, padded with n - 1 zeros at both ends."""
     return np.arange(n - 1, -1, -1)[:, None] + np.arange(n - 1 + len(_TAPS))
 
 

@@ -1,4 +1,4 @@
-"""Color images of the Sloan Digital Sky Survey, as SkyServer draws them."""
+"""Color images of the Sloan Digital Sky Survey, from SkyServer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from numpy.typing import NDArray
 
 from ._decode import decode_jpeg
 from ._errors import MissingCutoutError, TransientCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource, check_limits
 from ._source import CutoutRequest
-
-# What ImgCutout.cs (github.com/sciserver/SkyServerWS) clamps width, height and scale to, without saying so.
-NPIX_LIMITS = 64, 2048
-SCALE_LIMITS = 0.015, 2400.0  # [arcsec]
+from .http import Reply, Transport
 
 BLACK = 3  # compression lifts black by no more
 
@@ -31,7 +27,7 @@ class SkyServer(RemoteSource):
     url : str or None, default=None
         Address of a service that speaks the same protocol, up to and including ``getjpeg``; None is SkyServer.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults.
 
     Attributes
     ----------
@@ -39,6 +35,8 @@ class SkyServer(RemoteSource):
     n_channels : 3
     pixel_scale : 0.396127
         That of the survey [arcsec], used where no other is asked for.
+    npix_limits, scale_limits : (64, 2048), (0.015, 2400.0)
+        The least and the most pixels along a side, and side of a pixel [arcsec].
 
     Notes
     -----
@@ -55,7 +53,7 @@ class SkyServer(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, SkyServer
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     image = SkyServer(url=server.skyserver_url).cutout(CutoutRequest(150.0, 2.0, 0.4, 64, "a"))
@@ -68,6 +66,10 @@ class SkyServer(RemoteSource):
     pixel_scale = 0.396127
     expect = (200, 404)
 
+    # ImgCutout.cs (github.com/sciserver/SkyServerWS) clamps width, height and scale to these, without saying so.
+    npix_limits = 64, 2048
+    scale_limits = 0.015, 2400.0
+
     def __init__(self, *, release="dr19", url=None, transport: Transport | None = None):
         self.release = release
         self.url = url
@@ -79,7 +81,7 @@ class SkyServer(RemoteSource):
         return f"https://skyserver.sdss.org/{self.release}/SkyServerWS/ImgCutout/getjpeg"
 
     def check(self, request: CutoutRequest) -> None:
-        check_limits(request, "SkyServer", NPIX_LIMITS, SCALE_LIMITS)
+        check_limits(request, "SkyServer", self.npix_limits, self.scale_limits)
 
     def query(self, request: CutoutRequest) -> dict:
         size = {"width": request.npix, "height": request.npix}

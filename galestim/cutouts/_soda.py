@@ -1,4 +1,4 @@
-"""Cutouts from any archive that speaks the IVOA's protocol for them, SODA."""
+"""Cutouts from any archive that speaks SODA, the IVOA's protocol for them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ._decode import MAX_PIXELS, read_fits
 from ._errors import BadReplyError, MissingCutoutError, TransientCutoutError
-from ._http import Reply, Transport
 from ._remote import RemoteSource
 from ._resample import resample_onto
 from ._source import CutoutRequest
 from ._store import CutoutStore
+from .http import Reply, Transport
 
 MARGIN = 4.0  # around what is asked for [arcsec], so that its outermost pixels are interpolated too
 _NO_PIXELS = re.compile(r"\bno (pixels|intersection|overlap)|not (overlap|intersect)|outside", re.IGNORECASE)
@@ -36,8 +36,8 @@ class Soda(RemoteSource):
         Identifier of the image to cut from. A list gives a channel for each. A callable is given the
         :class:`CutoutRequest` and returns the identifier, for archives that have an image per field. None sends none.
     transport : Transport or None, default=None
-        How to ask; None is politely, with the defaults of :class:`Transport`. Archives that need a login take
-        ``Transport(headers={"Authorization": "Bearer …"})``.
+        Limits, retries and headers of the requests; None is :class:`Transport` with its defaults. Archives that need
+        a login take ``Transport(headers={"Authorization": "Bearer …"})``.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Soda(RemoteSource):
     Examples
     --------
     >>> from galestim.cutouts import CutoutRequest, Soda
-    >>> from galestim.datasets import GaussianSky, LoopbackSky
+    >>> from galestim.testing import GaussianSky, LoopbackSky
     >>> sky = GaussianSky(ra=[150.0], dec=[2.0], flux=[[100.0, 200.0, 300.0]], sigma=[2.0])
     >>> with LoopbackSky(sky) as server:
     ...     source = Soda(server.soda_url, id=["ivo://galestim/loopback?r", "ivo://galestim/loopback?g"])
@@ -77,7 +77,7 @@ class Soda(RemoteSource):
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        """Of the images."""
+        """Number of channels of the images."""
         return len(self.id) if isinstance(self.id, list | tuple) else 1
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray[np.float32]:

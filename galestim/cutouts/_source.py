@@ -1,15 +1,20 @@
-"""What every source of cutouts has in common: a request goes in, an image comes out."""
+"""Requests for cutouts, and the base class of the sources that answer them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
+import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogs import Catalog
 from ._errors import CutoutError
+
+RADII = "half_light_semimajor_axis", "half_light_radius"  # columns that set pixel scales, the best first
 
 
 class CutoutRequest(NamedTuple):
@@ -80,7 +85,7 @@ class CutoutSource(ABC):
         ----------
         requests : sequence of CutoutRequest
         store : CutoutStore or None, default=None
-            Where remote sources keep what they downloaded.
+            Folder in which remote sources keep downloaded bytes.
 
         Yields
         ------
@@ -91,3 +96,56 @@ class CutoutSource(ABC):
                 yield self.cutout(request)
             except CutoutError as error:
                 yield error
+
+
+def make_requests(
+    catalog: Catalog,
+    source: CutoutSource,
+    *,
+    npix: int,
+    pixel_scale: float | None,
+    pixel_scale_re: float | None,
+) -> list[CutoutRequest]:
+    """One request per row; its pixel scale is not positive where the half-light radius is not."""
+    if not len(catalog):
+        raise ValueError("Found array with 0 sample(s): the catalog has no rows; expected at least one galaxy.")
+    ra, dec = (catalog[name].to_value(u.deg).tolist() for name in ("ra", "dec"))
+    if pixel_scale_re is None:
+        scales = [_common_scale(source, pixel_scale)] * len(catalog)
+    elif pixel_scale is not None:
+        raise ValueError(f"pixel_scale={pixel_scale!r} and pixel_scale_re={pixel_scale_re!r}; expected one of them.")
+    else:
+        scales = _scales_in_radii(catalog, pixel_scale_re)
+    return list(map(CutoutRequest, ra, dec, scales, repeat(int(npix)), _names(catalog, source)))
+
+
+def _common_scale(source: CutoutSource, pixel_scale: float | None) -> float:
+    scale = source.pixel_scale if pixel_scale is None else pixel_scale
+    if scale is None:
+        raise ValueError(
+            f"{type(source).__name__} has no pixel scale of its own; pass pixel_scale= [arcsec] or pixel_scale_re= "
+            "[half-light radii]."
+        )
+    return float(scale)
+
+
+def _scales_in_radii(catalog: Catalog, pixel_scale_re: float) -> list[float]:
+    column = next((name for name in RADII if name in catalog.colnames), None)
+    if column is None:
+        raise ValueError(
+            f"pixel_scale_re={pixel_scale_re!r} needs half-light radii, but the catalog has the columns "
+            f"{', '.join(catalog.colnames)}. Name the right one: Catalog(data, half_light_semimajor_axis=...), or "
+            "Catalog(data, half_light_radius=...) if it is circularized."
+        )
+    return (pixel_scale_re * u.Quantity(catalog[column], u.arcsec, subok=True).value).tolist()
+
+
+def _names(catalog: Catalog, source: CutoutSource) -> list[str]:
+    if "object_id" in catalog.colnames:
+        return np.asarray(catalog["object_id"]).astype(str).tolist()
+    if getattr(source, "looks_up_names", False):  # a row's number changes when the catalog is split
+        raise ValueError(
+            f"{type(source).__name__} looks images up by object_id, but the catalog has the columns "
+            f"{', '.join(catalog.colnames)}. Name the right one: Catalog(data, object_id=...)."
+        )
+    return list(map(str, range(len(catalog))))

@@ -1,4 +1,4 @@
-"""What was downloaded, on disk: by content, written whole or not at all, and verified when read."""
+"""Store of downloaded bytes on disk: by content, written whole or not at all, and verified when read."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ class CutoutStore:
         key : str
             The `request_key` of the request.
         body : bytes
-            What was served.
+            The reply, as it was served.
         request : dict
-            What was asked for, to be read by people.
+            The request, for people to read.
         """
         name = hashlib.sha256(body).hexdigest()
         entry = {"object": name, "bytes": len(body), "request": request}
@@ -116,7 +116,7 @@ class CutoutStore:
         self._write({self._object_file(name): body, self._request_file(key): _json(entry)})
 
     def missing(self, key: str) -> str | None:
-        """Why a request has no answer, if that was found out less than 30 days ago.
+        """Reason why a request has no answer, if that was found out less than 30 days ago.
 
         Parameters
         ----------
@@ -146,7 +146,7 @@ class CutoutStore:
         reason : str
             Why.
         request : dict
-            What was asked for, to be read by people.
+            The request, for people to read.
         """
         self._write({self._request_file(key): _json({"missing": reason, "request": request})})
 
@@ -159,7 +159,7 @@ class CutoutStore:
         return self.folder / "requests" / key[:2] / f"{key}.json"
 
     def _entry(self, key: str) -> dict:
-        """What is known of a request; nothing if that cannot be read."""
+        """Entry of a request; empty if it cannot be read."""
         try:
             entry = json.loads(self._request_file(key).read_bytes())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError):
@@ -201,7 +201,7 @@ class CutoutStore:
             raise
 
     def _sweep(self) -> None:
-        """Remove, once, what writers left that were killed."""
+        """Remove, once, the temporary files of writers that were killed."""
         if self._swept:
             return
         self._swept = True

@@ -1,26 +1,59 @@
-"""What sources of ready-made images share: they are looked up by name, and taken as they are."""
+"""Sources of ready-made images, looked up by name: rows of an array, and files of a folder."""
 
 from __future__ import annotations
 
 import math
+import os
+import warnings
+from collections import Counter
+from contextlib import contextmanager
 from numbers import Real
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._image_files import files_by_name, read_header, read_pixels
+from .._images import release_pages
 from .._sklearn import Interval
-from ._errors import MissingCutoutError
+from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest, CutoutSource
+
+MAX_TILT = 0.02  # rad; more than that, and an image is not north up
 
 
 class StoredImages(BaseEstimator, CutoutSource):
-    """Base of the sources of images that were cut before: by object_id, never resampled, at most cropped."""
+    """Base of the sources of ready-made images: looked up by object_id, never resampled, at most cropped."""
 
     looks_up_names = True  # the fetcher asks for a catalog with object_id
 
     _parameter_constraints: ClassVar[dict] = {"pixel_scale": [Interval(Real, 0, None, closed="neither"), None]}
+
+    def cutout(self, request):
+        """Read one image; see :meth:`CutoutSource.cutout`.
+
+        Parameters
+        ----------
+        request : CutoutRequest
+
+        Returns
+        -------
+        ndarray of shape (npix, npix, n_channels)
+
+        Raises
+        ------
+        MissingCutoutError
+            If no image has the name, it cannot be read, or it cannot be cropped to `npix`.
+        """
+        (answer,) = self.cutouts([request])
+        if isinstance(answer, CutoutError):
+            raise answer
+        return answer
 
     def _check_scale(self, request: CutoutRequest) -> None:
         if self.pixel_scale is not None and not math.isclose(request.pixel_scale, self.pixel_scale, rel_tol=1e-6):
@@ -31,12 +64,12 @@ class StoredImages(BaseEstimator, CutoutSource):
             )
 
 
-def crop_to(npix: int, image: NDArray) -> NDArray:
+def _crop_to(npix: int, image: NDArray) -> NDArray:
     """The middle ``(npix, npix)`` of `image` ``(H, W, C)``, without moving its center by half a pixel.
 
     Examples
     --------
-    >>> crop_to(2, np.arange(16).reshape(4, 4, 1))[:, :, 0]
+    >>> _crop_to(2, np.arange(16).reshape(4, 4, 1))[:, :, 0]
     array([[ 5,  6],
            [ 9, 10]])
     """
@@ -48,3 +81,343 @@ def crop_to(npix: int, image: NDArray) -> NDArray:
         )
     top, left = margins // 2
     return image[top : top + npix, left : left + npix]
+
+
+# --- rows of an array ---------------------------------------------------------------------------------------
+
+
+class ArrayStack(StoredImages):
+    """Images that are rows of an array, looked up by ``object_id``.
+
+    Files are read row by row, never whole. Images are taken as they are: row 0 of each must be north, column 0 east,
+    and the galaxy in the middle.
+
+    Parameters
+    ----------
+    images : array-like of shape (n, H, W) or (n, H, W, C), str or path-like
+        The images, of any real dtype; or the ``.npy`` or HDF5 file (``.h5``, ``.hdf5``, needs h5py) that holds them.
+        An array in memory is pickled with the source; a file is not, and must be there wherever it is used.
+    ids : array-like of shape (n,), str or None, default=None
+        The name of each image, to which ``object_id`` of the catalog refers; or the dataset of the HDF5 file with
+        the names. None: the names are the numbers of the rows, from 0.
+    dataset : str or None, default=None
+        The images' dataset in the HDF5 file; None if it holds only one of 3 or 4 dimensions.
+    pixel_scale : float or None, default=None
+        Side of a pixel [arcsec]. None: whatever the fetcher asks for is believed.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        That of the images.
+    n_channels : int
+        ``C``, or 1.
+
+    Raises
+    ------
+    ValueError
+        If the images have another number of dimensions, no real dtype, or not one unique name each; or if another
+        pixel scale is asked for.
+
+    Notes
+    -----
+    Images that are larger than ``npix`` are cropped to it about their center; an odd number of superfluous pixels
+    would move it by half a pixel, so such images count as missing, as do smaller ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galestim.cutouts import ArrayStack, CutoutFetcher
+    >>> images = np.arange(3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
+    >>> stack = ArrayStack(images, ids=["M31", "M32", "M110"], pixel_scale=0.4)
+    >>> catalog = {"object_id": ["M110", "M31"], "ra": [10.09, 10.68], "dec": [41.69, 41.27]}
+    >>> CutoutFetcher(stack, npix=8).transform(catalog)[:, 0, 0, 0]
+    array([128.,   0.], dtype=float32)
+    """
+
+    _parameter_constraints = {
+        **StoredImages._parameter_constraints,
+        "images": ["array-like", str, os.PathLike],
+        "ids": ["array-like", str, None],
+        "dataset": [str, None],
+    }
+
+    def __init__(self, images, *, ids=None, dataset=None, pixel_scale=None):
+        self.images = images
+        self.ids = ids
+        self.dataset = dataset
+        self.pixel_scale = pixel_scale
+
+    def __sklearn_clone__(self):
+        return type(self)(**self.get_params(deep=False))  # the array is shared: it is only read
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        with self._open() as (images, _):
+            return images.dtype.newbyteorder("=")
+
+    @property
+    def n_channels(self) -> int:  # type: ignore[override]
+        with self._open() as (images, _):
+            return int(images.shape[3]) if images.ndim == 4 else 1
+
+    def cutouts(self, requests, store=None):
+        """Read many images; see :meth:`CutoutSource.cutouts`.
+
+        Parameters
+        ----------
+        requests : sequence of CutoutRequest
+        store : None, default=None
+            Not needed.
+
+        Yields
+        ------
+        ndarray of shape (npix, npix, n_channels), or CutoutError
+        """
+        with self._open() as (images, row_of):
+            for request in requests:
+                self._check_scale(request)
+                try:
+                    yield _read(images, row_of, request)
+                except CutoutError as error:
+                    yield error
+
+    @contextmanager
+    def _open(self):
+        """The images, of whatever type, and the row of each name."""
+        self._validate_params()
+        if not isinstance(self.images, str | os.PathLike):
+            images = self.images if hasattr(self.images, "dtype") else np.asarray(self.images)
+            yield _checked(images), _rows(len(images), self.ids)
+        elif Path(self.images).suffix.lower() == ".npy":
+            images = _checked(np.load(self.images, mmap_mode="r"))
+            yield images, _rows(len(images), self.ids)
+        else:
+            import h5py
+
+            with h5py.File(self.images) as file:
+                images = _checked(file[self.dataset or _only_dataset(file)])
+                ids = file[self.ids].asstr()[:] if isinstance(self.ids, str) else self.ids
+                yield images, _rows(len(images), ids)
+
+
+def _checked(images):
+    """`images` itself, if it is a stack of them."""
+    if images.ndim not in (3, 4) or images.dtype.kind not in "uif" or not len(images):
+        raise ValueError(
+            f"ArrayStack got an array of shape {images.shape} and dtype {images.dtype}; expected images (n, H, W) or "
+            "(n, H, W, C) of real numbers."
+        )
+    return images
+
+
+def _only_dataset(file) -> str:
+    """Name of the dataset in the HDF5 `file` that can be a stack of images."""
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if getattr(item, "ndim", 0) in (3, 4) else None)
+    if len(found) != 1:
+        raise ValueError(
+            f"{file.filename} holds {len(found)} datasets of 3 or 4 dimensions ({', '.join(found) or 'none'}); "
+            "expected one. Pass dataset= the name of the images'."
+        )
+    return found[0]
+
+
+def _rows(n: int, ids) -> dict[str, int]:
+    """Row of each name."""
+    names = list(map(str, range(n) if ids is None else np.asarray(ids).ravel().tolist()))
+    if len(names) != n:
+        raise ValueError(f"ArrayStack has {n} images, but {len(names)} ids; expected one for each.")
+    row_of = dict(zip(names, range(n)))
+    if len(row_of) < n:
+        doubles = [name for name, count in Counter(names).items() if count > 1]
+        raise ValueError(
+            f"{len(doubles)} ids of ArrayStack occur more than once, such as {doubles[0]!r}; expected unique ones."
+        )
+    return row_of
+
+
+def _read(images, row_of: dict[str, int], request: CutoutRequest) -> NDArray:
+    if request.object_id not in row_of:
+        raise MissingCutoutError(f"none of the {len(row_of)} images is named {request.object_id!r}")
+    image = images[row_of[request.object_id]]
+    cut = _crop_to(request.npix, image if image.ndim == 3 else image[..., None])
+    cut = np.array(cut, dtype=cut.dtype.newbyteorder("="))  # a copy: an image lives longer than the pages of its file
+    if isinstance(images, np.memmap):
+        release_pages(images)
+    return cut
+
+
+# --- files of a folder --------------------------------------------------------------------------------------
+
+
+class ImageDirectory(StoredImages):
+    """Images that are files of one folder: the galaxy 101654 is ``101654.jpg`` or ``101654.fits``.
+
+    Subfolders are not looked at. All images must be of one kind: 8-bit gray, 8-bit color, or FITS with one number
+    of planes.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder.
+    extensions : str or sequence of str, default=(".jpg", ".jpeg", ".png", ".fits", ".fits.gz", ".fits.fz")
+        Ends of file names after ``object_id``; upper and lower case match.
+    pixel_scale : float or None, default=None
+        Side of a pixel [arcsec]. None: whatever the fetcher asks for is believed.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+        uint8 for JPEG and PNG, float32 for FITS; that of the first file.
+    n_channels : int
+        1 or 3 for JPEG and PNG; the number of planes for FITS.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist, or holds no image.
+    ValueError
+        If another pixel scale is asked for.
+
+    Notes
+    -----
+    The first row of a JPEG or PNG is taken for north. FITS images are turned by their WCS, if it is along the axes;
+    without one, their last row is taken for north and their first column for east. Those that are rotated count as
+    missing, as files that are damaged and those of another kind than the first do: :class:`FitsMosaic` resamples.
+    The galaxy must be in the middle of its image.
+
+    Images that are larger than ``npix`` are cropped to it about their center; an odd number of superfluous pixels
+    would move it by half a pixel, so such images count as missing, as do smaller ones.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from galestim.cutouts import CutoutFetcher, ImageDirectory
+    >>> catalog = {"object_id": [101654, 101756], "ra": [10.09, 10.68], "dec": [41.69, 41.27]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (24, 24)).save(Path(folder, "101654.jpg"))
+    ...     fetcher = CutoutFetcher(ImageDirectory(folder, pixel_scale=0.4), npix=24, on_error="nan")
+    ...     images = fetcher.transform(catalog)
+    >>> fetcher.report_["object_id", "status"].pprint()
+    object_id  status
+    --------- -------
+       101654      ok
+       101756 missing
+    >>> print(fetcher.report_["reason"][1])
+    /... has no file '101756.jpg', nor with another extension
+    """
+
+    _parameter_constraints = {
+        **StoredImages._parameter_constraints,
+        "path": [str, os.PathLike],
+        "extensions": [str, "array-like"],
+    }
+
+    def __init__(
+        self, path, *, extensions=(".jpg", ".jpeg", ".png", ".fits", ".fits.gz", ".fits.fz"), pixel_scale=None
+    ):
+        self.path = path
+        self.extensions = extensions
+        self.pixel_scale = pixel_scale
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[override]
+        return self._first_image().dtype
+
+    @property
+    def n_channels(self) -> int:  # type: ignore[override]
+        return self._first_image().shape[2]
+
+    def cutouts(self, requests, store=None):
+        """Read many images; see :meth:`CutoutSource.cutouts`.
+
+        Parameters
+        ----------
+        requests : sequence of CutoutRequest
+        store : None, default=None
+            Not needed.
+
+        Yields
+        ------
+        ndarray of shape (npix, npix, n_channels), or CutoutError
+        """
+        files_of = self._files()
+        like = self._first_image(files_of)
+        for request in requests:
+            self._check_scale(request)
+            try:
+                file = self._file(request.object_id, files_of)
+                yield _crop_to(request.npix, _check_alike(file, _read_file(file), like))
+            except CutoutError as error:
+                yield error
+
+    def _files(self) -> dict[str, list[Path]]:
+        self._validate_params()
+        return files_by_name(Path(self.path), self.extensions)
+
+    def _first_image(self, files_of: dict[str, list[Path]] | None = None) -> NDArray:
+        """The first image by name; the others must be like it."""
+        return _read_file(next(iter((files_of or self._files()).values()))[0])
+
+    def _file(self, name: str, files_of: dict[str, list[Path]]) -> Path:
+        """The one file of the galaxy `name`."""
+        files = files_of.get(name, [])
+        if not files:
+            extension = self.extensions if isinstance(self.extensions, str) else self.extensions[0]
+            raise MissingCutoutError(f"{self.path} has no file {name + extension!r}, nor with another extension")
+        if len(files) > 1:
+            raise MissingCutoutError(f"{self.path} has {len(files)} files: {', '.join(file.name for file in files)}")
+        return files[0]
+
+
+def _check_alike(file: Path, image: NDArray, like: NDArray) -> NDArray:
+    """`image` itself, if it has the channels and the dtype of `like`."""
+    if (image.dtype, image.shape[2]) != (like.dtype, like.shape[2]):
+        raise MissingCutoutError(
+            f"{file} has {image.shape[2]} channels of {image.dtype}, but the first image of its folder has "
+            f"{like.shape[2]} of {like.dtype}; expected all alike"
+        )
+    return image
+
+
+def _read_file(file: Path) -> NDArray:
+    """Pixels of a JPEG, PNG or FITS file as ``(H, W, C)``, north up and east left."""
+    if file.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        return _read_fits(file)
+    try:
+        read_header(file)
+        pixels = read_pixels(file)
+    except ValueError as error:
+        raise MissingCutoutError(str(error).rstrip(".")) from error
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _read_fits(file: Path) -> NDArray[np.float32]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AstropyWarning)  # old keywords, which WCS translates
+            with fits.open(file, memmap=False) as hdus:
+                hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) in (2, 3)), None)
+                if hdu is None:
+                    raise MissingCutoutError(f"{file} holds no image of 2 or 3 dimensions")
+                planes = np.asarray(hdu.data, dtype=np.float32).reshape(-1, *hdu.shape[-2:])
+                rows, columns = _steps_to_north_up(file, WCS(hdu.header, naxis=2))
+    except MissingCutoutError:
+        raise
+    except Exception as error:  # damaged files make astropy raise a dozen kinds
+        raise MissingCutoutError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+    return np.ascontiguousarray(np.moveaxis(planes[:, ::rows, ::columns], 0, -1))
+
+
+def _steps_to_north_up(file: Path, wcs: WCS) -> tuple[int, int]:
+    """Steps (1 or -1) along the file's rows and columns that go south and west."""
+    if not wcs.has_celestial:
+        return -1, 1
+    (east_x, east_y), (north_x, north_y) = wcs.celestial.pixel_scale_matrix
+    if abs(east_y) > MAX_TILT * abs(east_x) or abs(north_x) > MAX_TILT * abs(north_y):
+        raise MissingCutoutError(
+            f"{file} is rotated; expected rows along east and columns along north. Use FitsMosaic"
+        )
+    return -int(np.sign(north_y)), -int(np.sign(east_x))

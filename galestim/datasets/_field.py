@@ -18,8 +18,8 @@ from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
 
 from .._sklearn import Interval, validate_params
-from ._simulated import checked_band
-from ._tangent import tangent_header
+from .._tangent import tangent_header
+from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies
 
 EDGE = 70.0  # pixels without centers; so much a cutout of 96 pixels needs in any orientation
 FAINT, FAINTEST = 0.01, 1e-7  # what a pixel outside of a stamp lacks: of the sky noise, or of the galaxy's flux
@@ -30,7 +30,7 @@ UNITS = {"ra": u.deg, "dec": u.deg, "radius": u.arcsec, "magnitude": u.mag, "ang
 
 @validate_params(
     {
-        "n_galaxies": [Interval(Integral, 1, None, closed="left")],
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
         "shape": ["array-like"],
         "band": "no_validation",
         "prior": "no_validation",
@@ -42,7 +42,7 @@ UNITS = {"ra": u.deg, "dec": u.deg, "radius": u.arcsec, "magnitude": u.mag, "ang
     prefer_skip_nested_validation=True,
 )
 def make_sky(
-    n_galaxies=100,
+    n_samples=100,
     *,
     shape=(1000, 1000),
     band=None,
@@ -59,7 +59,7 @@ def make_sky(
 
     Parameters
     ----------
-    n_galaxies : int, default=100
+    n_samples : int, default=100
         Number of galaxies.
     shape : (height, width), default=(1000, 1000)
         Of the image [pixels].
@@ -88,7 +88,7 @@ def make_sky(
             Tangent-plane projection, without distortion.
         header : :class:`astropy.io.fits.Header`
             The WCS, zero point and gain.
-        catalog : :class:`astropy.table.QTable` of n_galaxies rows
+        catalog : :class:`astropy.table.QTable` of n_samples rows
             ``ra``, ``dec`` [deg]; ``bulge_to_total``; ``half_light_radius`` [arcsec] of bulge and disk together,
             circularized; ``flux`` [image units], all out to infinity; ``magnitude``; the other parameters of
             :func:`~galestim.simulation.render`, with position angles from north through east at the galaxy [deg]; and
@@ -108,7 +108,7 @@ def make_sky(
     --------
     make_galaxies : The same galaxies, an image each.
     galestim.cutouts.FitsMosaic : Cuts galaxies from the file.
-    GaussianSky : A sky whose light at any position is a formula.
+    galestim.testing.GaussianSky : A sky whose light at any position is a formula.
 
     Notes
     -----
@@ -132,17 +132,17 @@ def make_sky(
     """
     from ..simulation import add_noise  # here, since it imports torch
 
-    band, prior = checked_band(band), _check_prior(prior)
+    band, prior = checked_band(band), checked_prior(prior)
     height, width = _check_shape(shape)
     header = _header(_check_center(center), (height, width), band, rotation)
     wcs = WCS(header)
     wcs.array_shape = height, width
     rng = check_random_state(random_state)
-    galaxies = prior.draw(n_galaxies, rng)
+    galaxies = draw_galaxies(prior, n_samples, band, rng)
     place_rng, noise_rng = (np.random.RandomState(seed) for seed in rng.randint(2**31, size=2))
     sides = np.array([[width], [height]])
     margin = np.minimum(EDGE, sides / 3) - 0.5
-    x, y = margin + (sides - 1 - 2 * margin) * place_rng.random_sample((2, n_galaxies))
+    x, y = margin + (sides - 1 - 2 * margin) * place_rng.random_sample((2, n_samples))
 
     image = _draw(galaxies, x, y, wcs, (height, width), band)
     noisy = add_noise(image[None], sky_noise=band.sky_noise, gain=band.gain, random_state=noise_rng)
@@ -150,7 +150,7 @@ def make_sky(
         image=noisy[0].numpy(),
         wcs=wcs,
         header=header,
-        catalog=_catalog(galaxies, x, y, wcs, band.zero_point),
+        catalog=_catalog(galaxies, x, y, wcs),
         path=path,
         DESCR=make_sky.__doc__,
     )
@@ -159,16 +159,7 @@ def make_sky(
     return sky
 
 
-# --- what may come in ---------------------------------------------------------------------------------------
-
-
-def _check_prior(prior):
-    from ..simulation import GalaxyPrior, sim_v1_prior
-
-    prior = sim_v1_prior() if prior is None else prior
-    if not isinstance(prior, GalaxyPrior):
-        raise ValueError(f"prior={prior!r}; expected a galestim.simulation.GalaxyPrior, or None.")
-    return prior
+# --- checks -----------------------------------------------------------------------------------------------
 
 
 def _check_shape(shape) -> tuple[int, int]:
@@ -205,19 +196,10 @@ def _header(center: tuple[float, float], shape: tuple[int, int], band, rotation:
     return header
 
 
-def _catalog(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS, zero_point: float) -> QTable:
-    """Where the galaxies are, and all that is true of them."""
-    from ..simulation import half_light_radius
-
+def _catalog(galaxies: dict[str, NDArray], x: NDArray, y: NDArray, wcs: WCS) -> QTable:
+    """Table of the galaxies' positions and of all that is true of them."""
     ra, dec = wcs.all_pix2world(x, y, 0)
-    columns = {
-        "ra": ra,
-        "dec": dec,
-        "bulge_to_total": galaxies["bulge_to_total"],
-        "half_light_radius": half_light_radius(galaxies),
-        "flux": galaxies["flux"],
-        "magnitude": zero_point - 2.5 * np.log10(galaxies["flux"]),
-    }
+    columns = {"ra": ra, "dec": dec} | {name: galaxies[name] for name in (*TARGET_NAMES, "magnitude")}
     columns |= {name: values for name, values in galaxies.items() if not name.endswith("offset")}
     columns |= {"x": x, "y": y}
     units = {name: UNITS.get(name.rpartition("_")[2]) for name in columns}

@@ -1,12 +1,10 @@
-"""A folder of image files and a table of what is known about them, as arrays that go into `fit`."""
+"""Loader of a folder of image files and their catalog, as arrays for `fit`."""
 
 from __future__ import annotations
 
 import os
-import struct
 import tempfile
-import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,16 +12,12 @@ import numpy as np
 from astropy.table import MaskedColumn, Table
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from PIL import Image
 from sklearn.utils import Bunch
 
+from .._files import written_whole
+from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
 from .._memmap import MEMMAP_BYTES, remove_with_last_view, require_space, temporary_file
-
-CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
-
-# What Pillow raises on files that are damaged or not images.
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
 def load_image_folder(
@@ -57,9 +51,9 @@ def load_image_folder(
         What to do with images that no row of `catalog` names.
     memmap : "auto", bool, str or path-like, default="auto"
         Whether the pixels live in a file instead of memory: a temporary one (True), the given ``.npy`` file,
-        which is overwritten, or, by default, a temporary one when the pixels take more than 1 GiB. Temporary
-        files are removed when the last view of the array is gone; they lie where :mod:`tempfile` puts them
-        (``TMPDIR``).
+        which is replaced once all are decoded, or, by default, a temporary one when the pixels take more than
+        1 GiB. Temporary files are removed when the last view of the array is gone; they lie where
+        :mod:`tempfile` puts them (``TMPDIR``).
     n_jobs : int or None, default=-1
         Number of threads that decode, as joblib counts them; -1 uses all cores.
 
@@ -121,34 +115,21 @@ def load_image_folder(
     return Bunch(images=_load(files, shape, memmap, n_jobs), catalog=catalog, object_id=object_id)
 
 
-# --- which file belongs to which row ------------------------------------------------------------------------
+# --- files and rows -----------------------------------------------------------------------------------------
 
 
 def _find_images(folder: Path, extensions: str | Sequence[str]) -> dict[str, Path]:
     """Map names without extension to the image files of `folder`, sorted by name."""
-    extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder; expected a folder of images.")
-    files = sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in extensions and file.is_file() and not file.name.startswith(".")
-    )
-    if not files:
-        raise FileNotFoundError(
-            f"{folder} holds no image; expected files that end in {', '.join(extensions)}. Pass other "
-            "extensions=, or the subfolder that holds the images."
-        )
-    by_name = defaultdict(list)
-    for file in files:
-        by_name[file.stem].append(file.name)
-    for name, doubles in by_name.items():
+    files_of = files_by_name(folder, extensions)
+    example = next(iter(files_of.values()))[0].suffix.lower()
+    for name, doubles in files_of.items():
         if len(doubles) > 1:
             raise ValueError(
-                f"The object {name!r} has {len(doubles)} images in {folder}: {', '.join(doubles)}; "
-                f"expected one. Remove the others, or pass extensions=({files[0].suffix.lower()!r},)."
+                f"The object {name!r} has {len(doubles)} images in {folder}: "
+                f"{', '.join(file.name for file in doubles)}; expected one. Remove the others, or pass "
+                f"extensions=({example!r},)."
             )
-    return {file.stem: file for file in files}
+    return {name: files[0] for name, files in files_of.items()}
 
 
 def _read_catalog(catalog, id_column: str):
@@ -216,50 +197,17 @@ def _first(names: Sequence[str], n: int = 5) -> str:
     return ", ".join(map(repr, names[:n])) + (", …" if len(names) > n else "")
 
 
-# --- from files to pixels -----------------------------------------------------------------------------------
-
-
-def _open(file: Path) -> Image.Image:
-    # Only the decoders that are needed: whatever its name, the file is not handed to any other.
-    return Image.open(file, formats=("JPEG", "PNG"))
-
-
-def _unreadable(file: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"Cannot read the image {file}: {str(error).rstrip('.')}. Expected a complete JPEG or PNG; "
-        "fetch it again, or remove it."
-    )
+# --- pixels -------------------------------------------------------------------------------------------------
 
 
 def _common_shape(files: Sequence[Path]) -> tuple[int, ...]:
     """Shape of the images, from their headers: ``(H, W)`` or ``(H, W, 3)``."""
-    headers = [_header(file) for file in files]
+    headers = [read_header(file) for file in files]
     modes, sizes = [mode for mode, _ in headers], [f"{width}×{height}" for _, (width, height) in headers]
     _require_same(files, modes, "mode", "Convert them, for example with PIL.Image.convert.")
     _require_same(files, sizes, "size (width×height)", "Resize or crop them, or load them separately.")
     mode, (width, height) = headers[0]
     return (height, width, *CHANNELS[mode])
-
-
-def _header(file: Path) -> tuple[str, tuple[int, int]]:
-    """Mode and (width, height) of an image, before any pixel is decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with _open(file) as image:
-                mode, size = image.mode, image.size
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(
-            f"Refusing to decode the image {file}: {error} If it is genuine, raise PIL.Image.MAX_IMAGE_PIXELS."
-        ) from error
-    except _DECODING_ERRORS as error:
-        raise _unreadable(file, error) from error
-    if mode not in CHANNELS:
-        raise ValueError(
-            f"The image {file} has mode {mode}; expected 8-bit gray (L) or 8-bit color (RGB). Convert it, "
-            "for example with PIL.Image.convert."
-        )
-    return mode, size
 
 
 def _require_same(files: Sequence[Path], values: Sequence[str], what: str, cure: str) -> None:
@@ -284,17 +232,24 @@ def _load(files: Sequence[Path], shape: tuple[int, ...], memmap, n_jobs: int | N
         raise ValueError(f"memmap={memmap!r}; expected 'auto', True, False or the path of a .npy file.")
     folder = Path(tempfile.gettempdir()) if temporary else Path(memmap).absolute().parent
     require_space(folder, n_bytes, cure="pass memmap= a path on another disk, or set TMPDIR")
-    target = temporary_file() if temporary else Path(memmap)
+    if not temporary:
+        with written_whole(memmap) as target:
+            _write(target, files, shape, n_jobs)
+        return np.load(memmap, mmap_mode="r")
+    target = temporary_file()
     try:
-        pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
-        _decode_all(files, pixels, n_jobs).flush()
+        _write(target, files, shape, n_jobs)
     except BaseException:
-        target.unlink(missing_ok=True)
+        target.unlink()
         raise
     images = np.load(target, mmap_mode="r")
-    if temporary:
-        remove_with_last_view(target, images)
+    remove_with_last_view(target, images)
     return images
+
+
+def _write(target: Path, files: Sequence[Path], shape: tuple[int, ...], n_jobs: int | None) -> None:
+    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+    _decode_all(files, pixels, n_jobs).flush()
 
 
 def _decode_all(files: Sequence[Path], images, n_jobs: int | None):
@@ -302,17 +257,9 @@ def _decode_all(files: Sequence[Path], images, n_jobs: int | None):
 
     def decode(rows: slice) -> None:
         for row, file in zip(range(rows.start, rows.stop), files[rows], strict=True):
-            images[row] = _pixels(file)
+            images[row] = read_pixels(file)
         release_pages(images)
 
     jobs: Iterable = (delayed(decode)(rows) for rows in row_chunks(images))
     Parallel(n_jobs=n_jobs, prefer="threads", require="sharedmem")(jobs)
     return images
-
-
-def _pixels(file: Path) -> NDArray[np.uint8]:
-    try:
-        with _open(file) as image:
-            return np.asarray(image)
-    except _DECODING_ERRORS as error:
-        raise _unreadable(file, error) from error

@@ -1,4 +1,4 @@
-"""Real galaxies whose spin is known: λ_R from the spectra of MaNGA, images from SDSS."""
+"""Galaxies with measured spin: λ_R from the spectra of MaNGA, images from SDSS."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from ..catalogs import Catalog
-from ..cutouts._fetcher import CutoutFetcher
-from ..cutouts._http import Transport
-from ..cutouts._skyserver import SCALE_LIMITS, SkyServer
+from ..cutouts import CutoutFetcher, SkyServer, Transport
 
 URL = "https://data.sdss.org/sas/dr17/env/MANGA_PIPE3D/v3_1_1/3.1.1/SDSS17Pipe3D_v3_1_1.fits"
 SHA256 = "ac714809044c02dcb2cc8b5007d02981d9316c34dc398a79f4c07bde4d3496fc"  # of its 55 889 280 bytes
@@ -69,7 +67,7 @@ def fetch_manga_spin(
     -------
     data : :class:`~sklearn.utils.Bunch`
         catalog : Catalog of length n_samples
-            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_radius`` [arcsec], ``mangaid``,
+            ``object_id`` (plate-IFU), ``ra``, ``dec`` [deg], ``half_light_semimajor_axis`` [arcsec], ``mangaid``,
             ``lambda_r``, ``lambda_r_error`` and ``qcflag``: 0 is good, 2 bad, more than 2 a warning.
         images : ndarray or memmap of shape (n_samples, 424, 424, 3), uint8, or what the reducer makes of it, or None
             Row 0 is north, column 0 is east.
@@ -98,7 +96,8 @@ def fetch_manga_spin(
     **Selection.** The published set (github.com/Chris-Duckworth/sdss_CNN) has 6437 images. Its notebook has λ_R from
     an earlier Pipe3D catalog (v2_5_3), one row per *observation*, and drops those without an image. Here the cuts are
     0 < λ_R ≤ 1, R_e > 0, and one row per galaxy; ``qcflag`` cuts nothing. Not reproducible from these columns: the
-    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, here it is Pipe3D's ``Re_arc``.
+    rows of v2_5_3, and the frames: R_e was the elliptical Petrosian one of the NSA, along the
+    major axis; here it is Pipe3D's ``Re_arc``, taken as such.
 
     **What was confirmed, and where.** Columns, units and flag values: table ``SDSS17Pipe3D_v3_1_1`` in the schema of
     SDSS's database (VacTables.sql). The first extension: public scripts that read the file. Address, size, SHA-256
@@ -184,14 +183,14 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
     table |= {
         "ra": columns["objra"] * u.deg,
         "dec": columns["objdec"] * u.deg,
-        "half_light_radius": radius * u.arcsec,
+        "half_light_semimajor_axis": radius * u.arcsec,
     }
     return Catalog(QTable(table | {"lambda_r": spin, "lambda_r_error": error})[rows]), counts
 
 
 def _warn_of_missing(report: QTable) -> None:
     missing = report[report["status"] != "ok"]
-    too_fine = int((missing["pixel_scale"] < SCALE_LIMITS[0] * u.arcsec).sum())
+    too_fine = int((missing["pixel_scale"] < SkyServer.scale_limits[0] * u.arcsec).sum())
     if len(missing):
         warnings.warn(
             f"{len(missing)} of {len(report)} galaxies have no image and are left out, {too_fine} of them for R_e < "

@@ -1,17 +1,18 @@
-"""Simulated galaxies that are drawn when they are looked at, so that a network never sees the same noise twice."""
+"""Simulated galaxies as an array that is redrawn in each epoch of a fit."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
 
-from .._sklearn import HasMethods, Interval, StrOptions, validate_params
+from .._sklearn import Interval, StrOptions, validate_params
+from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies, target_of
 
 # galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
 
@@ -28,9 +29,9 @@ class _Population(NamedTuple):
 
 
 class SimulatedGalaxies:
-    """Images of galaxies of known structure that are drawn when they are looked at, and anew in every epoch of a fit.
+    """An array of images of galaxies of known structure, drawn when it is read and redrawn in every epoch of a fit.
 
-    To everything but a regressor's `fit` this is an array ``(n_samples, size, size)`` of noisy images that never
+    To everything but a regressor's `fit` this is an array ``(n_samples, npix, npix)`` of noisy images that never
     change (those of epoch 0). `fit` asks for its training images afresh in each epoch: the same galaxies with
     new noise, or new galaxies of the same prior. Validation images stay as they are.
 
@@ -38,20 +39,20 @@ class SimulatedGalaxies:
     ----------
     n_samples : int, default=20000
         Number of galaxies.
-    size : int, default=96
+    npix : int, default=96
         Height and width of the images in pixels.
     band : Band or None, default=None
         The camera; None means ``hsc_like("i")``.
     prior : GalaxyPrior or None, default=None
-        What the galaxies are drawn from; None means ``sim_v1_prior()``.
+        What the galaxies are drawn from, or anything with its ``draw``; None means ``sim_v1_prior()``.
     redraw : {"noise", "galaxies"}, default="noise"
         What is drawn anew in each epoch of a fit: the noise alone, which is quick, or galaxies too, so that a network
         cannot learn them by heart.
     lifetime : int, default=10
         For how many epochs, each with new noise, a redrawn galaxy is kept before another takes its place. Rendering
         takes most of the time if it is 1; then nothing is seen twice.
-    noise : bool, default=True
-        Whether images have the noise of the band.
+    noise_factor : float, default=1.0
+        Factor on the noise of the band; 0 draws noiseless images.
     dtype : str or dtype, default="float32"
         Of the images, which are computed in float32.
     random_state : int, RandomState instance or None, default=None
@@ -60,7 +61,7 @@ class SimulatedGalaxies:
     Attributes
     ----------
     parameters : dict of str to ndarray of shape (n_samples,)
-        The galaxies, as `GalaxyPrior.draw` gives them.
+        The galaxies, as `GalaxyPrior.draw` gives them, and their ``half_light_radius``.
     target : ndarray of shape (n_samples, 3)
         What is to be learned; the columns are `target_names`.
     target_names : list of str
@@ -72,9 +73,9 @@ class SimulatedGalaxies:
         As passed.
     lifetime : int
         As passed.
-    noise : bool
+    noise_factor : float
         As passed.
-    shape : tuple of int (n_samples, size, size)
+    shape : tuple of int (n_samples, npix, npix)
     dtype : numpy dtype
 
     Raises
@@ -102,7 +103,7 @@ class SimulatedGalaxies:
     Examples
     --------
     >>> from galestim.datasets import SimulatedGalaxies
-    >>> galaxies = SimulatedGalaxies(100, size=32, random_state=0)
+    >>> galaxies = SimulatedGalaxies(100, npix=32, random_state=0)
     >>> galaxies[:5].shape, galaxies.target[:5].shape
     ((5, 32, 32), (5, 3))
     >>> images, target = galaxies.redrawn([0, 1, 2], epoch=1)
@@ -118,12 +119,12 @@ class SimulatedGalaxies:
     @validate_params(
         {
             "n_samples": [Interval(Integral, 1, None, closed="left")],
-            "size": [Interval(Integral, 1, None, closed="left")],
+            "npix": [Interval(Integral, 1, None, closed="left")],
             "band": "no_validation",
-            "prior": [HasMethods(["draw"]), None],
+            "prior": "no_validation",
             "redraw": [StrOptions({"noise", "galaxies"})],
             "lifetime": [Interval(Integral, 1, None, closed="left")],
-            "noise": ["boolean"],
+            "noise_factor": [Interval(Real, 0, None, closed="left")],
             "dtype": "no_validation",
             "random_state": ["random_state"],
         },
@@ -133,22 +134,19 @@ class SimulatedGalaxies:
         self,
         n_samples=20000,
         *,
-        size=96,
+        npix=96,
         band=None,
         prior=None,
         redraw="noise",
         lifetime=10,
-        noise=True,
+        noise_factor=1.0,
         dtype="float32",
         random_state=None,
     ):
-        from ..simulation import sim_v1_prior
-
-        self.band = checked_band(band)
-        self.prior = sim_v1_prior() if prior is None else prior
-        self.redraw, self.lifetime, self.noise, self.dtype = redraw, int(lifetime), noise, _checked_dtype(dtype)
-        self.shape = (int(n_samples), int(size), int(size))
-        self.target_names = ["bulge_to_total", "half_light_radius", "flux"]
+        self.band, self.prior = checked_band(band), checked_prior(prior)
+        self.redraw, self.lifetime, self.noise_factor = redraw, int(lifetime), noise_factor
+        self.shape, self.dtype = (int(n_samples), int(npix), int(npix)), _checked_dtype(dtype)
+        self.target_names = list(TARGET_NAMES)
         self._seed = int(check_random_state(random_state).randint(2**31))
         of_galaxies, of_noise = self._seeds(2, 0)
         self.parameters, self.target = self._draw(len(self), of_galaxies)
@@ -156,8 +154,8 @@ class SimulatedGalaxies:
         self._forget()
 
     def __repr__(self):
-        n, size, _ = self.shape
-        return f"SimulatedGalaxies({n}, size={size}, redraw={self.redraw!r})"
+        n, npix, _ = self.shape
+        return f"SimulatedGalaxies({n}, npix={npix}, redraw={self.redraw!r})"
 
     # ---- an array of images that never change
 
@@ -194,7 +192,7 @@ class SimulatedGalaxies:
 
         Returns
         -------
-        images : ndarray of shape (n, size, size)
+        images : ndarray of shape (n, npix, npix)
         target : ndarray of shape (n, 3)
             As ``galaxies.target[rows]``, or that of the new galaxies.
         """
@@ -214,11 +212,8 @@ class SimulatedGalaxies:
 
     def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray]:
         """Parameters and targets of new galaxies."""
-        from ..simulation import half_light_radius
-
-        galaxies = self.prior.draw(n, random_state=seed)
-        radius = half_light_radius(galaxies)
-        return galaxies, np.column_stack([galaxies["bulge_to_total"], radius, galaxies["flux"]])
+        galaxies = draw_galaxies(self.prior, n, self.band, seed)
+        return galaxies, target_of(galaxies)
 
     def _living(self, epoch: int) -> _Population:
         """The galaxies of an epoch: every `lifetime`-th row has a new one, each epoch other rows."""
@@ -258,12 +253,13 @@ class SimulatedGalaxies:
         """With noise, if there is to be any."""
         from ..simulation import add_noise
 
-        if not self.noise:
+        if not self.noise_factor:
             return galaxies
-        return add_noise(galaxies, sky_noise=self.band.sky_noise, gain=self.band.gain, random_state=seed)
+        camera = self.band.with_noise_factor(self.noise_factor)
+        return add_noise(galaxies, sky_noise=camera.sky_noise, gain=camera.gain, random_state=seed)
 
     def _noiseless(self, rows: NDArray, living: _Population) -> Any:
-        """Noiseless images as a tensor ``(n, size, size)``, from the cache where it has room for them."""
+        """Noiseless images as a tensor ``(n, npix, npix)``, from the cache where it has room for them."""
         fits = rows < len(self._kept_birth)
         if fits.all():
             return self._kept(rows, living)
@@ -309,16 +305,6 @@ class SimulatedGalaxies:
     def __setstate__(self, state):
         vars(self).update(state)
         self._forget()
-
-
-def checked_band(band):
-    """A `Band`, and nothing else; None is that of the benchmark."""
-    from ..simulation import Band, hsc_like
-
-    band = hsc_like("i") if band is None else band
-    if not isinstance(band, Band):
-        raise ValueError(f"band={band!r}; expected a galestim.simulation.Band, such as hsc_like('i'), or None.")
-    return band
 
 
 def _checked_dtype(dtype) -> np.dtype:

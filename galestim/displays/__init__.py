@@ -1,4 +1,4 @@
-"""Pictures of how well an estimator does: scikit-learn displays for galaxies.
+"""scikit-learn displays for galaxies: predictions, posteriors, calibration, crops and training.
 
 Each display is made by ``from_estimator`` or from numbers (``from_predictions``, ``from_posterior``,
 ``from_history``, ``from_crops``), holds the numbers it shows, and draws them with ``plot``. matplotlib is needed
@@ -12,6 +12,7 @@ from ._history import TrainingHistoryDisplay
 from ._pit import PITDisplay
 from ._posterior import PosteriorDisplay
 from ._regression import RegressionDisplay
+from ._style import BLUE, GRAY, INK, PALE, PALETTE, VERMILION, quiet, require_pyplot
 
 __all__ = [
     "CoverageDisplay",

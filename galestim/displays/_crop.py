@@ -1,4 +1,4 @@
-"""What a spatial transformer looks at: its crop, outlined in the image it was cut from."""
+"""Display of the crops of a spatial transformer, outlined in the images they were cut from."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._descend import descend
 from .._sklearn import num_samples, safe_indexing, styled
 from ._cutouts import draw_image
-from ._descend import descend
 from ._style import INK, VERMILION, require_pyplot
 
 _OUTLINE = {"closed": True, "fill": False, "edgecolor": VERMILION, "linewidth": 1.6, "clip_on": False}
@@ -210,8 +210,8 @@ class CropDisplay:
         """The outline and its upper left corner in the image; the same color around the crop."""
         from matplotlib.patches import Polygon
 
-        size = self.crops.shape[1:3]
-        corners = [crop_corners(matrix, size) for matrix in self.matrices]
+        shape = self.crops.shape[1:3]
+        corners = [crop_corners(matrix, shape) for matrix in self.matrices]
         low, high = _limits(np.concatenate([*corners, crop_corners(np.eye(2, 3), self.images.shape[1:3])]))
         outlines: list = []
         for (image_ax, crop_ax), points, zoom in zip(self.axes_, corners, self.zoom):
@@ -220,16 +220,16 @@ class CropDisplay:
                 outlines.append(None)
                 continue
             outlines.append(image_ax.add_patch(Polygon(points, **style)))
-            crop_ax.add_patch(Polygon(crop_corners(np.eye(2, 3), size), **style))
+            crop_ax.add_patch(Polygon(crop_corners(np.eye(2, 3), shape), **style))
             image_ax.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]))
             image_ax.plot(*points[0], **_CORNER | {"color": style["edgecolor"]})
             crop_ax.plot(-0.5, -0.5, **_CORNER | {"color": style["edgecolor"]})
         return outlines
 
 
-def crop_corners(matrix: NDArray, size: tuple[int, int]) -> NDArray[np.float64]:
-    """Corners (4, 2) of a crop of `size` (h, w), as (x, y) in its image; upper left first, then clockwise."""
-    height, width = size
+def crop_corners(matrix: NDArray, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Corners (4, 2) of a crop of `shape` (h, w), as (x, y) in its image; upper left first, then clockwise."""
+    height, width = shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5  # pixels end half a pixel out
     return corners @ matrix[:, :2].T + matrix[:, 2]
 

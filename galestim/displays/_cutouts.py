@@ -1,4 +1,4 @@
-"""Galaxies beside their actual and predicted values."""
+"""Display of galaxies with their actual and predicted values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._images import input_ndim
 from .._sklearn import Interval, StrOptions, validate_params
 from ._stretch import stretch
 from ._style import GRAY, INK, PALE, require_pyplot
-from ._targets import pair_target
+from ._targets import as_predicted, pair_target
 
 _CAPTION = {"fontsize": "small", "color": INK, "linespacing": 1.25, "labelpad": 4}
 
@@ -78,8 +78,8 @@ class CutoutGridDisplay:
             A fitted regressor, or a pipeline or search that ends in one.
         X : array-like of shape (n_samples, H, W) or (n_samples, H, W, C)
             Images that ``estimator.predict`` takes.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Actual values.
+        y : array-like or table of shape (n_samples,) or (n_samples, n_targets)
+            Actual values. Columns of a table are found by the estimator's `target_names_`.
         **kwargs
             As for `from_predictions`.
 
@@ -88,7 +88,7 @@ class CutoutGridDisplay:
         CutoutGridDisplay
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
-        return cls.from_predictions(X, y, estimator.predict(X), **kwargs)
+        return cls.from_predictions(X, as_predicted(estimator, y), estimator.predict(X), **kwargs)
 
     @classmethod
     def from_predictions(
@@ -111,7 +111,7 @@ class CutoutGridDisplay:
         ----------
         X : array-like of shape (n_samples, H, W) or (n_samples, H, W, C)
             Images of any real dtype and range; those chosen are copied, the others never read.
-        y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_targets)
+        y_true, y_pred : array-like or table of shape (n_samples,) or (n_samples, n_targets)
             Actual and predicted values; NaN predictions are those of missing cutouts.
         n_images : int, default=12
             How many to show, or all if there are fewer.
@@ -120,7 +120,7 @@ class CutoutGridDisplay:
             evenly over the actual value, in its order. The worst and the best are among the galaxies that
             have a prediction.
         target : int or str, default=None
-            Which target, if there are several: its index, or its name if `y_true` is a data frame.
+            Which target, if there are several: its index, or its name if `y_true` is a table.
         target_name : str, default=None
             What the figure calls the target. By default its column's name.
         random_state : int, RandomState instance or None, default=None

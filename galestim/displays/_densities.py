@@ -1,4 +1,4 @@
-"""Densities of one galaxy's posterior on grids, of single targets and of pairs; nothing here draws.
+"""Densities of one galaxy's posterior on grids, of single targets and of pairs.
 
 Those of a Gaussian mixture are exact: in latent space any two of its targets are a Gaussian mixture again. Those of
 weighted draws are smoothed histograms.
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
+from .._kernel import bandwidth, smoothed
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 
 VIEW = 0.002, 0.998
@@ -69,21 +69,15 @@ def _mixture_density(posterior: MixturePosterior, targets: list[int]) -> Density
 
 
 def _draws_density(posterior: DrawsPosterior, targets: list[int]) -> Density:
-    """A fine histogram, smoothed by Scott's rule; mirrored at its ends, so that bounded draws do not leak out."""
-    d, draws = len(targets), posterior.draws[0][:, targets]
-    weights = posterior.weights[0]
+    """A fine histogram, smoothed along each axis."""
+    d, draws, weights = len(targets), posterior.draws[0][:, targets], posterior.weights[0]
     low, high = posterior.quantile(_BEYOND)[0][:, targets]
     edges = list(np.linspace(low, high, _N_CELLS[d] + 1).T)
-    counts, _ = np.histogramdd(draws, bins=edges, weights=weights)
-    bandwidth = _spread(posterior)[targets] * np.sum(weights**2) ** (1 / (d + 4))  # Scott 1992; 1 / Σw² draws count
-    mass = gaussian_filter(counts, bandwidth / (high - low) * _N_CELLS[d], mode="reflect")
+    mass, _ = np.histogramdd(draws, bins=edges, weights=weights)
+    widths = bandwidth(posterior.std()[0], posterior.quantile((0.25, 0.75))[0], weights, d)[targets]
+    for axis, width in enumerate(widths / (high - low) * _N_CELLS[d]):
+        mass = smoothed(mass.swapaxes(axis, -1), width).swapaxes(axis, -1)
     return Density([(edge[1:] + edge[:-1]) / 2 for edge in edges], mass / _outer([*map(_widths, edges)]), mass)
-
-
-def _spread(posterior: Posterior) -> NDArray[np.float64]:
-    """Standard deviations (k,) of a posterior of length 1, or less where few draws are far out."""
-    quartiles = posterior.quantile((0.25, 0.75))[0]
-    return np.minimum(posterior.std()[0], (quartiles[1] - quartiles[0]) / 1.349)
 
 
 def _widths(edges: NDArray) -> NDArray[np.float64]:

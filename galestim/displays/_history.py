@@ -1,15 +1,18 @@
-"""How the training went: the loss and the learning rate, epoch by epoch."""
+"""Display of a training: the loss and the learning rate, epoch by epoch."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import find
 from .._sklearn import styled
-from ._style import BLUE, GRAY, INK, VERMILION, quiet, require_pyplot
+from .._tables import column_names, named_columns
+from ._style import BLUE, GRAY, INK, VERMILION
+from ._two_panels import TwoPanelDisplay
 
 
-class TrainingHistoryDisplay:
+class TrainingHistoryDisplay(TwoPanelDisplay):
     """Loss above, learning rate below, on a shared epoch axis.
 
     Make one with `from_estimator` or `from_history`; all parameters are stored as attributes.
@@ -49,6 +52,9 @@ class TrainingHistoryDisplay:
     2
     >>> plt.close(display.figure_)
     """
+
+    _panels = "the loss and the learning rate"
+    _figure = {"figsize": (6, 4.6), "gridspec_kw": {"height_ratios": [3, 1]}}
 
     def __init__(self, *, epoch, train_loss, lr, valid_loss=None):
         self.epoch = epoch
@@ -111,42 +117,16 @@ class TrainingHistoryDisplay:
         """
         return cls(**_columns(history)).plot(axes)
 
-    def plot(self, axes=None, *, line_kwargs=None):
-        """Draw the display.
-
-        Parameters
-        ----------
-        axes : array-like of two matplotlib Axes, default=None
-            Where to draw loss and learning rate; by default a new figure.
-        line_kwargs : dict, default=None
-            Passed to matplotlib's ``plot`` for all three curves, over this display's own choices.
-
-        Returns
-        -------
-        TrainingHistoryDisplay
-            The display itself.
-        """
-        plt = require_pyplot(f"{type(self).__name__}.plot")
+    def _draw(self, line_kwargs: dict) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        if axes is None:
-            layout = {"height_ratios": [3, 1]}
-            _, axes = plt.subplots(2, sharex=True, figsize=(6, 4.6), layout="constrained", gridspec_kw=layout)
-        axes = np.ravel(axes)
-        if len(axes) != 2:
-            raise ValueError(f"axes holds {len(axes)} Axes; expected 2, for the loss and the learning rate.")
-        self.axes_ = axes
-        self.figure_ = self.axes_[0].figure
-        self._draw_loss(self.axes_[0], line_kwargs or {})
-        self._draw_learning_rate(self.axes_[1], line_kwargs or {})
+        self._draw_loss(self.axes_[0], line_kwargs)
+        self._draw_learning_rate(self.axes_[1], line_kwargs)
         self._draw_best()
         for ax in self.axes_:
             ax.set_xlim(self.epoch[0] - 0.5, self.epoch[-1] + 0.5)
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-            quiet(ax)
         self.axes_[0].legend(fontsize="small", loc="upper right", framealpha=0.85, edgecolor="none")
-        self.figure_.align_ylabels(self.axes_)
-        return self
 
     def _draw_loss(self, ax, line_kwargs: dict) -> None:
         def draw(loss, color, label):
@@ -181,26 +161,22 @@ class TrainingHistoryDisplay:
 
 
 def _find_history(estimator):
-    """``history_`` of `estimator`, of what a search found best, or of the last step of a pipeline."""
-    inner = estimator
-    while not hasattr(inner, "history_"):
-        if hasattr(inner, "best_estimator_"):
-            inner = inner.best_estimator_
-        elif hasattr(inner, "steps"):
-            inner = inner.steps[-1][1]
-        else:
-            raise ValueError(
-                f"{type(inner).__name__} has no history_; expected an estimator that records its training, "
-                "such as CNNRegressor, or a pipeline or search (with refit) that ends in one. Fit it first."
-            )
-    return inner.history_
+    """``history_`` of `estimator` or of the one inside it."""
+    history, inner = find(estimator, "history_")
+    if history is None:
+        raise ValueError(
+            f"{type(inner).__name__} has no history_; expected an estimator that records its training, "
+            "such as CNNRegressor, or a pipeline or search (with refit) that ends in one. Fit it first."
+        )
+    return history
 
 
 def _columns(history) -> dict[str, NDArray[np.float64]]:
-    """Take from a list of dicts or a data frame the columns that the display shows; None counts as NaN."""
+    """Columns of a list of dicts or a data frame that the display shows; None counts as NaN."""
     if len(history) == 0:
         raise ValueError("history is empty; expected one row per epoch. Fit for at least one epoch.")
-    names = set(history.columns if hasattr(history, "columns") else history[0])
+    table = column_names(history)
+    names = list(history[0]) if table is None else table
     missing = [name for name in ("epoch", "train_loss", "lr") if name not in names]
     if missing:
         raise ValueError(
@@ -208,10 +184,9 @@ def _columns(history) -> dict[str, NDArray[np.float64]]:
             "expected epoch, train_loss, lr and, with a validation set, valid_loss."
         )
     wanted = [name for name in ("epoch", "train_loss", "lr", "valid_loss") if name in names]
-    if hasattr(history, "columns"):
-        columns = {name: np.asarray(history[name], dtype=np.float64) for name in wanted}
-    else:
-        columns = {name: np.array([row[name] for row in history], dtype=np.float64) for name in wanted}
+    if table is None:
+        history = {name: [row[name] for row in history] for name in wanted}
+    columns = dict(zip(wanted, named_columns(history, select=wanted, what="history").values.T))
     if "valid_loss" in columns and np.isnan(columns["valid_loss"]).all():
         del columns["valid_loss"]
     return columns

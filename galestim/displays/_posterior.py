@@ -1,16 +1,17 @@
-"""One galaxy's joint posterior: every target, and every pair of targets."""
+"""Display of one galaxy's joint posterior: every target, and every pair of targets."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import descend
 from .._images import input_ndim
 from .._sklearn import num_samples, safe_indexing
+from .._tables import named_columns
 from ..posteriors import Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
-from ._descend import descend
 from ._style import BLUE, INK, VERMILION, padded, quiet, require_pyplot
 
 _TRUTH = {"color": VERMILION, "linewidth": 1.1, "zorder": 4}
@@ -67,7 +68,8 @@ class PosteriorDisplay:
     Gaussian holds 39 %, that of 2σ 86 %. Here each region and each interval holds its share, by default 68 % and
     95 %.
 
-    The densities of a mixture are exact; those of draws are histograms, smoothed by Scott's rule.
+    The densities of a mixture are exact; those of draws are histograms, smoothed with
+    Silverman's bandwidth.
 
     Examples
     --------
@@ -113,8 +115,8 @@ class PosteriorDisplay:
             search that found one.
         X : array-like
             What ``estimator.predict`` takes. Only the row to show goes through the estimator.
-        y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,), default=None
-            True values.
+        y : array-like or table of shape (n_samples, n_targets) or (n_samples,), default=None
+            True values. Columns of a table are found by the targets' names.
         row : int, default=0
             Which galaxy.
         **kwargs
@@ -132,11 +134,12 @@ class PosteriorDisplay:
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
         rows = [_checked_row(row, num_samples(X))]
         inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
+        posterior = inner.predict_posterior(images)
         if y is not None:
-            kwargs["truth"] = np.ravel(safe_indexing(y, rows))
+            kwargs["truth"] = named_columns(y).in_order_of(posterior.target_names)[rows[0]]
         if input_ndim(images) in (3, 4):
             kwargs.setdefault("image", np.asarray(images)[0])
-        return cls.from_posterior(inner.predict_posterior(images), **kwargs)
+        return cls.from_posterior(posterior, **kwargs)
 
     @classmethod
     def from_posterior(
@@ -288,7 +291,7 @@ class PosteriorDisplay:
         return draw_image(ax, self.image, {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"})
 
     def _draw_legend(self):
-        """What the marks mean, and what the regions hold."""
+        """Names of the marks, and the shares that the regions hold."""
         from matplotlib.lines import Line2D
 
         shares = [f"{100 * level:.4g} %" for level in self.levels]

@@ -1,4 +1,4 @@
-"""Predicted against actual values, with the numbers that sum the picture up."""
+"""Display of predicted against actual values, with correlations and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._statistics import (
     root_mean_squared_error,
 )
 from ._style import BLUE, GRAY, INK, VERMILION, padded, quiet, require_pyplot
-from ._targets import pair_target
+from ._targets import as_predicted, pair_target
 
 MIN_PAIRS = 3
 """With two points every correlation is ±1."""
@@ -106,8 +106,8 @@ class RegressionDisplay:
             A fitted regressor, or a pipeline or search that ends in one.
         X : array-like
             What ``estimator.predict`` takes.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Actual values.
+        y : array-like or table of shape (n_samples,) or (n_samples, n_targets)
+            Actual values. Columns of a table are found by the estimator's `target_names_`.
         **kwargs
             As for `from_predictions`.
 
@@ -116,7 +116,7 @@ class RegressionDisplay:
         RegressionDisplay
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
-        return cls.from_predictions(y, estimator.predict(X), **kwargs)
+        return cls.from_predictions(as_predicted(estimator, y), estimator.predict(X), **kwargs)
 
     @classmethod
     def from_predictions(
@@ -138,13 +138,13 @@ class RegressionDisplay:
 
         Parameters
         ----------
-        y_true : array-like of shape (n_samples,) or (n_samples, n_targets)
+        y_true : array-like or table of shape (n_samples,) or (n_samples, n_targets)
             Actual values.
         y_pred : array-like of the same shape
             Predicted values. NaN means that there is none, because the cutout is missing: such rows are left
             out and counted.
         target : int or str, default=None
-            Which target, if there are several: its index, or its name if `y_true` is a data frame.
+            Which target, if there are several: its index, or its name if `y_true` is a table.
         target_name : str, default=None
             What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name.
         n_bins : int, default=10

@@ -1,4 +1,4 @@
-"""How well predictions agree with the truth, as numbers; nothing here draws."""
+"""Statistics of predictions against truths: binned means, correlations with intervals, errors."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def bootstrap_correlations(
 
 
 def resample_counts(n: int, n_resamples: int, rng: np.random.RandomState) -> NDArray[np.float64]:
-    """How often each of `n` points occurs in each resample, of shape (n_resamples, n)."""
+    """Counts of `n` points in each resample, of shape (n_resamples, n)."""
     drawn = rng.randint(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=n * n_resamples).reshape(n_resamples, n).astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""From pixel values of any kind to what a screen can show."""
+"""Stretch of pixel values to what a screen can show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one look of all displays, and the one place that asks for matplotlib.
+"""Style of all displays, and the import of matplotlib.
 
 Colors are those of Okabe & Ito (2008), which stay distinct in every common form of color blindness.
 """

@@ -1,4 +1,4 @@
-"""Actual and predicted values side by side: what every display of predictions needs before it can draw."""
+"""Actual and predicted values of one target, checked against each other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import find
+from .._tables import column_names, named_columns
 from ..posteriors import Posterior
 
 
@@ -33,13 +35,21 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
     return posterior, labels
 
 
+def as_predicted(estimator, y):
+    """`y` with its columns in the order in which `estimator` predicts them, if both have names for them."""
+    names, _ = find(estimator, "target_names_")
+    if not names or not set(names) <= set(column_names(y) or []):
+        return y
+    return dict(zip(names, named_columns(y, select=names).values.T))
+
+
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:
     """Column `target` of `y_true` and `y_pred`, checked against each other.
 
     Parameters
     ----------
-    y_true, y_pred : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Data frames and named series lend their names.
+    y_true, y_pred : array-like or table of shape (n_samples,) or (n_samples, n_targets)
+        Data frames, astropy tables and named series lend their names.
     target : int or str, default=None
         Which column; may be left out when there is one.
     target_name : str, default=None
@@ -51,33 +61,23 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
         If the shapes or column names differ, `target` names no column or is needed and absent, an actual
         value is not finite, or a prediction is infinite.
     """
-    names = _names(y_true) or _names(y_pred)
-    actual, predicted = _columns(y_true), _columns(y_pred)
+    true, guess = named_columns(y_true, what="y_true"), named_columns(y_pred, what="y_pred")
+    names = true.names or guess.names or []
+    actual, predicted = true.values, guess.values
     if actual.shape != predicted.shape:
         raise ValueError(
-            f"y_true has shape {np.shape(y_true)} and y_pred has shape {np.shape(y_pred)}; "
+            f"y_true has shape {true.shape} and y_pred has shape {guess.shape}; "
             "expected one prediction for each actual value."
         )
-    if actual.shape[1] > 1 and (_names(y_pred) or names) != names:
+    if actual.shape[1] > 1 and (guess.names or names) != names:
         raise ValueError(
-            f"y_true has columns {names} and y_pred has columns {_names(y_pred)}; "
+            f"y_true has columns {names} and y_pred has columns {guess.names}; "
             "expected the same names in the same order."
         )
     column = _column_index(target, names, actual.shape[1])
     _raise_unless(np.isfinite(actual[:, column]), "y_true", "not finite", "drop the rows that have no label")
     _raise_unless(~np.isinf(predicted[:, column]), "y_pred", "infinite", "use NaN where there is no prediction")
     return PairedTarget(actual[:, column], predicted[:, column], target_name or (names[column] if names else None))
-
-
-def _columns(y) -> NDArray[np.float64]:
-    values = np.asarray(y, dtype=np.float64)
-    return values[:, None] if values.ndim == 1 else values
-
-
-def _names(y) -> list[str]:
-    """Names of the targets, or nothing if they have none, or only numbers."""
-    names: list = list(y.columns) if hasattr(y, "columns") else [getattr(y, "name", None)]
-    return names if all(isinstance(name, str) for name in names) else []
 
 
 def _column_index(target, names: list[str], n_targets: int) -> int:

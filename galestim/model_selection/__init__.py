@@ -1,4 +1,4 @@
-"""Pipelines that keep the posterior, scorers that judge it, and splits whose parts agree in a continuous target."""
+"""Pipelines with posteriors, scorers of posteriors, and splits balanced in a continuous target."""
 
 from ._pipeline import PosteriorPipeline, make_pipeline
 from ._scorers import PosteriorScorer, posterior_scorers

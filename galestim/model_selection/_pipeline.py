@@ -6,6 +6,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._descend import transformed
 from .._sklearn import final_estimator_has, name_estimators
 
 
@@ -117,9 +118,7 @@ class PosteriorPipeline(Pipeline):
 
     def _transform_all_but_last(self, X):
         check_is_fitted(self)
-        for _, _, transformer in self._iter(with_final=False):
-            X = transformer.transform(X)
-        return X
+        return transformed(self, X)
 
 
 def make_pipeline(*steps, memory=None, transform_input=None, verbose=False):

@@ -6,13 +6,21 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from .._descend import descend
 from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
-from ..calibration import coverage_error, crps, energy_score, log_score
-from ..calibration._inputs import check_posterior, check_scale, check_targets, known_rows
+from ..calibration import (
+    check_posterior,
+    check_scale,
+    check_targets,
+    coverage_error,
+    crps,
+    energy_score,
+    known_rows,
+    log_score,
+)
 from ..posteriors import DrawsPosterior
 
 METRICS = ("log_score", "neg_crps", "neg_energy_score", "neg_coverage_error")
@@ -83,8 +91,8 @@ class PosteriorScorer(BaseEstimator):
             Fitted, with `predict_posterior` or around one that has it.
         X : array-like
             What the estimator takes.
-        y : array-like of shape (n_samples, n_targets) or (n_samples,)
-            True values, physical units.
+        y : array-like or table of shape (n_samples, n_targets) or (n_samples,)
+            True values, physical units. Columns of a table are found by the targets' names.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts. None: all the same.
 
@@ -123,14 +131,10 @@ class PosteriorScorer(BaseEstimator):
         return float(np.average(scores, weights=weight))
 
     def _innermost(self, estimator, X):
-        """The estimator with `predict_posterior`, found behind searches and pipelines, and what it is to see."""
+        """The estimator with `predict_posterior`, inside searches and pipelines, and `X` as it reaches it."""
+        estimator, X = descend(estimator, X)
         if hasattr(estimator, "predict_posterior"):
             return estimator, X
-        if hasattr(estimator, "best_estimator_"):
-            return self._innermost(estimator.best_estimator_, X)
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            return self._innermost(estimator[-1], X)
         check_is_fitted(estimator)
         raise TypeError(
             f"{self} needs an estimator with predict_posterior; got {estimator}. Use a posterior regressor, alone, "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, indexable
 
 from .._sklearn import BaseKFold, UnsupportedGroupCVMixin, num_samples, safe_indexing, validate_shuffle_split
+from .._tables import named_columns
 
 
 class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
@@ -61,7 +63,7 @@ class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
         ----------
         X : array-like with n_samples rows
             Only its length matters.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        y : array-like or table of shape (n_samples,) or (n_samples, n_targets)
             The target to balance; of several, the first.
         groups : object
             Ignored with a warning; exists for compatibility.
@@ -109,8 +111,8 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     Parameters
     ----------
     *arrays : sequence of indexables with n_samples rows each
-        Lists, arrays, sparse matrices or data frames.
-    stratify : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Lists, arrays, sparse matrices, data frames or astropy tables.
+    stratify : array-like or table of shape (n_samples,) or (n_samples, n_targets)
         The target to balance; of several, the first.
     test_size : float or int, default=None
         Share (float) or number (int) of test samples. None is the complement of `train_size`, or 0.25 if that
@@ -166,15 +168,19 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     rest = order[~in_test]
     in_train = _one_per_run(len(rest), n_train, rng)
     train, test = rng.permutation(rest[in_train]), rng.permutation(order[in_test])
-    return [safe_indexing(array, part) for array in arrays for part in (train, test)]
+    return [_rows_of(array, part) for array in arrays for part in (train, test)]
 
 
 def _continuous_target(y, caller: str) -> NDArray[np.float64]:
     """Target to balance, ``(n,)``: `y` itself or its first column."""
     if y is None:
         raise ValueError(f"{caller} balances a continuous target, but y is None; pass y.")
-    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    return y if y.ndim == 1 else y[:, 0]
+    return check_array(named_columns(y).values, input_name="y")[:, 0]
+
+
+def _rows_of(array, rows: NDArray[np.intp]):
+    """Some rows of what scikit-learn indexes, and of astropy tables, which it does not."""
+    return array[rows] if isinstance(array, Table) else safe_indexing(array, rows)
 
 
 def _sorted_with_random_ties(target: NDArray, rng: np.random.RandomState) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._kernel import bandwidth, smoothed
 from ._base import Posterior, check_n_samples, checked_weights
 from ._blocks import chosen_columns, row_chunks, row_searchsorted
 from ._moments import Moments
@@ -223,10 +224,9 @@ class DrawsMarginal:
     def mode(self) -> NDArray:
         """Highest point of a Gaussian kernel density estimate ``(n,)``, which is a smoothed histogram here."""
         low, lower, upper, high = self.quantile(np.array([0.005, 0.25, 0.75, 0.995])).T
-        spread = np.minimum(np.sqrt(self.moments().variance), (upper - lower) / 1.34)
-        bandwidth = 0.9 * spread * (self.weights**2).sum(axis=1) ** 0.2  # by the effective number of draws
+        width = bandwidth(np.sqrt(self.moments().variance), np.stack([lower, upper]), self.weights)
         bin_width = np.where(high > low, (high - low) / _N_BINS, 1.0)
-        smooth = _smoothed(self._histogram(low, bin_width), bandwidth / bin_width)
+        smooth = smoothed(self._histogram(low, bin_width), width / bin_width)
         return low + bin_width * np.where(high > low, _peak(smooth) + 0.5, 0.0)
 
     def _histogram(self, low: NDArray, bin_width: NDArray) -> NDArray:
@@ -237,13 +237,6 @@ class DrawsMarginal:
         place += _N_BINS * np.arange(n)[:, None]
         counts = np.bincount(place[inside].astype(np.intp), self.weights[inside], minlength=n * _N_BINS)
         return counts.reshape(n, _N_BINS)
-
-
-def _smoothed(histogram: NDArray, bandwidth: NDArray) -> NDArray:
-    """Convolution of each row with a Gaussian of its `bandwidth`, in bins."""
-    frequency = 2 * np.pi * np.fft.rfftfreq(2 * _N_BINS)  # twice as long, so that nothing comes in from the other end
-    kernel = np.exp(-0.5 * (frequency * bandwidth[:, None]) ** 2)
-    return np.fft.irfft(np.fft.rfft(histogram, n=2 * _N_BINS) * kernel)[:, :_N_BINS]
 
 
 def _peak(rows: NDArray) -> NDArray:

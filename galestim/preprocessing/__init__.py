@@ -1,4 +1,4 @@
-"""From images to the images a network wants: resize, crop, normalize.
+"""Image transformers: downsample, crop, normalize.
 
 Stateless or nearly so, numpy only, and always in the layout they were given.
 """

@@ -1,4 +1,4 @@
-"""What all image transformers share: the layout that comes in goes out, and memory stays bounded."""
+"""Base of the image transformers: the layout that comes in goes out, in bounded memory."""
 
 from __future__ import annotations
 
@@ -134,21 +134,21 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
 
 
 class Resizer(ImageTransformer):
-    """Base of the transformers that bring images to at most `size` pixels."""
+    """Base of the transformers that bring images to at most `npix` pixels."""
 
     _parameter_constraints: ClassVar[dict] = {
         **ImageTransformer._parameter_constraints,
-        "size": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "npix": [Interval(Integral, 1, None, closed="left"), "array-like"],
     }
 
-    size: int | tuple[int, int]
+    npix: int | tuple[int, int]
 
     def _output_shape(self, shape):
         height, width = self._height_and_width()
         return min(height, shape[0]), min(width, shape[1]), shape[2]
 
     def _height_and_width(self) -> tuple[int, int]:
-        sides = np.asarray([self.size, self.size] if isinstance(self.size, Integral) else self.size)
+        sides = np.asarray([self.npix, self.npix] if isinstance(self.npix, Integral) else self.npix)
         if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
-            raise ValueError(f"size={self.size!r}; expected a number of pixels or (H, W), each an int of at least 1.")
+            raise ValueError(f"npix={self.npix!r}; expected a number of pixels or (H, W), each an int of at least 1.")
         return int(sides[0]), int(sides[1])

@@ -1,4 +1,4 @@
-"""The middle of each image."""
+"""Center crop of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
 
     Parameters
     ----------
-    size : int or (H, W), default=80
+    npix : int or (H, W), default=80
         Pixels to keep along both axes, or along each. An axis that has no more than that is left as it is.
     image_shape : (H, W, C) or (H, W), default=None
         How to unfold flat rows; not needed for images.
@@ -28,8 +28,8 @@ class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
 
     Notes
     -----
-    Of N pixels, those from ``(N - size) // 2`` on are kept. The geometric center, at index (N - 1) / 2, stays
-    the center of the crop if N and `size` are both even or both odd. Otherwise no crop can do that, and its
+    Of N pixels, those from ``(N - npix) // 2`` on are kept. The geometric center, at index (N - 1) / 2, stays
+    the center of the crop if N and `npix` are both even or both odd. Otherwise no crop can do that, and its
     center lies half a pixel before (toward index 0).
 
     Nothing is computed, so every dtype is kept: a crop of uint8 images is uint8. It needs no `fit`.
@@ -45,8 +45,8 @@ class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
             [16, 17, 18]]], dtype=uint8)
     """
 
-    def __init__(self, size=80, *, image_shape=None):
-        self.size = size
+    def __init__(self, npix=80, *, image_shape=None):
+        self.npix = npix
         self.image_shape = image_shape
 
     def _output_dtype(self, dtype):

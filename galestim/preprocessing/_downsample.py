@@ -1,4 +1,4 @@
-"""Fewer, larger pixels, with every photon accounted for."""
+"""Downsampling of images to fewer, larger pixels that conserves flux."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
 
     Parameters
     ----------
-    size : int or (H, W), default=80
+    npix : int or (H, W), default=80
         Pixels of the result along both axes, or along each. An axis that has no more than that is left as it
         is: pixels are merged, never invented.
     method : {"area", "pil-bicubic"}, default="area"
@@ -71,8 +71,8 @@ class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
         "method": [StrOptions({"area", "pil-bicubic"})],
     }
 
-    def __init__(self, size=80, *, method="area", image_shape=None):
-        self.size = size
+    def __init__(self, npix=80, *, method="area", image_shape=None):
+        self.npix = npix
         self.method = method
         self.image_shape = image_shape
 
@@ -84,7 +84,7 @@ class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
 
 
 def area_weights(n_in: int, n_out: int) -> NDArray[np.float64]:
-    """How much of each new pixel each old one covers, shape ``(n_out, n_in)``; rows sum to 1.
+    """Share of each new pixel that each old one covers, shape ``(n_out, n_in)``; rows sum to 1.
 
     Where an old pixel is `n_out` units long and a new one `n_in`, all edges are integers: no rounding
     decides whether two pixels touch.

@@ -1,4 +1,4 @@
-"""Pixel values of a size that networks learn from."""
+"""Normalization of pixel values for networks."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""A differentiable simulator of galaxy images, and the limit of what they can tell."""
+"""Differentiable simulation of galaxy images, and the Cramér–Rao bound of what they tell."""
 
 from ._bound import cramer_rao_bound
+from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior
 from ._noise import add_noise, noise_variance
-from ._priors import GalaxyPrior, LogUniform, Near, Uniform, sim_v1_prior
+from ._priors import LogUniform, Near, Uniform
 from ._psf import GaussianPSF, ImagePSF, MoffatPSF
 from ._radius import half_light_radius
 from ._render import render
 from ._scene import render_scene
-from ._survey import Band, hsc_like
+from ._survey import Band, hsc_like, sdss_like
 
 __all__ = [
     "Band",
@@ -17,6 +18,7 @@ __all__ = [
     "LogUniform",
     "MoffatPSF",
     "Near",
+    "SpinPrior",
     "Uniform",
     "add_noise",
     "cramer_rao_bound",
@@ -25,5 +27,6 @@ __all__ = [
     "noise_variance",
     "render",
     "render_scene",
+    "sdss_like",
     "sim_v1_prior",
 ]

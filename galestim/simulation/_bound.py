@@ -1,4 +1,4 @@
-"""How well a galaxy can be measured at all: the Cramér–Rao bound."""
+"""The Cramér–Rao bound: the least errors with which galaxies can be measured."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ._galaxy_prior import LOGARITHMIC
 from ._noise import noise_variance
 from ._parameters import PARAMETERS, as_tensors
-from ._priors import LOGARITHMIC
 from ._radius import NAMES as RADIUS_NAMES
 from ._radius import half_light_radius
 from ._render import render_tensors
 
 TARGETS = ("bulge_to_total", "ln_half_light_radius", "ln_flux")
+KNOWN = 1e-12  # variance of what a prior knows exactly
 GALAXIES = 64  # at a time: their Jacobians take 60 MB at 96 pixels
 
 
@@ -56,7 +57,7 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     parameters : mapping of str to array-like or Tensor of shape (n,)
         As `render` takes them: where the bound is wanted.
     band : Band
-        The camera.
+        The camera; its entries may be one per galaxy.
     npix : int, default=96
         Height and width of the images.
     prior : GalaxyPrior or None, default=None
@@ -104,10 +105,10 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     precision = np.zeros(len(PARAMETERS))
     if prior is not None:
         variance = prior.variance()
-        precision = np.array([1 / variance[name] for name in PARAMETERS])
+        precision = np.array([1 / max(variance[name], KNOWN) for name in PARAMETERS])
     batches = [
-        _bound({name: v[start : start + GALAXIES].detach() for name, v in tensors.items()}, band, npix, precision)
-        for start in range(0, max(len(tensors["flux"]), 1), GALAXIES)
+        _bound({name: v[rows].detach() for name, v in tensors.items()}, band.of_rows(rows), npix, precision)
+        for rows in (slice(start, start + GALAXIES) for start in range(0, max(len(tensors["flux"]), 1), GALAXIES))
     ]
     parameter_covariance, covariance, signal_to_noise = (np.concatenate(arrays) for arrays in zip(*batches))
     std = np.sqrt(covariance.diagonal(axis1=1, axis2=2))

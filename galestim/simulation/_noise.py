@@ -14,9 +14,10 @@ def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
     ----------
     images : Tensor of shape (n, h, w) or (n, h, w, n_bands)
         Noiseless fluxes.
-    sky_noise : float or sequence of n_bands floats
-        Standard deviation of the noise of the sky in a pixel.
-    gain : float or None, or a sequence of n_bands floats, default=None
+    sky_noise : float or array-like of shape (n,), (n_bands,) or (n, n_bands)
+        Standard deviation of the noise of the sky in a pixel: one number, or one per galaxy; of images in bands, one
+        per band, or one per galaxy and band.
+    gain : float or None, or array-like of such a shape, default=None
         Electrons per image unit; None leaves out the noise of the sources' photons.
 
     Returns
@@ -30,8 +31,8 @@ def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
     >>> noise_variance(torch.tensor([[[0.0, 9.0]]]), sky_noise=0.1, gain=1000.0)
     tensor([[[0.0100, 0.0190]]])
     """
-    sky = _per_band(images, "sky_noise", sky_noise).square()
-    return sky.expand_as(images) if gain is None else sky + images.clamp(min=0) / _per_band(images, "gain", gain)
+    sky = _per_image(images, "sky_noise", sky_noise).square()
+    return sky.expand_as(images) if gain is None else sky + images.clamp(min=0) / _per_image(images, "gain", gain)
 
 
 def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=None, random_state=None):
@@ -41,9 +42,10 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
     ----------
     images : Tensor of shape (n, h, w) or (n, h, w, n_bands)
         Noiseless fluxes.
-    sky_noise : float or sequence of n_bands floats
-        Standard deviation of the noise of the sky in a pixel.
-    gain : float or None, or a sequence of n_bands floats, default=None
+    sky_noise : float or array-like of shape (n,), (n_bands,) or (n, n_bands)
+        Standard deviation of the noise of the sky in a pixel: one number, or one per galaxy; of images in bands, one
+        per band, or one per galaxy and band.
+    gain : float or None, or array-like of such a shape, default=None
         Electrons per image unit; None leaves out the noise of the sources' photons.
     photons : {"gaussian", "poisson"}, default="gaussian"
         Whether photon noise is Gaussian, with the variance of Poisson's, or Poisson's own, which is slower and
@@ -61,8 +63,8 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
     Raises
     ------
     ValueError
-        If there are not as many numbers as bands, `photons` is unknown, needs a gain that is not given, or
-        `correlation` is not a kernel.
+        If there are not as many numbers as galaxies or bands, `photons` is unknown, needs a gain that is not given,
+        or `correlation` is not a kernel.
 
     Examples
     --------
@@ -76,8 +78,8 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
         raise ValueError(f"photons={photons!r} with gain={gain}; expected 'gaussian', or 'poisson' with a gain.")
     generator = torch.Generator(device=images.device).manual_seed(check_random_state(random_state).randint(2**31))
     if photons == "poisson":
-        electrons = images.clamp(min=0) * _per_band(images, "gain", gain)
-        images = images + (torch.poisson(electrons, generator) - electrons) / _per_band(images, "gain", gain)
+        electrons = images.clamp(min=0) * _per_image(images, "gain", gain)
+        images = images + (torch.poisson(electrons, generator) - electrons) / _per_image(images, "gain", gain)
         gain = None
     sigma = noise_variance(images, sky_noise, gain).sqrt()
     if correlation is None:
@@ -85,15 +87,18 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
     return images + sigma * _correlated(images, np.asarray(correlation, dtype=float), generator)
 
 
-def _per_band(images: torch.Tensor, name: str, values) -> torch.Tensor:
-    """One number, or one for each band of `images`."""
+def _per_image(images: torch.Tensor, name: str, values) -> torch.Tensor:
+    """One number, or one for each galaxy or band of `images`, in a shape that multiplies them."""
     tensor = torch.as_tensor(values, dtype=images.dtype, device=images.device)
-    if tensor.ndim and (images.ndim != 4 or tensor.shape != images.shape[-1:]):
+    n, _, _, *bands = images.shape
+    shapes = [(), tuple(bands), (n, *bands)]  # one for all, one per band, one per galaxy (and band)
+    if tensor.shape not in shapes:
+        expected = "one per band (n_bands,), or (n, n_bands)" if bands else "one per galaxy (n,)"
         raise ValueError(
             f"{name} has shape {tuple(tensor.shape)} for images of shape {tuple(images.shape)}; expected one number, "
-            "or one for each band of images (n, h, w, n_bands)."
+            f"or {expected}."
         )
-    return tensor
+    return tensor if tensor.shape in shapes[:2] else tensor.reshape(n, 1, 1, *bands)
 
 
 def _normal(images: torch.Tensor, shape, generator) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The twelve numbers of a galaxy: their names and limits, and how they become tensors."""
+"""The twelve parameters of a galaxy: names, limits, and conversion to tensors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def as_tensors(parameters: Mapping, names=tuple(PARAMETERS), device=None, dtype=
     missing = [name for name in names if name not in parameters]
     if missing:
         raise ValueError(f"parameters lack {', '.join(missing)}; expected {', '.join(names)}.")
-    given = next((v for v in parameters.values() if isinstance(v, torch.Tensor)), torch.empty(0))
-    device, dtype = device or given.device, dtype or given.dtype
+    device, dtype = place(parameters, device, dtype)
     tensors = {name: torch.as_tensor(parameters[name], device=device, dtype=dtype) for name in names}
     n = len(tensors[names[0]]) if tensors[names[0]].ndim else None
     for name, values in tensors.items():
@@ -38,6 +37,12 @@ def as_tensors(parameters: Mapping, names=tuple(PARAMETERS), device=None, dtype=
             raise ValueError(f"{name} has shape {tuple(values.shape)}; expected ({n},), one number per galaxy.")
         _check_limits(name, values.detach())
     return tensors
+
+
+def place(parameters: Mapping, device=None, dtype=None) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype to draw with: those asked for, else those of the first tensor, else the CPU and float32."""
+    given = next((v for v in parameters.values() if isinstance(v, torch.Tensor)), torch.empty(0))
+    return device or given.device, dtype or given.dtype
 
 
 def _check_limits(name: str, values: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Wave numbers at which an image is summed from its Fourier transform, without the periodic copies of an FFT."""
+"""Quadrature nodes in wave number that sum an image from its Fourier transform without periodic copies."""
 
 from __future__ import annotations
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from ._cameras import Cameras, Rows
 from ._parameters import as_tensors
-from ._psf import PSF
-from ._quadrature import graded_nodes
 from ._sersic import SersicTransforms
 
-TOLERANCE = 2e-4  # share of a point's amplitude below which wave numbers are left out
-SHARPEST = 7 * math.pi  # rad per pixel
-BATCH = {"cpu": 2**17, "cuda": 2**25}  # wave numbers drawn at a time; on a CPU they stay in its cache
 
-
-def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, device=None, dtype=None) -> torch.Tensor:
+def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
     r"""Draw noiseless images of galaxies.
 
     Parameters
@@ -34,11 +26,11 @@ def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, devi
         columns and rows]. Others are ignored.
     npix : int
         Height and width of the images.
-    pixel_scale : float
-        Side of a pixel [arcsec].
-    psf : PSF
-        Point-spread function: `MoffatPSF`, `GaussianPSF`, `ImagePSF`, or any hashable object with their
-        ``transform`` and ``includes_pixel``.
+    pixel_scale : float or array-like of shape (n,)
+        Side of a pixel [arcsec], the same for all galaxies or one for each.
+    psf : PSF or sequence of n PSF
+        Point-spread function, the same for all galaxies or one for each: `MoffatPSF`, `GaussianPSF`, `ImagePSF`, or
+        any hashable object with their ``transform`` and ``includes_pixel``. Equal ones are worked out once.
     device : torch.device or str, default=None
         Where to draw; None: where the parameters are.
     dtype : torch.dtype, default=None
@@ -52,7 +44,8 @@ def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, devi
     Raises
     ------
     ValueError
-        If a parameter is missing, has another shape, or is outside its limits, or `psf` is too sharp for the pixels.
+        If a parameter is missing, has another shape, or is outside its limits, there are not as many point-spread
+        functions or pixel scales as galaxies, or `psf` is too sharp for the pixels.
 
     Notes
     -----
@@ -64,6 +57,7 @@ def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, devi
     stored as polynomials. The sum runs over wave numbers whose density is graded toward zero instead of over the even
     ones of an FFT: no light returns from periodic copies, which in the wings of bulges would be a percent of the
     flux, and T may reach beyond the pixels' Nyquist frequency. What is left out is below 2e-4 of an image's peak.
+    Galaxies whose cameras are alike share these wave numbers; their images are those drawn alone to 1e-5 of the peak.
 
     References
     ----------
@@ -78,6 +72,13 @@ def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, devi
     >>> render(galaxies, **camera).shape
     torch.Size([3, 96, 96])
 
+    Each galaxy through a point-spread function of its own:
+
+    >>> seeing = [MoffatPSF(fwhm) for fwhm in (0.5, 0.7, 0.9)]
+    >>> images = render(galaxies, npix=96, pixel_scale=0.168, psf=seeing)
+    >>> images.amax((1, 2)) < render(galaxies, **camera).amax((1, 2))
+    tensor([False,  True,  True])
+
     How the center of the image brightens with the index of the disk:
 
     >>> galaxies["disk_sersic_index"] = torch.tensor([0.9, 1.0, 1.1], requires_grad=True)
@@ -89,26 +90,41 @@ def render(parameters: Mapping, *, npix: int, pixel_scale: float, psf: PSF, devi
     return render_tensors(tensors, npix, pixel_scale, psf)
 
 
-def render_tensors(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale: float, psf: PSF) -> torch.Tensor:
-    """`render` without its checks."""
-    offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]]).detach().abs()
-    farthest = float(offsets.max()) if offsets.numel() else 0.0
+def render_tensors(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf) -> torch.Tensor:
+    """`render` without the checks of its parameters."""
+    return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge + disk])[:, 0]
+
+
+def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
+    """Draw bulges and disks of unit flux by themselves, as `render` does: ``(n, 2, npix, npix)``."""
+    n = len(parameters["bulge_radius"])
+    unit = {"flux": [2.0] * n, "bulge_to_total": [0.5] * n}
+    tensors = as_tensors({**parameters, **unit}, device=device, dtype=dtype)
+    return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge, disk])
+
+
+def _draw(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers) -> torch.Tensor:
+    """Images ``(n, layer, npix, npix)`` of the `layers` that the spectra of bulge and disk are put together to."""
+    flux = tensors["flux"]
+    if not len(flux):
+        return flux.new_zeros(0, 2, npix, npix)
+    cameras = Cameras(psf, pixel_scale, len(flux))
+    offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]])
+    farthest = float(offsets.detach().abs().max()) if offsets.numel() else 0.0
     reach = npix / 2 + (1 if farthest <= 1 else 16 * math.ceil(farthest / 16))  # so that few grids are made
-    grid = _Grid(_camera(npix, pixel_scale, psf, reach), tensors["flux"].device, tensors["flux"].dtype)
-    components = [_Component(tensors, name, pixel_scale) for name in ("bulge", "disk")]
-    size = max(1, BATCH.get(grid.transfer.device.type, BATCH["cuda"]) // grid.transfer.numel())
-    n = len(tensors["flux"])
-    images = [
-        grid.image([component[rows] for component in components], *(tensors[f"{axis}_offset"][rows] for axis in "xy"))
-        for rows in (slice(start, start + size) for start in range(0, max(n, 1), size))
-    ]
-    return torch.cat(images)
+    bulge, disk = (_Component(tensors, name, cameras.scale_like(flux)) for name in ("bulge", "disk"))
+    images, drawn = [], []
+    for grid, rows in cameras.batches(npix, reach, flux):
+        spectra = layers(*(part[rows].spectrum(grid.kx, grid.ky) for part in (bulge, disk)))
+        images.append(torch.stack([grid.image(spectrum, *offsets[:, rows]) for spectrum in spectra], dim=1))
+        drawn.append(rows)
+    return torch.cat(images)[cameras.back(drawn)]
 
 
 class _Component:
     """Bulges or disks: flux, profile, and k² = xx kx² + xy kx ky + yy ky² in which they are round."""
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], name: str, pixel_scale: float):
+    def __init__(self, tensors: Mapping[str, torch.Tensor], name: str, pixel_scale: float | torch.Tensor):
         bulge_flux = tensors["flux"] * tensors["bulge_to_total"]
         self.flux = bulge_flux if name == "bulge" else tensors["flux"] - bulge_flux
         self.profile = SersicTransforms(tensors[f"{name}_sersic_index"])
@@ -120,7 +136,7 @@ class _Component:
         self.yy = major * cos**2 + minor * sin**2
         self.xy = 2 * (major - minor) * sin * cos
 
-    def __getitem__(self, rows: slice) -> _Component:
+    def __getitem__(self, rows: Rows) -> _Component:
         """Those of some galaxies."""
         chosen = object.__new__(_Component)
         for name, values in vars(self).items():
@@ -132,69 +148,3 @@ class _Component:
         flux, xx, xy, yy = (v[:, None, None] for v in (self.flux, self.xx, self.xy, self.yy))
         ky = ky[:, None]
         return flux * self.profile(torch.addcmul(yy * ky**2, xx * kx + xy * ky, kx))
-
-
-class _Grid:
-    """Wave numbers per pixel, the transfer function with the weights of the sum, and the waves over the image."""
-
-    kx: torch.Tensor
-    ky: torch.Tensor
-    transfer: torch.Tensor
-    along_rows: torch.Tensor
-    along_columns: torch.Tensor
-
-    def __init__(self, camera: dict[str, NDArray], device, dtype):
-        for name, array in camera.items():
-            tensor = torch.as_tensor(array, device=device)
-            setattr(self, name, tensor.to(dtype.to_complex() if tensor.is_complex() else dtype))
-
-    def image(self, components, x_offset: torch.Tensor, y_offset: torch.Tensor) -> torch.Tensor:
-        """Sum the waves: ``(n, npix, npix)``."""
-        spectrum = sum(component.spectrum(self.kx, self.ky) for component in components) * self.transfer
-        spectrum = spectrum * _phase(y_offset, self.ky)[:, :, None]
-        rows = (self.along_rows @ spectrum) * _phase(x_offset, self.kx)[:, None, :]
-        return torch.view_as_real(rows).flatten(-2) @ self.along_columns
-
-
-def _phase(offset: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """exp(-ikx): what a shift by `offset` is in Fourier space."""
-    angle = offset[:, None] * k
-    return torch.complex(torch.cos(angle), -torch.sin(angle))
-
-
-@lru_cache(maxsize=32)
-def _camera(npix: int, pixel_scale: float, psf: PSF, reach: float) -> dict[str, NDArray]:
-    """What a `_Grid` is made of; images are real, so positive `kx` are enough."""
-    limit = _band_limit(psf, pixel_scale)
-    kx, weight = graded_nodes(limit, reach + 30 / limit)  # the extent of a point grows as its band shrinks
-    ky, weights = np.r_[-kx[::-1], kx], np.r_[weight[::-1], weight]
-    pixel = np.arange(npix) - (npix - 1) / 2
-    across = np.exp(1j * np.outer(kx, pixel))
-    return {
-        "kx": kx,
-        "ky": ky,
-        "transfer": _transfer(psf, pixel_scale, kx, ky) * np.outer(weights, weight) * 2 / (2 * np.pi) ** 2,
-        "along_rows": np.exp(1j * np.outer(pixel, ky)),
-        "along_columns": np.stack([across.real, -across.imag], axis=1).reshape(-1, npix),  # the real part alone
-    }
-
-
-def _transfer(psf: PSF, pixel_scale: float, kx: NDArray, ky: NDArray) -> NDArray:
-    """What becomes of a point: Fourier transform of point-spread function and pixel."""
-    transfer = psf.transform(kx / pixel_scale, ky / pixel_scale)
-    if psf.includes_pixel:
-        return transfer
-    return transfer * np.sinc(kx / (2 * np.pi)) * np.sinc(ky / (2 * np.pi))[:, None]
-
-
-def _band_limit(psf: PSF, pixel_scale: float) -> float:
-    """Wave number [rad/pixel] after which a point has no amplitude along the axes."""
-    k, zero = np.linspace(0, SHARPEST, 2000), np.zeros(1)
-    along_columns, along_rows = _transfer(psf, pixel_scale, k, zero)[0], _transfer(psf, pixel_scale, zero, k)[:, 0]
-    seen = np.flatnonzero(np.maximum(abs(along_columns), abs(along_rows)) > TOLERANCE)
-    if seen[-1] == len(k) - 1:
-        raise ValueError(
-            f"{psf} is too sharp for pixel_scale={pixel_scale:g}; expected a full width of half a pixel or "
-            "more; both are in arcsec."
-        )
-    return float(min(k[seen[-1] + 1], getattr(psf, "band_limit", np.inf) * pixel_scale))

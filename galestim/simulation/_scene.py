@@ -1,15 +1,18 @@
-"""Images in several bands, and with neighbors."""
+"""Scenes: galaxies in several bands, with neighbors and noise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from ._noise import add_noise
-from ._parameters import PARAMETERS
-from ._render import render
+from ._parameters import PARAMETERS, as_tensors, place
+from ._render import render, render_components
 from ._survey import Band
+
+SHAPE = tuple(name for name in PARAMETERS if name not in ("flux", "bulge_to_total"))
 
 
 def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random_state=None, device=None, dtype=None):
@@ -21,7 +24,7 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
         As `render` takes them. Those with two axes differ between bands: fluxes and bulge-to-total ratios of two
         components of different color, for instance.
     bands : sequence of Band
-        The bands, in the order of the images' last axis.
+        The bands, in the order of the images' last axis; their entries may be one per galaxy.
     npix : int
         Height and width of the images.
     neighbors : mapping or None, default=None
@@ -55,21 +58,59 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
     >>> images.shape
     torch.Size([2, 64, 64, 3])
     """
-    images = torch.stack([_one_band(parameters, bands, i, npix, device, dtype) for i in range(len(bands))], dim=-1)
+    device, dtype = place(parameters, device, dtype)
+    images = _in_bands(parameters, bands, npix, device, dtype)
     if neighbors is not None:
-        light = [_one_band(neighbors, bands, i, npix, images.device, images.dtype) for i in range(len(bands))]
-        images = images.index_add(0, _rows(neighbors, len(images), images.device), torch.stack(light, dim=-1))
+        rows = _rows(neighbors, len(images), images.device)
+        of_neighbors = [band.of_rows(rows.cpu().numpy()) for band in bands]
+        images = images.index_add(0, rows, _in_bands(neighbors, of_neighbors, npix, device, dtype))
     if not noise:
         return images
-    gains = [torch.inf if band.gain is None else band.gain for band in bands]
-    return add_noise(images, sky_noise=[band.sky_noise for band in bands], gain=gains, random_state=random_state)
+    sigmas = [band.sky_noise for band in bands]
+    gains = [np.inf if band.gain is None else band.gain for band in bands]
+    sky_noise, gain = (np.stack(np.broadcast_arrays(*numbers), -1) for numbers in (sigmas, gains))
+    return add_noise(images, sky_noise=sky_noise, gain=gain, random_state=random_state)
 
 
-def _one_band(parameters: Mapping, bands: Sequence[Band], i: int, npix: int, device, dtype) -> torch.Tensor:
-    """Noiseless images of one band."""
-    chosen = {name: _column(name, parameters[name], i, len(bands)) for name in PARAMETERS if name in parameters}
-    band = bands[i]
-    return render(chosen, npix=npix, pixel_scale=band.pixel_scale, psf=band.psf, device=device, dtype=dtype)
+def _in_bands(parameters: Mapping, bands: Sequence[Band], npix: int, device, dtype) -> torch.Tensor:
+    """Noiseless images ``(n, npix, npix, n_bands)``; bulges and disks once for all bands of one camera."""
+    of_band = [
+        {name: _column(name, parameters[name], i, len(bands)) for name in PARAMETERS if name in parameters}
+        for i in range(len(bands))
+    ]
+    images: list = [None] * len(bands)
+    alike = all(np.ndim(parameters[name]) < 2 for name in SHAPE if name in parameters)
+    for members in _cameras(bands) if alike else [[i] for i in range(len(bands))]:
+        first = bands[members[0]]
+        camera: dict = {"npix": npix, "pixel_scale": first.pixel_scale, "psf": first.psf}
+        if len(members) == 1:
+            images[members[0]] = render(of_band[members[0]], **camera, device=device, dtype=dtype)
+            continue
+        parts = render_components(of_band[0], **camera, device=device, dtype=dtype)
+        for i in members:
+            images[i] = _combined(parts, as_tensors(of_band[i], ("flux", "bulge_to_total"), device, dtype))
+    return torch.stack(images, dim=-1)
+
+
+def _cameras(bands: Sequence[Band]) -> list[list[int]]:
+    """The bands of each camera."""
+    groups: list[list[int]] = []
+    for i, band in enumerate(bands):
+        for group in groups:
+            other = bands[group[0]]
+            if band.psf == other.psf and np.array_equal(band.pixel_scale, other.pixel_scale):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _combined(parts: torch.Tensor, light: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Bulges and disks of unit flux ``(n, 2, npix, npix)`` with the light that they have."""
+    bulge = light["flux"] * light["bulge_to_total"]
+    fluxes = torch.stack([bulge, light["flux"] - bulge], dim=1)
+    return (fluxes[:, :, None, None] * parts).sum(1)
 
 
 def _column(name: str, values, i: int, n_bands: int):

@@ -1,4 +1,4 @@
-"""Sérsic profiles: their Fourier transforms, as polynomials that are quick and smooth anywhere, and their light."""
+"""Sérsic profiles: Fourier transforms as polynomials, and the light within a radius."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class SersicTransforms:
         self.turnover = turnover.to(sersic_index)
         self.scale = (2 / span).to(sersic_index)[:, None, None]
 
-    def __getitem__(self, rows: slice) -> SersicTransforms:
+    def __getitem__(self, rows: slice | torch.Tensor) -> SersicTransforms:
         """Those of some galaxies."""
         chosen = object.__new__(SersicTransforms)
         for name, values in vars(self).items():

@@ -1,28 +1,44 @@
-"""The cameras that the simulated galaxies are seen with."""
+"""Bands: the cameras that simulated galaxies are seen with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from ._psf import PSF, MoffatPSF
+import numpy as np
+from numpy.typing import NDArray
+
+from ._psf import PSF, GaussianPSF, MoffatPSF
+
+
+def _check(name: str, value, valid: NDArray[np.bool_], expected: str) -> None:
+    if not valid.all():
+        raise ValueError(f"{name}={value!r}; expected {expected}.")
 
 
 @dataclass(frozen=True)
 class Band:
     """One band of a survey: all that turns galaxies into images.
 
+    Each entry may also be one per galaxy, for `render_scene` and `cramer_rao_bound`.
+
     Parameters
     ----------
-    psf : PSF
+    psf : PSF or sequence of n PSF
         Point-spread function.
-    sky_noise : float
+    sky_noise : float or ndarray of shape (n,)
         Standard deviation of the noise of the sky in a pixel [image units].
-    pixel_scale : float
+    pixel_scale : float or ndarray of shape (n,)
         Side of a pixel [arcsec].
-    gain : float or None, default=None
+    gain : float, ndarray of shape (n,) or None, default=None
         Electrons per image unit, for the photon noise of the sources; None leaves it out.
     zero_point : float, default=27.0
         Magnitude of a flux of one image unit.
+
+    Raises
+    ------
+    ValueError
+        If `sky_noise` is negative, or `pixel_scale` or `gain` not positive.
 
     Examples
     --------
@@ -31,11 +47,65 @@ class Band:
     Band(psf=MoffatPSF(fwhm=0.7, beta=3.0), sky_noise=0.05, pixel_scale=0.2, gain=None, zero_point=27.0)
     """
 
-    psf: PSF
-    sky_noise: float
-    pixel_scale: float
-    gain: float | None = None
+    psf: PSF | Sequence[PSF]
+    sky_noise: float | NDArray
+    pixel_scale: float | NDArray
+    gain: float | NDArray | None = None
     zero_point: float = 27.0
+
+    def __post_init__(self):
+        sky_noise, pixel_scale = np.asarray(self.sky_noise), np.asarray(self.pixel_scale)
+        gain = np.asarray(np.inf if self.gain is None else self.gain)
+        _check("sky_noise", self.sky_noise, (sky_noise >= 0) & np.isfinite(sky_noise), "at least 0")
+        _check("pixel_scale", self.pixel_scale, (pixel_scale > 0) & np.isfinite(pixel_scale), "positive, in arcsec")
+        _check("gain", self.gain, gain > 0, "positive, or None")
+
+    @property
+    def per_galaxy(self) -> bool:
+        """Whether an entry is one per galaxy."""
+        numbers = np.asarray(self.sky_noise), np.asarray(self.pixel_scale), np.asarray(self.gain)
+        return any(array.ndim for array in numbers) or not hasattr(self.psf, "transform")
+
+    def of_rows(self, rows) -> Band:
+        """Choose the entries of some galaxies.
+
+        Parameters
+        ----------
+        rows : slice or array-like of int
+
+        Returns
+        -------
+        Band
+            Entries that are the same for all galaxies stay.
+        """
+        rows = rows if isinstance(rows, slice) else np.asarray(rows)
+        numbers = {name: getattr(self, name) for name in ("sky_noise", "pixel_scale", "gain")}
+        chosen = {name: np.asarray(values)[rows] for name, values in numbers.items() if np.ndim(values)}
+        if not hasattr(self.psf, "transform"):
+            which = np.arange(len(self.psf))[rows]
+            chosen["psf"] = [self.psf[i] for i in which]
+        return replace(self, **chosen)
+
+    def with_noise_factor(self, factor) -> Band:
+        """Multiply the noise of sky and photons.
+
+        Parameters
+        ----------
+        factor : float
+            Not negative; 0 leaves out all noise.
+
+        Returns
+        -------
+        Band
+
+        Examples
+        --------
+        >>> from galestim.simulation import hsc_like
+        >>> hsc_like("i").with_noise_factor(2.0).gain
+        750.0
+        """
+        gain = None if self.gain is None or factor == 0 else self.gain / factor**2
+        return replace(self, sky_noise=self.sky_noise * factor, gain=gain)
 
 
 _HSC_LIKE = {  # full width at half maximum [arcsec], noise of the sky
@@ -43,6 +113,8 @@ _HSC_LIKE = {  # full width at half maximum [arcsec], noise of the sky
     "r": (0.76, 0.040),
     "i": (0.58, 0.055),
 }
+_SDSS_LIKE = {"g": 0.045, "r": 0.06, "i": 0.10}  # noise of the sky [nanomaggies per arcsec]
+_SDSS_PIXEL = 0.396  # arcsec
 
 
 def hsc_like(band="i"):
@@ -69,7 +141,40 @@ def hsc_like(band="i"):
     >>> hsc_like("g").psf
     MoffatPSF(fwhm=0.77, beta=3.0)
     """
-    if band not in _HSC_LIKE:
-        raise ValueError(f"band={band!r}; expected one of {', '.join(_HSC_LIKE)}.")
-    fwhm, sky_noise = _HSC_LIKE[band]
+    fwhm, sky_noise = _known(_HSC_LIKE, band)
     return Band(MoffatPSF(fwhm), sky_noise=sky_noise, pixel_scale=0.168, gain=3000.0)
+
+
+def sdss_like(band="r"):
+    """Give a band that resembles the imaging of SDSS.
+
+    Pixels of 0.396 arcsec, a Gaussian point-spread function of FWHM 1.3 arcsec, nanomaggies (zero point 22.5), 900
+    electrons per nanomaggie.
+
+    Parameters
+    ----------
+    band : {"g", "r", "i"}, default="r"
+
+    Returns
+    -------
+    Band
+
+    Raises
+    ------
+    ValueError
+        If `band` is another.
+
+    Examples
+    --------
+    >>> from galestim.simulation import sdss_like
+    >>> sdss_like("r").psf
+    GaussianPSF(fwhm=1.3)
+    """
+    sky_noise = _SDSS_PIXEL * _known(_SDSS_LIKE, band)
+    return Band(GaussianPSF(1.3), sky_noise=sky_noise, pixel_scale=_SDSS_PIXEL, gain=900.0, zero_point=22.5)
+
+
+def _known(bands, name):
+    if name not in bands:
+        raise ValueError(f"band={name!r}; expected one of {', '.join(bands)}.")
+    return bands[name]

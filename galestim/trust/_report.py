@@ -1,8 +1,7 @@
-"""The trust report: everything that can be measured of an estimator on galaxies whose truth is known, on one page."""
+"""The trust report of an estimator, measured on galaxies whose truth is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -13,9 +12,11 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._descend import find
 from .._images import input_ndim, missing_rows
-from .._sklearn import HasMethods, Interval, num_samples, validate_params
-from ..calibration._inputs import check_posterior, check_targets, known_rows
+from .._sklearn import HasMethods, Interval, validate_params
+from .._tables import column_names, named_columns
+from ..calibration import check_posterior, check_targets, known_rows
 from ..posteriors import DrawsPosterior, Posterior
 from ..targets import LogTransform
 from ._checks import checked_limits, checks_table, sentences
@@ -30,7 +31,7 @@ from ._measures import (
 from ._robustness import Sample, crops_table, novelty_tables, stability_table
 from ._stage import Stage, image_stage
 
-_BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius",)
+_BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius", "half_light_semimajor_axis")
 _LEAST = 20  # galaxies
 _TABLES = (
     *("checks", "accuracy", "scores", "calibration", "coverage", "conditional"),
@@ -216,12 +217,13 @@ def trust_report(
     X : array-like
         Held-out galaxies, as the estimator takes them. Where these are not images, but a pipeline makes images of
         them, the tests of images begin there; else they are left out.
-    y : array-like of shape (n,) or (n, n_targets)
-        True values, physical units.
+    y : array-like or table of shape (n,) or (n, n_targets)
+        True values, physical units. Columns of a table are found by the targets' names.
     catalog : Table, DataFrame, mapping or None, default=None
         Columns to bin by, which must be *measured*: in bins of the truth no posterior covers. ``magnitude`` (or
-        ``flux``) and ``half_light_radius`` if they are there, else all, of which there may be two. None: medians of
-        the posteriors, of flux and half-light radius if these are targets, else of the first two.
+        ``flux``) and ``half_light_radius`` (or ``half_light_semimajor_axis``) if they are there, else all, of which
+        there may be two. None: medians of the posteriors, of flux and half-light radius if these are targets, else
+        of the first two.
     simulator : callable or None, default=None
         Called with an angle in degrees, returns images (n, H, W[, C]) of some galaxies that are turned by it, the
         same at every call and best without noise. None: images of `X` are turned by splines, which blur their noise.
@@ -299,7 +301,7 @@ def trust_report(
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     stage = image_stage(estimator, X)
     posterior = check_posterior(stage.predict(stage.X))
-    y = check_targets(_targets(y, posterior), posterior)
+    y = check_targets(y, posterior)
     known = np.flatnonzero(known_rows(posterior))
     if len(known) < _LEAST:
         raise ValueError(f"{len(known)} galaxies that are no missing cutouts; expected at least {_LEAST}.")
@@ -345,27 +347,11 @@ def _of_images(stage: Stage, judged: Judged, known, chosen, *, simulator, refere
     return tables, decisions, left_out
 
 
-def _targets(y, posterior: Posterior):
-    """`y` as numbers; the columns of a table in the order of the posterior's targets."""
-    names = list(getattr(y, "colnames", getattr(y, "columns", [])))
-    if not names:
-        return getattr(y, "value", y)
-    order = posterior.target_names if set(posterior.target_names) <= set(names) else names
-    return np.column_stack([_numbers(y[name]) for name in order])
-
-
-def _numbers(column) -> NDArray[np.float64]:
-    return np.asarray(getattr(column, "value", column), dtype=np.float64)
-
-
 def _in_logarithms(stage: Stage, posterior: Posterior) -> list[bool]:
     """Which targets are learned in logarithms, so that relative errors are of interest."""
     transforms = getattr(posterior, "transforms", None)
-    inner = stage.estimator
-    while transforms is None and inner is not None:
-        transforms = getattr(inner, "target_transforms_", None)
-        steps = getattr(inner, "steps", None)
-        inner = steps[-1][1] if steps else getattr(inner, "estimator_", getattr(inner, "best_estimator_", None))
+    if transforms is None:
+        transforms, _ = find(stage.estimator, "target_transforms_")
     return [isinstance(transform, LogTransform) for transform in transforms or [None] * posterior.n_targets]
 
 
@@ -386,26 +372,24 @@ def _features(catalog, posterior: Posterior, known: NDArray, y: NDArray) -> dict
         medians = dict(zip(posterior.target_names, posterior.median().T))
         names = _brightness_and_size(list(medians)) or list(medians)[:2]
         return {f"predicted {name}": medians[name] for name in names}
-    columns = list(getattr(catalog, "colnames", getattr(catalog, "columns", catalog)))
-    names = _brightness_and_size(columns) or columns
+    columns = column_names(catalog)
+    names = _brightness_and_size(columns or []) or columns or []
     if not 0 < len(names) <= 2:
         raise ValueError(
             f"catalog has the columns {columns}; expected magnitude (or flux) and half_light_radius, or one or two "
             "columns to bin by."
         )
-    found = {}
-    for name in names:
-        values = _numbers(catalog[name])
-        if values.shape != (len(y),) or not np.isfinite(values[known]).all():
+    values = named_columns(catalog, select=names, what="catalog").values
+    for name, column in zip(names, values.T):
+        if len(column) != len(y) or not np.isfinite(column[known]).all():
             raise ValueError(
-                f"catalog[{name!r}] has shape {values.shape}, {np.isfinite(values).sum()} of them finite; expected a "
-                f"finite number for each of {num_samples(y)} galaxies."
+                f"catalog[{name!r}] has shape {column.shape}, {np.isfinite(column).sum()} of them finite; expected a "
+                f"finite number for each of {len(y)} galaxies."
             )
-        found[name] = values[known]
-    return found
+    return {name: column[known] for name, column in zip(names, values.T)}
 
 
-def _brightness_and_size(names: Mapping | list[str]) -> list[str]:
+def _brightness_and_size(names: list[str]) -> list[str]:
     """The first name of each kind that there is."""
     kinds = ([name for name in kind if name in names][:1] for kind in (_BRIGHTNESS, _SIZE))
     return [name for kind in kinds for name in kind]

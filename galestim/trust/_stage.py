@@ -1,4 +1,4 @@
-"""Where in a pipeline the images are, and who predicts from there on."""
+"""The stage of a pipeline at which there are images, and the estimator that takes them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._descend import best_of, descend
 from .._images import input_ndim
-from ..displays._descend import descend
 from ..posteriors import Posterior
 
 
@@ -47,8 +47,7 @@ class Stage(NamedTuple):
 
 def image_stage(estimator, X) -> Stage:
     """Send `X` through the steps that come before images, such as a CutoutFetcher."""
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
+    estimator = best_of(estimator)
     n_steps = len(getattr(estimator, "steps", ()))
     for step in range(n_steps - 1):
         if input_ndim(X) > 2:

@@ -17,6 +17,7 @@ in pixels, and flux. All variants pass about as many pixels through the network;
 import argparse
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from scipy.stats import spearmanr
 from galestim import Downsampler, Normalizer, SpatialTransformer, STNPosteriorRegressor, make_pipeline
 from galestim.datasets import make_galaxies
 from galestim.displays import CropDisplay
+from galestim.simulation import hsc_like
 
 SIZE = 64
 N_SCALES = 25
@@ -47,7 +49,11 @@ def galaxies(n: int, seed: int):
     images, targets = [], []
     for i, scale in enumerate(np.geomspace(0.1, 0.4, N_SCALES)):
         drawn = make_galaxies(
-            n // N_SCALES, size=SIZE, pixel_scale=scale, n_neighbors=2, random_state=1000 * seed + i
+            n // N_SCALES,
+            npix=SIZE,
+            band=replace(hsc_like("i"), pixel_scale=scale),
+            n_neighbors=2,
+            random_state=1000 * seed + i,
         )
         images.append(drawn.images)
         targets.append(drawn.target / [1, scale, 1])

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from _record import record
 
-from galestim.simulation import GalaxyPrior, Uniform, hsc_like, render, sim_v1_prior
+from galestim.simulation import Uniform, hsc_like, render, sim_v1_prior
 from galestim.simulation._parameters import PARAMETERS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "simulation"))
@@ -122,7 +122,7 @@ def main():
     parser.add_argument("--out", type=Path, help="append the results to this file")
     options = parser.parse_args()
 
-    galaxies = GalaxyPrior(sim_v1_prior().priors | INDICES).draw(options.galaxies, random_state=options.seed)
+    galaxies = sim_v1_prior().replace(**INDICES).draw(options.galaxies, random_state=options.seed)
     common = {"seed": options.seed, "npix": NPIX}
     for name in options.bands:
         errors = gradient_errors(galaxies, hsc_like(name))

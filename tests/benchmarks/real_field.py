@@ -219,7 +219,7 @@ def star_misfit(field: Field, psf, x_shift: float, y_shift: float, image, dx, dy
     """Residuals of a star over their errors, with the flux and the background that leave least."""
     npix = 2 * int(np.ceil(max(abs(dx).max(), abs(dy).max()))) + 1
     column, row = -dx[0, 0] + x_shift, -dy[0, 0] + y_shift  # of the star in the window
-    point = {name: np.ones(1) for name in sim_v1_prior().priors} | {
+    point = {name: np.ones(1) for name in ("flux", *sim_v1_prior().priors)} | {
         "bulge_to_total": np.zeros(1),
         "bulge_radius": np.full(1, 1e-3),
         "disk_radius": np.full(1, 1e-3),
@@ -312,7 +312,7 @@ class FieldGalaxies:
     def __init__(self, field: Field, n: int, seed: int):
         band = Band(field.psf, sky_noise=field.noise, pixel_scale=PIXEL, gain=GAIN, zero_point=30.0)
         self.field, self.seed = field, seed
-        self.galaxies = SimulatedGalaxies(n, size=SIZE, band=band, prior=prior(), noise=False, random_state=seed)
+        self.galaxies = SimulatedGalaxies(n, npix=SIZE, band=band, prior=prior(), noise_factor=0, random_state=seed)
         self.target, self.target_names = self.galaxies.target, self.galaxies.target_names
         self.shape, self.dtype = self.galaxies.shape, self.galaxies.dtype
 
@@ -329,15 +329,12 @@ class FieldGalaxies:
 
 def prior() -> GalaxyPrior:
     """Galaxies of the benchmark's kind, and smaller ones, with fluxes of all sources and more."""
-    return GalaxyPrior(
-        sim_v1_prior().priors
-        | {
-            "flux": LogUniform(80.0, 3e5),
-            "bulge_radius": LogUniform(0.05, 1.5),
-            "disk_radius": LogUniform(0.1, 3.0),
-            "x_offset": Uniform(-1.0, 1.0),
-            "y_offset": Uniform(-1.0, 1.0),
-        }
+    return sim_v1_prior().replace(
+        magnitude=Uniform(16.31, 25.24),  # fluxes of 80 to 3e5 at zero point 30
+        bulge_radius=LogUniform(0.05, 1.5),
+        disk_radius=LogUniform(0.1, 3.0),
+        x_offset=Uniform(-1.0, 1.0),
+        y_offset=Uniform(-1.0, 1.0),
     )
 
 

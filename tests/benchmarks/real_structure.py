@@ -46,6 +46,7 @@ from galestim.calibration import coverage
 from galestim.datasets import make_galaxies
 from galestim.displays import RegressionDisplay
 from galestim.posteriors import DrawsPosterior
+from galestim.simulation import Band, GalaxyPrior, ImagePSF, LogUniform, Uniform, sim_v1_prior
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LEVELS = (0.6827, 0.9545)
@@ -73,7 +74,8 @@ class Survey:
     pixel_scale: float  # arcsec
     zero_point: float
     gain: float  # electrons per image unit
-    prior: dict  # ranges and neighbors, for make_galaxies
+    prior: GalaxyPrior
+    n_neighbors: float
     notes: dict  # to be recorded
 
     def only(self, kept):
@@ -122,7 +124,10 @@ def field(folder: Path) -> Survey:
         pixel_scale=0.2,
         zero_point=30.0,  # survey pixels count fluxes of magnitude 0
         gain=16.0,  # by the header's digits and the depth of the survey; its power of ten got lost
-        prior={"magnitude": (16.5, 24.8), "bulge_radius": (0.03, 3), "disk_radius": (0.1, 3), "n_neighbors": 0.4},
+        prior=sim_v1_prior().replace(
+            magnitude=Uniform(16.5, 24.8), bulge_radius=LogUniform(0.03, 3), disk_radius=LogUniform(0.1, 3)
+        ),
+        n_neighbors=0.4,
         notes={"catalog": len(catalog), "cut_by_the_mosaic": int(cut.sum()), "stars_in_psf": len(stars)},
     )
     return survey.only(~cut)
@@ -153,7 +158,10 @@ def hst(folder: Path) -> Survey:
         pixel_scale=0.03,
         zero_point=zero_point,
         gain=2000.0,  # images count electrons per second, and are about so many seconds long
-        prior={"magnitude": (20, 26.5), "bulge_radius": (0.01, 1), "disk_radius": (0.03, 1.2), "n_neighbors": 0},
+        prior=sim_v1_prior().replace(
+            magnitude=Uniform(20, 26.5), bulge_radius=LogUniform(0.01, 1), disk_radius=LogUniform(0.03, 1.2)
+        ),
+        n_neighbors=0,
         notes={
             "catalog": len(stamps),
             "larger_than_frame": sum(len(stamp) > 64 for stamp in stamps),
@@ -268,8 +276,11 @@ def treated(stamps, level, pixel_scale: float):
 def simulated(survey: Survey, n: int, seed: int):
     """Draw galaxies as the survey would show them: images, targets and measurements of those it would find."""
     size = survey.stamps.shape[1]
-    optics = {name: getattr(survey, name) for name in ("pixel_scale", "psf", "gain", "zero_point")}
-    drawn = make_galaxies(n, size=size, sky_noise=0, random_state=seed, **optics, **survey.prior)
+    psf = ImagePSF(survey.psf, survey.pixel_scale)
+    band = Band(psf, 0, survey.pixel_scale, survey.gain, survey.zero_point)
+    drawn = make_galaxies(
+        n, npix=size, band=band, prior=survey.prior, n_neighbors=survey.n_neighbors, random_state=seed
+    )
     rng = np.random.default_rng([seed, 1])
     like = resembling(survey, drawn.target)
     noise = survey.noise[like, None, None] * correlated_noise(n, size, survey.correlation, rng)

@@ -18,7 +18,7 @@ from _record import record
 
 from galestim import Catalog, CutoutFetcher
 from galestim.cutouts import SkyServer
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 INTERVAL = 0.1  # [s], of Transport()
 

@@ -36,8 +36,8 @@ def main():
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
-    train = make_galaxies(options.galaxies, size=options.npix, random_state=options.seed)
-    test = make_galaxies(options.test_galaxies, size=options.npix, random_state=options.seed + 1)
+    train = make_galaxies(options.galaxies, npix=options.npix, random_state=options.seed)
+    test = make_galaxies(options.test_galaxies, npix=options.npix, random_state=options.seed + 1)
     regressor = STNPosteriorRegressor(target_transforms=["logit", "log", "log"], random_state=options.seed)
     regressor.set_params(**{key: literal_eval(value) for key, value in (item.split("=", 1) for item in options.set)})
     structure = make_pipeline(Normalizer("asinh"), regressor)
@@ -55,7 +55,7 @@ def main():
         options.out,
         what="structure_coverage",
         galaxies=options.galaxies,
-        size=options.npix,
+        npix=options.npix,
         seed=options.seed,
         set=options.set,
         minutes=round(minutes, 1),

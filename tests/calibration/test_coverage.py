@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.table import MaskedColumn, QTable
 from scipy.stats import binomtest, norm
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -125,3 +127,16 @@ def test_errors_say_what_to_do(measure, truth):
     draws[1, 4] = np.nan
     with pytest.raises(ValueError, match=r"^row 1: some draws are NaN or infinite\. Leave such galaxies out, or"):
         measure(draws, np.zeros(3))
+
+
+def test_columns_of_a_table_are_found_by_the_names_of_the_targets(truth):
+    posterior = gaussian(2000, [1.0, 0.5], target_names=["flux", "radius"])
+    table = QTable({"other": truth[:, 0], "radius": truth[:, 1] * u.arcsec, "flux": truth[:, 0]})
+    expected = coverage(posterior, truth).coverage
+    np.testing.assert_array_equal(coverage(posterior, table).coverage, expected)
+    np.testing.assert_array_equal(coverage(posterior, table["flux", "radius"].as_array()).coverage, expected)
+    with pytest.raises(ValueError, match="none named 'flux'; expected 'flux', 'radius'"):
+        coverage(posterior, table["other", "radius"])
+    masked = QTable({"flux": MaskedColumn(truth[:, 0], mask=truth[:, 0] > 2), "radius": truth[:, 1]})
+    with pytest.raises(ValueError, match=r"^Input y contains NaN\."):
+        coverage(posterior, masked)

@@ -39,9 +39,9 @@ from galestim.cutouts import (
     SkyServer,
     TransientCutoutError,
     Transport,
-    _gather,
+    _fetcher,
 )
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 
 class Plates(CutoutSource):
@@ -107,6 +107,14 @@ def test_pixel_scale(parameters, scales):
     np.testing.assert_allclose([request.pixel_scale for request in source.asked], scales)
 
 
+@pytest.mark.parametrize("radii", [[4.0, 8.0] * u.arcsec, [4.0, 8.0], [4 / 60, 8 / 60] * u.arcmin])
+def test_pixels_in_half_light_radii_are_in_those_along_the_major_axis_if_there_are_any(radii):
+    source = Plates()
+    both = catalog(1, 2, half_light_radius=[3.0, 0.5], half_light_semimajor_axis=radii)
+    CutoutFetcher(source, npix=6, pixel_scale_re=0.1).transform(both)
+    np.testing.assert_allclose([request.pixel_scale for request in source.asked], [0.4, 0.8])
+
+
 def test_rows_without_a_radius_are_missing_and_never_asked_for():
     source = Plates()
     radii = {"half_light_radius": [2.0, np.nan, 0.0, -1.0, np.inf, 3.0], "object_id": list("abcdef")}
@@ -114,7 +122,7 @@ def test_rows_without_a_radius_are_missing_and_never_asked_for():
     images = fetcher.transform(catalog(1, 2, 3, 4, 5, 6, **radii))
     assert [request.ra for request in source.asked] == [1, 6]
     assert_array_equal(np.isnan(images).all(axis=(1, 2, 3)), [False, True, True, True, True, False])
-    reason = "the pixel scale would be 0 arcsec; expected half_light_radius > 0 [arcsec]"
+    reason = "the pixel scale would be 0 arcsec; expected half_light_semimajor_axis or half_light_radius > 0 [arcsec]"
     assert fetcher.report_["reason"][2] == reason
     with pytest.raises(CutoutFetchError, match=r"4 × rows 1 \('b'\), 2 \('c'\), 3 \('d'\), 4 \('e'\): the pixel"):
         fetcher.set_params(on_error="raise").transform(catalog(1, 2, 3, 4, 5, 6, **radii))
@@ -199,7 +207,8 @@ def test_partial_coverage_is_kept_where_allowed():
         (
             {"pixel_scale_re": 0.1},
             catalog(1),
-            r"pixel_scale_re=0.1 needs half-light radii, but the catalog has the columns ra, dec\. Name the",
+            r"pixel_scale_re=0.1 needs half-light radii, but the catalog has the columns ra, dec\. "
+            r"Name the right one: Catalog\(data, half_light_semimajor_axis=.*, or Catalog\(data, half_light_radius=",
         ),
         ({}, catalog(1)[:0], "the catalog has no rows; expected at least one galaxy"),
         ({}, {"x": [1]}, "no column for ra"),
@@ -307,7 +316,7 @@ def test_prefetch_holds_few_images():
 
 
 def test_reduced_as_they_arrive(monkeypatch):
-    monkeypatch.setattr(_gather, "CHUNK_BYTES", 5 * 256**2 * 2 * 4)  # 5 images
+    monkeypatch.setattr(_fetcher, "CHUNK_BYTES", 5 * 256**2 * 2 * 4)  # 5 images
     chunks = []
     spy = FunctionTransformer(lambda images: [chunks.append(len(images)), Downsampler(16).transform(images)][1])
     fetcher = CutoutFetcher(Plates(), npix=256, reducer=spy)
@@ -420,9 +429,9 @@ def test_fit_asks_for_nothing_and_fit_transform_once():
 
 def test_clone_parameters_and_representations():
     fetcher = CutoutFetcher(SkyServer(release="dr8"), npix=64, reducer=Downsampler(80))
-    copy = clone(fetcher).set_params(source__release="dr17", reducer__size=32, npix=128)
-    assert (fetcher.source.release, fetcher.reducer.size, fetcher.npix) == ("dr8", 80, 64)
-    assert (copy.source.release, copy.reducer.size, copy.npix) == ("dr17", 32, 128)
+    copy = clone(fetcher).set_params(source__release="dr17", reducer__npix=32, npix=128)
+    assert (fetcher.source.release, fetcher.reducer.npix, fetcher.npix) == ("dr8", 80, 64)
+    assert (copy.source.release, copy.reducer.npix, copy.npix) == ("dr17", 32, 128)
     assert "SkyServer(release='dr8')" in repr(fetcher)
     assert "CutoutFetcher" in fetcher._repr_html_()
     assert not get_tags(fetcher).requires_fit

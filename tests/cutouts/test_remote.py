@@ -21,10 +21,10 @@ from galestim.cutouts import (
     Soda,
     TransientCutoutError,
     Transport,
+    decode_jpeg,
 )
-from galestim.cutouts._decode import decode_jpeg
 from galestim.cutouts._store import request_key
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 SKY = GaussianSky([150.0], [2.0], [100.0], sigma=2.0, background=0.02, footprint=(149, 151, 1, 3))
 

@@ -10,7 +10,7 @@ import pytest
 from galestim.catalogs import Catalog
 from galestim.cutouts import CutoutFetcher, CutoutRequest, CutoutStore, SkyServer, Transport
 from galestim.cutouts._store import request_key
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 N = 500
 KILLS = 25

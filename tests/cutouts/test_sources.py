@@ -18,7 +18,7 @@ from galestim.cutouts import (
     TransientCutoutError,
     Transport,
 )
-from galestim.datasets import GaussianSky, LoopbackSky
+from galestim.testing import GaussianSky, LoopbackSky
 
 BANDS = ("g", "r", "z")
 SODA_ID = "ivo://galestim/loopback?"

@@ -10,7 +10,6 @@ from galestim.cutouts import FitsMosaic
 from galestim.datasets import make_sky
 from galestim.simulation import (
     Band,
-    GalaxyPrior,
     GaussianPSF,
     ImagePSF,
     LogUniform,
@@ -23,11 +22,16 @@ from galestim.simulation import (
 )
 
 NOISELESS = Band(MoffatPSF(0.58), sky_noise=0.0, pixel_scale=0.168)
-RENDERED = ("bulge_to_total", "flux", *(name for name in sim_v1_prior().priors if name[:5] in ("bulge", "disk_")))
+RENDERED = ("flux", *(name for name in sim_v1_prior().priors if name[:5] in ("bulge", "disk_")))
 
 
 def prior(**changes):
-    return GalaxyPrior(sim_v1_prior().priors | changes)
+    return sim_v1_prior().replace(**changes)
+
+
+def magnitudes(faintest, brightest):
+    """Of these fluxes at zero point 27."""
+    return Uniform(*(27 - 2.5 * np.log10([brightest, faintest])))
 
 
 THIN_DISKS = prior(
@@ -64,7 +68,7 @@ def isolated(sky, distance):
 @pytest.mark.parametrize("rotation", [0.0, 30.0, 200.0])
 def test_a_cutout_has_the_galaxy_of_its_row(tmp_path, rotation):
     compact = prior(
-        bulge_sersic_index=Uniform(2.5, 2.6), bulge_radius=LogUniform(0.15, 0.2), flux=LogUniform(500, 6000)
+        bulge_sersic_index=Uniform(2.5, 2.6), bulge_radius=LogUniform(0.15, 0.2), magnitude=magnitudes(500, 6000)
     )
     sky = make_sky(
         25, shape=(900, 1000), prior=compact, rotation=rotation, path=tmp_path / "field.fits", random_state=0
@@ -161,7 +165,9 @@ def test_same_seed_same_sky_and_only_what_changes_changes():
 
 @pytest.mark.parametrize("band", [NOISELESS, hsc_like("i")])
 def test_stamps_do_not_show(band):
-    bright = prior(flux=LogUniform(6000, 6300), bulge_to_total=Uniform(0.9, 1.0), bulge_radius=LogUniform(0.4, 1.5))
+    bright = prior(
+        magnitude=magnitudes(6000, 6300), bulge_to_total=Uniform(0.9, 1.0), bulge_radius=LogUniform(0.4, 1.5)
+    )
     for seed in range(3):
         sky = make_sky(1, shape=(401, 501), band=band, prior=bright, random_state=seed)
         truth = parameters(sky.catalog, [0]) | {"x_offset": sky.catalog["x"].value - 250}
@@ -178,7 +184,9 @@ def test_stamps_do_not_show(band):
 
 
 def test_galaxies_are_summed_and_cut_at_the_edges():
-    wide = prior(flux=LogUniform(6000, 6300), bulge_to_total=Uniform(0.9, 1.0), bulge_radius=LogUniform(1.4, 1.5))
+    wide = prior(
+        magnitude=magnitudes(6000, 6300), bulge_to_total=Uniform(0.9, 1.0), bulge_radius=LogUniform(1.4, 1.5)
+    )
     sky = make_sky(4, shape=(90, 60), band=NOISELESS, prior=wide, random_state=0)
     expected = np.zeros((90, 60))
     for row, (x, y) in enumerate(zip(sky.catalog["x"].value, sky.catalog["y"].value)):
@@ -199,7 +207,7 @@ def test_a_measured_psf_is_in_the_orientation_of_the_image():
 
 
 def test_noise_is_that_of_sky_and_photons_of_the_sum():
-    crowd = prior(flux=LogUniform(3000, 6000))
+    crowd = prior(magnitude=magnitudes(3000, 6000))
     band = Band(GaussianPSF(0.6), sky_noise=0.1, pixel_scale=0.168, gain=20.0)
     clean = make_sky(30, shape=(200, 200), band=Band(GaussianPSF(0.6), 0.0, 0.168), prior=crowd, random_state=0).image
     noisy = make_sky(30, shape=(200, 200), band=band, prior=crowd, random_state=0).image
@@ -215,15 +223,18 @@ def test_noise_is_that_of_sky_and_photons_of_the_sum():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"n_galaxies": 0}, r"The 'n_galaxies' parameter of make_sky must be an int in the range \[1, inf\)"),
+        ({"n_samples": 0}, r"The 'n_samples' parameter of make_sky must be an int in the range \[1, inf\)"),
         ({"shape": (100,)}, r"^shape=\(100,\); expected \(height, width\), in pixels\.$"),
         ({"shape": (100, 0.5)}, r"^shape=\(100, 0\.5\); expected \(height, width\), in pixels\.$"),
         ({"center": (150, 91)}, r"^center=\(150, 91\); expected \(ra, dec\) in degrees, with dec in \[-90, 90\]\.$"),
         ({"center": (150, 2, 3)}, r"^center=\(150, 2, 3\); expected \(ra, dec\) in degrees"),
         ({"band": "i"}, r"^band='i'; expected a galestim\.simulation\.Band, such as hsc_like\('i'\), or None\.$"),
-        ({"prior": {}}, r"^prior=\{\}; expected a galestim\.simulation\.GalaxyPrior, or None\.$"),
+        (
+            {"prior": {}},
+            r"^prior=\{\}; expected a galestim\.simulation\.GalaxyPrior, such as sim_v1_prior\(\), or None\.$",
+        ),
     ],
 )
 def test_bad_parameters(options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        make_sky(**{"n_galaxies": 1, "shape": (100, 100)} | options)
+        make_sky(**{"n_samples": 1, "shape": (100, 100)} | options)

@@ -153,6 +153,15 @@ def test_memmap_at_a_path_is_kept(folder, tmp_path_factory):
     np.testing.assert_array_equal(np.load(file), expected)
 
 
+def test_a_failure_spares_an_older_file(folder, tmp_path_factory):
+    file = tmp_path_factory.mktemp("map") / "images.npy"
+    file.write_bytes(b"precious")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:-60])
+    with pytest.raises(ValueError, match="Cannot read"):
+        load_image_folder(folder, memmap=file)
+    assert file.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("memmap", [True, "path"])
 def test_no_file_is_left_after_a_failure(folder, tmp_path_factory, monkeypatch, memmap):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -198,6 +207,11 @@ def test_empty_folder(tmp_path):
         tmp_path,
         error=FileNotFoundError,
     )
+
+
+def test_an_extension_without_its_dot_finds_nothing(folder):
+    with pytest.raises(FileNotFoundError, match=r"holds no image; expected files that end in png\."):
+        load_image_folder(folder, extensions="png")
 
 
 def test_two_files_of_one_object(folder):

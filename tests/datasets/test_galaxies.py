@@ -1,11 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
 from galestim.datasets import _galaxies, make_galaxies
-from galestim.simulation import ImagePSF, MoffatPSF, half_light_radius, render, sim_v1_prior
+from galestim.simulation import (
+    ImagePSF,
+    LogUniform,
+    MoffatPSF,
+    Uniform,
+    half_light_radius,
+    hsc_like,
+    render,
+    sim_v1_prior,
+)
 
 PIXEL, FWHM = 0.168, 0.58  # arcsec
+HSC, PRIOR = hsc_like("i"), sim_v1_prior()
 
 
 def galaxy(**changes):
@@ -53,14 +65,14 @@ def averaged(image, factor):
 
 
 def test_shapes_and_types():
-    data = make_galaxies(3, size=20, n_neighbors=1, random_state=0)
+    data = make_galaxies(3, npix=20, n_neighbors=1, random_state=0)
     assert data.images.shape == (3, 20, 20)
     assert data.images.dtype == np.float32
     assert data.target.shape == (3, 3)
     assert data.target.dtype == np.float64
     assert data.target_names == ["bulge_to_total", "half_light_radius", "flux"]
     assert {values.shape for values in data.parameters.values()} == {(3,)}
-    assert data.pixel_scale == 0.168
+    assert data.band == HSC
     assert make_galaxies.__doc__ == data.DESCR
     for column, name in zip(data.target.T, data.target_names):
         np.testing.assert_array_equal(column, data.parameters[name])
@@ -68,7 +80,7 @@ def test_shapes_and_types():
 
 @pytest.mark.parametrize("size", [1, 2, 7, 33])
 def test_any_size(size):
-    images = make_galaxies(2, size=size, random_state=0).images
+    images = make_galaxies(2, npix=size, random_state=0).images
     assert images.shape == (2, size, size)
     assert np.isfinite(images).all()
 
@@ -91,35 +103,42 @@ def test_random_state_instance_moves_on():
 
 def test_galaxies_stay_when_noise_neighbors_and_camera_change():
     plain = make_galaxies(4, random_state=0)
-    for options in ({"noise": 0}, {"n_neighbors": 2}, {"psf_fwhm": 0.7}, {"gain": None}):
+    for options in (
+        {"noise_factor": 0},
+        {"n_neighbors": 2},
+        {"band": replace(HSC, psf=MoffatPSF(0.7))},
+        {"band": hsc_like("g")},
+    ):
         changed = make_galaxies(4, random_state=0, **options)
         np.testing.assert_array_equal(changed.target, plain.target)
         np.testing.assert_array_equal(changed.parameters["x_offset"], plain.parameters["x_offset"])
 
 
 def test_batches_do_not_show(monkeypatch):
-    expected = make_galaxies(8, n_neighbors=1, noise=0, random_state=0).images
+    expected = make_galaxies(8, n_neighbors=1, noise_factor=0, random_state=0).images
     monkeypatch.setattr(_galaxies, "BATCH_PIXELS", 1)  # one at a time, each on a grid of its own
-    images = make_galaxies(8, n_neighbors=1, noise=0, random_state=0).images
+    images = make_galaxies(8, n_neighbors=1, noise_factor=0, random_state=0).images
     peaks = expected.max(axis=(1, 2))[:, None, None]
     np.testing.assert_allclose(images / peaks, expected / peaks, atol=1e-3)
 
 
 def test_galaxies_are_those_of_the_benchmark():
-    drawn, truth = sim_v1_prior().draw(50, random_state=3), make_galaxies(50, size=1, random_state=3).parameters
+    drawn, truth = sim_v1_prior().draw(50, random_state=3), make_galaxies(50, npix=1, random_state=3).parameters
     for name, values in drawn.items():
         np.testing.assert_allclose(truth[name], values, rtol=1e-12, err_msg=name)
     np.testing.assert_allclose(truth["half_light_radius"], half_light_radius(drawn), rtol=1e-12)
 
 
 def test_range_of_one_value():
-    data = make_galaxies(5, size=1, magnitude=(20, 20), bulge_radius=(0.5, 0.5), random_state=0)
+    prior = PRIOR.replace(magnitude=Uniform(20, 20), bulge_radius=LogUniform(0.5, 0.5))
+    data = make_galaxies(5, npix=1, prior=prior, random_state=0)
     np.testing.assert_allclose(data.parameters["magnitude"], 20, rtol=1e-12)
     np.testing.assert_allclose(data.parameters["bulge_radius"], 0.5, rtol=1e-12)
 
 
 def test_prior():
-    data = make_galaxies(3000, size=1, magnitude=(18, 20), bulge_radius=(0.2, 0.8), zero_point=25.0, random_state=0)
+    prior = PRIOR.replace(magnitude=Uniform(18, 20), bulge_radius=LogUniform(0.2, 0.8))
+    data = make_galaxies(3000, npix=1, prior=prior, band=replace(HSC, zero_point=25.0), random_state=0)
     truth = data.parameters
     for name, low, high in (
         ("bulge_to_total", 0, 1),
@@ -147,26 +166,20 @@ def test_prior():
     ("options", "sentence"),
     [
         ({"n_samples": 0}, r"The 'n_samples' parameter of make_galaxies must be an int in the range \[1, inf\)"),
-        ({"noise": -1}, r"The 'noise' parameter of make_galaxies must be a float in the range \[0\.0, inf\)"),
-        ({"gain": 0}, r"The 'gain' parameter of make_galaxies must be a float in the range \(0\.0, inf\) or None"),
-        ({"magnitude": (23, 17)}, r"^magnitude=\(23, 17\); expected \(low, high\) with low <= high\.$"),
-        ({"magnitude": (17, 18, 19)}, r"^magnitude=\(17, 18, 19\); expected \(low, high\) with low <= high\.$"),
-        ({"disk_radius": (0, 1)}, r"^disk_radius=\(0, 1\); expected \(low, high\) with 0 < low <= high\.$"),
-        ({"bulge_radius": (1, "b")}, r"^bulge_radius=\(1, 'b'\); expected \(low, high\) with 0 < low <= high\.$"),
         (
-            {"psf_fwhm": 0.05},
+            {"noise_factor": -1},
+            r"The 'noise_factor' parameter of make_galaxies must be a float in the range \[0\.0, inf\)",
+        ),
+        ({"band": "i"}, r"^band='i'; expected a galestim\.simulation\.Band, such as hsc_like\('i'\), or None\.$"),
+        ({"prior": "sim"}, r"^prior='sim'; expected a galestim\.simulation\.GalaxyPrior, such as sim_v1_prior\(\)"),
+        (
+            {"band": replace(HSC, psf=MoffatPSF(0.05))},
             r"^MoffatPSF\(fwhm=0\.05, beta=3\.0\) is too sharp for pixel_scale=0\.168; expected a full width of half",
         ),
         (
-            {"psf": np.zeros((5, 4))},
-            r"^image has shape \(5, 4\) and sum 0; expected an image \(h, w\) of finite numbers with a positive",
-        ),
-        ({"psf": np.ones(5)}, r"^image has shape \(5,\) and sum 5; expected an image"),
-        ({"psf": np.full((2, 2), np.nan)}, r"^image has shape \(2, 2\) and sum nan; expected an image"),
-        (
-            {"n_neighbors": 5, "size": 4, "disk_radius": (2, 2), "bulge_radius": (1, 1)},
+            {"n_neighbors": 5, "npix": 4, "prior": PRIOR.replace(disk_radius=LogUniform(2, 2))},
             r"^\d+ neighbors find no place outside of the half-light radius of their galaxy, which is up to "
-            r"\d+\.\d pixels in a stamp of size=4; enlarge size or pass n_neighbors=0\.$",
+            r"\d+\.\d pixels in a stamp of npix=4; enlarge npix or pass n_neighbors=0\.$",
         ),
     ],
 )
@@ -179,18 +192,20 @@ def test_bad_parameters(options, sentence):
 
 
 def test_images_are_those_that_the_simulator_draws():
-    data = make_galaxies(8, size=40, pixel_scale=0.2, psf_fwhm=0.7, noise=0, random_state=0)
+    band = replace(HSC, pixel_scale=0.2, psf=MoffatPSF(0.7))
+    data = make_galaxies(8, npix=40, band=band, noise_factor=0, random_state=0)
     expected = render(data.parameters, npix=40, pixel_scale=0.2, psf=MoffatPSF(0.7))
     np.testing.assert_array_equal(data.images, expected)
 
 
 def test_flux_is_that_of_the_image():
-    data = make_galaxies(8, size=400, noise=0, bulge_radius=(0.15, 0.2), random_state=0)  # whose wings are inside
+    compact = PRIOR.replace(bulge_radius=LogUniform(0.15, 0.2))  # whose wings are inside
+    data = make_galaxies(8, npix=400, noise_factor=0, prior=compact, random_state=0)
     np.testing.assert_allclose(data.images.sum(axis=(1, 2), dtype=float), data.target[:, 2], rtol=1e-3)
 
 
 def test_light_outside_of_the_stamp_is_lost():
-    small, large = (make_galaxies(8, size=size, noise=0, random_state=0) for size in (16, 400))
+    small, large = (make_galaxies(8, npix=size, noise_factor=0, random_state=0) for size in (16, 400))
     np.testing.assert_array_equal(small.target, large.target)
     peaks = large.images.max(axis=(1, 2))[:, None, None]
     np.testing.assert_allclose(small.images / peaks, large.images[:, 192:208, 192:208] / peaks, atol=1e-3)
@@ -271,8 +286,9 @@ def test_no_light_comes_around(offset, bulge_to_total):
 def test_image_of_the_psf_stands_for_it(shape, center):
     fine = moffat((shape[0] * 9, shape[1] * 9), FWHM / PIXEL * 9, (9 * center[0], 9 * center[1]))
     measured = 7.0 * averaged(fine, 9)  # of any flux; through the pixel, as a star is seen
-    expected = make_galaxies(10, noise=0, random_state=0).images
-    images = make_galaxies(10, noise=0, psf=measured, psf_fwhm=99.0, random_state=0).images
+    expected = make_galaxies(10, noise_factor=0, random_state=0).images
+    band = replace(HSC, psf=ImagePSF(measured, PIXEL))
+    images = make_galaxies(10, noise_factor=0, band=band, random_state=0).images
     peaks = expected.max(axis=(1, 2))[:, None, None]
     np.testing.assert_allclose(images / peaks, expected / peaks, atol=1.5e-3)
 
@@ -293,11 +309,13 @@ def test_a_point_looks_like_the_psf():
 # --- noise and neighbors ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("options", "sky_noise", "gain"), [({}, 0.055, 3000.0), ({"gain": 5.0}, 0.055, 5.0)])
-def test_noise_has_the_variance_of_sky_and_photons(options, sky_noise, gain):
-    clean = make_galaxies(100, noise=0, magnitude=(17.5, 19), random_state=0).images
-    noisy = make_galaxies(100, magnitude=(17.5, 19), random_state=0, **options).images
-    deviate = (noisy - clean) / np.sqrt(sky_noise**2 + clean / gain)
+@pytest.mark.parametrize("gain", [3000.0, 5.0])
+def test_noise_has_the_variance_of_sky_and_photons(gain):
+    bright, band = PRIOR.replace(magnitude=Uniform(17.5, 19)), replace(HSC, gain=gain)
+    clean, noisy = (
+        make_galaxies(100, noise_factor=factor, prior=bright, band=band, random_state=0).images for factor in (0, 1)
+    )
+    deviate = (noisy - clean) / np.sqrt(0.055**2 + clean / gain)
     for pixels in (clean < 0.1, (clean > 0.1) & (clean < 5), clean > 5):
         assert deviate[pixels].std() == pytest.approx(1, abs=4 / np.sqrt(2 * pixels.sum()))
         assert deviate[pixels].mean() == pytest.approx(0, abs=4 / np.sqrt(pixels.sum()))
@@ -305,15 +323,17 @@ def test_noise_has_the_variance_of_sky_and_photons(options, sky_noise, gain):
 
 
 def test_noise_without_photons_and_its_factor():
+    band = replace(HSC, gain=None, sky_noise=0.2)
     clean, noisy, noisier = (
-        make_galaxies(20, noise=noise, gain=None, sky_noise=0.2, random_state=0).images for noise in (0, 1, 3)
+        make_galaxies(20, noise_factor=factor, band=band, random_state=0).images for factor in (0, 1, 3)
     )
     assert (noisy - clean).std() == pytest.approx(0.2, rel=0.02)
     np.testing.assert_allclose(noisier - clean, 3 * (noisy - clean), atol=1e-4)
 
 
 def test_neighbors_are_outside_of_the_half_light_radius_and_in_the_stamp():
-    options = {"size": 32, "disk_radius": (1.0, 2.5), "random_state": 0, "noise": 0}
+    prior = PRIOR.replace(disk_radius=LogUniform(1.0, 2.5))
+    options = {"npix": 32, "prior": prior, "random_state": 0, "noise_factor": 0}
     data = make_galaxies(400, n_neighbors=1.5, **options)
     neighbors, owner = data.neighbors, data.neighbors["galaxy"]
     np.testing.assert_array_equal(np.bincount(owner, minlength=400), data.parameters["n_neighbors"])
@@ -327,7 +347,8 @@ def test_neighbors_are_outside_of_the_half_light_radius_and_in_the_stamp():
 
 
 def test_neighbors_are_added_where_they_are_said_to_be():
-    options = {"bulge_radius": (0.15, 0.15), "disk_radius": (0.35, 0.35), "random_state": 0, "noise": 0}
+    compact = PRIOR.replace(bulge_radius=LogUniform(0.15, 0.15), disk_radius=LogUniform(0.35, 0.35))
+    options = {"prior": compact, "random_state": 0, "noise_factor": 0}
     alone, data = make_galaxies(60, **options), make_galaxies(60, n_neighbors=1, **options)
     added = data.images - alone.images
     number = data.parameters["n_neighbors"]

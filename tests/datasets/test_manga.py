@@ -14,9 +14,10 @@ from sklearn.model_selection import GroupShuffleSplit
 from galestim.catalogs import Catalog
 from galestim.cutouts._errors import CutoutError
 from galestim.cutouts._skyserver import SkyServer
-from galestim.datasets import GaussianSky, LoopbackSky, _manga
+from galestim.datasets import _manga
 from galestim.datasets._manga import fetch_manga_spin
 from galestim.preprocessing import Downsampler
+from galestim.testing import GaussianSky, LoopbackSky
 
 NAME = "SDSS17Pipe3D_v3_1_1.fits"
 PLATEIFU = [
@@ -104,7 +105,7 @@ def test_one_observation_per_galaxy_the_one_with_the_smallest_error(catalog_of):
     assert data.lambda_r.tolist() == [0.48, 0.07, 0.58, 0.31]
     assert data.groups.tolist() == ["1-339094", "1-209232", "1-113567", "12-98126"]
     assert data.catalog["ra"].to_value("deg").tolist() == [150.1, 150.2, 150.0, 150.3]
-    assert data.catalog["half_light_radius"].to_value("arcsec").tolist() == [3.0, 6.0, 4.0, 0.5]
+    assert data.catalog["half_light_semimajor_axis"].to_value("arcsec").tolist() == [3.0, 6.0, 4.0, 0.5]
     assert data.catalog["lambda_r_error"].tolist() == [0.02, 0.01, 0.03, 0.04]
     assert data.catalog["qcflag"].tolist() == [0, 2, 0, 5]
     assert data.selection == {"observations": 8, "with a spin": 5, "with a radius": 5, "selected": 4}

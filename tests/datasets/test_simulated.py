@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -6,11 +7,13 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from galestim.datasets import SimulatedGalaxies, _simulated
-from galestim.simulation import GalaxyPrior, Uniform, half_light_radius, hsc_like, render, sim_v1_prior
+from galestim.simulation import Uniform, half_light_radius, hsc_like, render, sim_v1_prior
+
+REFERENCE = np.array([[2.7551892, 2.7490764], [13.571601, 14.609102]], dtype=np.float32)
 
 
 def galaxies(n=150, **parameters):
-    return SimulatedGalaxies(n, **{"size": 16, "random_state": 0, **parameters})
+    return SimulatedGalaxies(n, **{"npix": 16, "random_state": 0, **parameters})
 
 
 def noiseless(drawn):
@@ -29,10 +32,28 @@ def test_images_are_those_of_the_parameters_with_the_noise_of_the_band():
 
 
 def test_without_noise():
-    drawn = galaxies(noise=False, dtype="float64")
+    drawn = galaxies(noise_factor=0, dtype="float64")
     np.testing.assert_allclose(drawn[:], noiseless(drawn), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(drawn.redrawn([3, 4], 1)[0], drawn[3:5])
     assert drawn[:2].dtype == drawn.redrawn([0], 1)[0].dtype == np.float64
+
+
+def test_noise_has_its_factor():
+    plain, noisier = galaxies(), galaxies(noise_factor=3.0)
+    clean = noiseless(plain)
+    np.testing.assert_allclose(noisier[:] - clean, 3 * (plain[:] - clean), atol=1e-4)
+
+
+def test_images_that_the_shipped_model_knows():
+    """Pixels of these galaxies as they were when the model was trained."""
+    drawn = SimulatedGalaxies(500, random_state=123)
+    np.testing.assert_allclose(drawn[[3, 499], 47:49, 48], REFERENCE, rtol=1e-5)
+
+
+def test_another_zero_point_changes_the_fluxes_alone():
+    plain, other = galaxies(noise_factor=0), galaxies(noise_factor=0, band=replace(hsc_like("i"), zero_point=22.0))
+    np.testing.assert_allclose(other.target, plain.target * [1, 1, 0.01])
+    np.testing.assert_allclose(other[:5], 0.01 * plain[:5], rtol=1e-4, atol=1e-7)
 
 
 def test_targets_are_those_of_the_galaxies():
@@ -43,12 +64,13 @@ def test_targets_are_those_of_the_galaxies():
 
 
 def test_prior_and_band_are_those_given():
-    prior = GalaxyPrior(sim_v1_prior().priors | {"flux": Uniform(5.0, 6.0)})
-    drawn = galaxies(prior=prior, band=hsc_like("g"), redraw="galaxies", noise=False)
-    assert 5 < drawn.target[:, 2].min() < drawn.target[:, 2].max() < 6
+    prior = sim_v1_prior().replace(magnitude=Uniform(25.0, 25.2))
+    drawn = galaxies(prior=prior, band=hsc_like("g"), redraw="galaxies", noise_factor=0)
+    low, high = 10**0.72, 10**0.8  # at zero point 27
+    assert low < drawn.target[:, 2].min() < drawn.target[:, 2].max() < high
     new = drawn.redrawn(np.arange(100), 1)[1][:, 2]
-    assert 5 < new.min() < new.max() < 6
-    wide = galaxies(prior=prior, noise=False)
+    assert low < new.min() < new.max() < high
+    wide = galaxies(prior=prior, noise_factor=0)
     assert drawn[:, 7:9, 7:9].mean() < wide[:, 7:9, 7:9].mean()  # seeing is worse in g
 
 
@@ -77,7 +99,7 @@ def test_epochs_have_new_noise_on_the_same_galaxies():
 
 
 def test_epochs_have_new_galaxies_with_their_own_targets():
-    drawn = galaxies(redraw="galaxies", lifetime=1, noise=False)
+    drawn = galaxies(redraw="galaxies", lifetime=1, noise_factor=0)
     images, target = drawn.redrawn(np.arange(100), 1)
     assert not np.isin(target, drawn.target).any()
     inside = images.sum(axis=(1, 2)) / target[:, 2]
@@ -86,7 +108,7 @@ def test_epochs_have_new_galaxies_with_their_own_targets():
 
 
 def test_galaxies_live_for_some_epochs_and_a_part_of_them_dies_in_each():
-    drawn, rows = galaxies(redraw="galaxies", lifetime=5, noise=False), np.arange(150)
+    drawn, rows = galaxies(redraw="galaxies", lifetime=5, noise_factor=0), np.arange(150)
     epochs = [drawn.redrawn(rows, epoch) for epoch in range(1, 12)]
     for (images, target), (later, later_target) in pairwise(epochs):
         stayed = (target == later_target).all(axis=1)
@@ -112,7 +134,7 @@ def test_the_same_epoch_is_the_same_again_also_from_a_pickle(redraw):
 
 
 def test_pickles_hold_no_images():
-    drawn = galaxies(size=64)
+    drawn = galaxies(npix=64)
     drawn[:]
     assert len(pickle.dumps(drawn)) < 150 * 400
 
@@ -140,7 +162,12 @@ def test_scikit_learn_splits_it_into_arrays():
         ({"n": 0}, "'n_samples'"),
         ({"redraw": "psf"}, "'redraw'"),
         ({"band": "i"}, r"band='i'; expected a galestim.simulation.Band, such as hsc_like\('i'\)"),
-        ({"prior": 3}, "'prior'"),
+        (
+            {"band": replace(hsc_like("i"), pixel_scale=np.ones(150))},
+            "band has entries per galaxy; expected one camera",
+        ),
+        ({"prior": 3}, r"prior=3; expected a galestim.simulation.GalaxyPrior, such as sim_v1_prior\(\), or None"),
+        ({"noise_factor": -1}, "'noise_factor'"),
         ({"dtype": "uint8"}, "dtype=uint8; expected one of floating-point numbers"),
     ],
 )

@@ -91,7 +91,7 @@ def test_missing_cutouts_are_left_out_and_counted():
     means, scale_trils = posterior.means.copy(), posterior.scale_trils.copy()
     means[:3] = scale_trils[:3] = np.nan
     display = CoverageDisplay.from_posterior(MixturePosterior(means, scale_trils), y)
-    assert (display.n_galaxies, display.n_missing) == (47, 3)
+    assert (display.n_samples, display.n_missing) == (47, 3)
     np.testing.assert_array_equal(display.coverage, CoverageDisplay.from_posterior(posterior[3:], y[3:]).coverage)
     assert display.legend_.get_texts()[-1].get_text().endswith("47 galaxies (3 missing left out)")
 

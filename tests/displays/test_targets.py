@@ -3,9 +3,13 @@ import re
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+from astropy import units as u
+from astropy.table import MaskedColumn, QTable, Table
+from sklearn.pipeline import Pipeline
 
-from galestim.displays._targets import pair_target
+from galestim.displays._targets import as_predicted, pair_target
 
 TWO = pd.DataFrame({"bulge_to_total": [0.1, 0.2, 0.3], "flux": [10.0, 20.0, 30.0]})
 
@@ -84,3 +88,43 @@ def test_missing_predictions_stay_nan():
 def test_errors_say_what_to_do(y_true, y_pred, target, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         pair_target(y_true, y_pred, target=target)
+
+
+TABLES = {
+    "astropy": lambda: Table.from_pandas(TWO),
+    "quantities": lambda: QTable({"bulge_to_total": TWO["bulge_to_total"], "flux": TWO["flux"].to_numpy() * u.nJy}),
+    "masked": lambda: Table(TWO.to_dict("list"), masked=True),
+    "structured": lambda: TWO.to_records(index=False),
+    "pyarrow": lambda: pa.Table.from_pandas(TWO),
+}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_every_table_has_names(table):
+    pair = pair_target(table(), TWO.to_numpy() + 1, target="flux")
+    assert pair.actual.tolist() == [10, 20, 30]
+    assert pair.name == "flux"
+
+
+def test_a_masked_label_is_no_label():
+    y = MaskedColumn([1.0, 2.0, 3.0], mask=[False, True, False], name="flux")
+    with pytest.raises(ValueError, match=r"^y_true is not finite in 1 row\(s\), first in row 1; drop the rows"):
+        pair_target(y, [1, 2, 3])
+
+
+class Fitted:
+    def __init__(self):
+        self.target_names_ = ["flux", "bulge_to_total"]
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: Pipeline([("model", model)])])
+def test_columns_are_paired_by_the_names_of_the_fit(wrap):
+    y = as_predicted(wrap(Fitted()), TWO)
+    assert list(y) == ["flux", "bulge_to_total"]
+    assert pair_target(y, TWO[["flux", "bulge_to_total"]].to_numpy(), target="flux").predicted.tolist() == [
+        10,
+        20,
+        30,
+    ]
+    for other in (TWO["flux"], TWO.to_numpy()):
+        assert as_predicted(wrap(Fitted()), other) is other

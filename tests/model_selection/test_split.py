@@ -3,6 +3,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 from scipy.stats import ks_2samp
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
@@ -118,7 +120,7 @@ def test_targets_of_a_data_frame():
         (None, "ContinuousStratifiedKFold balances a continuous target, but y is None; pass y."),
         (np.array([0.0, np.nan, 1.0, 2.0, 3.0]), "Input y contains NaN."),
         (np.array([0.0, np.inf, 1.0, 2.0, 3.0]), "Input y contains infinity"),
-        (np.array(["spiral"] * 5), "could not convert string to float"),
+        (np.array(["spiral"] * 5), "y has the dtype <U6; expected numbers."),
         (np.arange(4.0), r"Found input variables with inconsistent numbers of samples: \[5, 4\]"),
     ],
 )
@@ -189,6 +191,14 @@ def test_arrays_stay_aligned_and_keep_their_type():
         assert isinstance(frame_part, pd.DataFrame)
         assert frame_part["row"].tolist() == list_part
         np.testing.assert_array_equal(y[list_part], y_part)
+
+
+def test_astropy_tables_are_split_too():
+    y = QTable({"lambda_r": skewed_target(40, 0), "radius": np.arange(40) * u.arcsec})
+    train, test, rows, _ = stratified_train_test_split(y, np.arange(40), stratify=y, random_state=0)
+    assert (type(train), len(train), len(test)) == (QTable, 30, 10)
+    np.testing.assert_array_equal(train["radius"].value, rows)
+    assert len(folds_of(ContinuousStratifiedKFold(4), y)) == 4
 
 
 def test_same_seed_same_split_in_random_order():

@@ -40,10 +40,10 @@ class LiftedNormalizer(Lift, Normalizer):
 LIFTED_CLASS = {Downsampler: LiftedDownsampler, CenterCrop: LiftedCenterCrop, Normalizer: LiftedNormalizer}
 PARAMETERS = [
     (Downsampler, {}),
-    (Downsampler, {"size": 2}),  # the battery's strips are wider, so here pixels are merged
-    (Downsampler, {"size": (1, 2), "method": "pil-bicubic"}),
+    (Downsampler, {"npix": 2}),  # the battery's strips are wider, so here pixels are merged
+    (Downsampler, {"npix": (1, 2), "method": "pil-bicubic"}),
     (CenterCrop, {}),
-    (CenterCrop, {"size": 2}),
+    (CenterCrop, {"npix": 2}),
     (Normalizer, {}),
     (Normalizer, {"per_channel": True}),
     (Normalizer, {"kind": "scale"}),

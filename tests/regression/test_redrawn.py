@@ -43,7 +43,7 @@ def forget():
 
 
 def stream(kind=SimulatedGalaxies, n=100, **parameters):
-    return kind(n, **{"size": 12, "random_state": 0, **parameters})
+    return kind(n, **{"npix": 12, "random_state": 0, **parameters})
 
 
 def posterior_regressor(**parameters):
@@ -185,7 +185,7 @@ def test_images_of_another_size():
     g = stream()
     model = cnn().fit(g, g.target)
     with pytest.raises(ValueError, match="as in fit, not"):
-        model.predict(stream(size=16))
+        model.predict(stream(npix=16))
 
 
 def test_a_search_fits_on_arrays_and_refits_on_the_stream():

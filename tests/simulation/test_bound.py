@@ -2,10 +2,20 @@ import numpy as np
 import pytest
 import torch
 
-from galestim.simulation import add_noise, cramer_rao_bound, hsc_like, noise_variance, render, sim_v1_prior
+from galestim.simulation import (
+    Band,
+    MoffatPSF,
+    Uniform,
+    add_noise,
+    cramer_rao_bound,
+    hsc_like,
+    noise_variance,
+    render,
+    sim_v1_prior,
+)
 from galestim.simulation._bound import _jacobian
+from galestim.simulation._galaxy_prior import LOGARITHMIC
 from galestim.simulation._parameters import PARAMETERS, as_tensors
-from galestim.simulation._priors import LOGARITHMIC
 
 BAND, PRIOR = hsc_like("i"), sim_v1_prior()
 
@@ -82,6 +92,28 @@ def test_unconstrained_parameters_need_a_prior():
     with pytest.raises(ValueError, match="the image of galaxy 1 does not constrain all of its parameters"):
         cramer_rao_bound(galaxies, BAND, npix=40)
     assert np.isfinite(cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=40).std).all()
+
+
+def test_a_camera_per_galaxy(monkeypatch):
+    galaxies = PRIOR.draw(3, random_state=0)
+    psfs, noise, scales, gains = (
+        [MoffatPSF(0.5), MoffatPSF(0.9), MoffatPSF(0.5)],
+        [0.05, 0.1, 0.2],
+        [0.17, 0.2, 0.25],
+        [9e2, 1e3, 2e3],
+    )
+    band = Band(psfs, np.array(noise), np.array(scales), np.array(gains))
+    monkeypatch.setattr("galestim.simulation._bound.GALAXIES", 2)
+    bound = cramer_rao_bound(galaxies, band, prior=PRIOR, npix=40)
+    for i, camera in enumerate(zip(psfs, noise, scales, gains)):
+        one = {name: values[i : i + 1] for name, values in galaxies.items()}
+        alone = cramer_rao_bound(one, Band(*camera), prior=PRIOR, npix=40)
+        np.testing.assert_allclose(bound.covariance[i], alone.covariance[0], rtol=1e-4)
+
+
+def test_what_the_prior_knows_exactly():
+    known = cramer_rao_bound(PRIOR.draw(2, random_state=0), BAND, prior=PRIOR.replace(magnitude=Uniform(20, 20)))
+    assert known.std[:, 2].max() < 1e-5
 
 
 def test_no_galaxies():

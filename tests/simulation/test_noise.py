@@ -45,6 +45,23 @@ def test_bands_have_their_own():
         np.testing.assert_allclose(noise.numpy().std(axis=(0, 1, 2)), [0.1, 0.2, 0.3], rtol=0.05)
 
 
+def test_galaxies_have_their_own():
+    sigma = np.array([0.1, 0.2, 0.3])
+    images = torch.zeros(3, 200, 200)
+    noise = add_noise(images, sky_noise=sigma, gain=np.array([1.0, 2.0, 3.0]), random_state=0)
+    np.testing.assert_allclose(noise.numpy().std(axis=(1, 2)), sigma, rtol=0.02)
+    variance = noise_variance(images + 6, sky_noise=sigma, gain=np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(variance[:, 0, 0], sigma**2 + [6, 3, 2], rtol=1e-6)
+
+
+def test_galaxies_have_their_own_in_each_band():
+    sigma = np.arange(1, 7).reshape(2, 3) / 10
+    variance = noise_variance(torch.ones(2, 4, 4, 3), sky_noise=sigma, gain=2.0)
+    np.testing.assert_allclose(variance[:, 0, 0], sigma**2 + 0.5, rtol=1e-6)
+    square = noise_variance(torch.zeros(3, 4, 4, 3), sky_noise=[0.1, 0.2, 0.3])  # of bands, if there are as many
+    np.testing.assert_allclose(square[0, 0, 0], [0.01, 0.04, 0.09], rtol=1e-6)
+
+
 def test_random_state():
     first, second, other = (add_noise(FLAT, sky_noise=0.1, random_state=seed) for seed in (0, 0, 1))
     assert torch.equal(first, second)

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from galestim.simulation import GalaxyPrior, LogUniform, Near, Uniform, sim_v1_prior
-from galestim.simulation._parameters import PARAMETERS
+from galestim.simulation import GalaxyPrior, LogUniform, Near, SpinPrior, Uniform, sim_v1_prior
 
 
 @pytest.mark.parametrize("prior", [Uniform(0.5, 2.0), Uniform(0.0, 1.0), LogUniform(0.15, 1.5)])
@@ -27,17 +26,42 @@ def test_near_follows_the_other_parameter():
 
 
 def test_uniform_magnitudes():
-    magnitude = 27 - 2.5 * np.log10(
-        LogUniform.of_magnitudes(17.5, 23, zero_point=27).draw(10_000, np.random.default_rng(0))
-    )
-    assert magnitude.min() >= 17.5
-    assert magnitude.max() <= 23
-    np.testing.assert_allclose(np.histogram(magnitude, 5)[0], 2000, atol=200)
+    galaxies = sim_v1_prior().draw(10_000, random_state=0)
+    assert galaxies["magnitude"].min() >= 17.5
+    assert galaxies["magnitude"].max() <= 23
+    np.testing.assert_allclose(np.histogram(galaxies["magnitude"], 5)[0], 2000, atol=200)
+    np.testing.assert_allclose(galaxies["flux"], 10 ** (-0.4 * (galaxies["magnitude"] - 27)))
+
+
+def test_another_zero_point_gives_the_same_galaxies():
+    plain, other = (sim_v1_prior().draw(50, random_state=0, zero_point=zero_point) for zero_point in (27.0, 22.5))
+    np.testing.assert_allclose(other.pop("flux"), plain.pop("flux") / 10**1.8)
+    for name, values in plain.items():
+        np.testing.assert_array_equal(other[name], values)
+
+
+def test_ranges_of_one_value():
+    for prior in (Uniform(0.3, 0.3), LogUniform(0.3, 0.3)):
+        np.testing.assert_allclose(prior.draw(3, np.random.default_rng(0), {}), 0.3)
+        assert prior.variance() == prior.variance(logarithm=True) == 0
+
+
+def test_spin_galaxies_are_drawn_from_their_ranges():
+    prior = SpinPrior().replace(bulge_to_total=Uniform(0.2, 0.3))
+    galaxies = prior.draw(1000, random_state=0)
+    assert set(galaxies) == set(SpinPrior.names)
+    for name, of in prior.priors.items():
+        assert of.low <= galaxies[name].min() < galaxies[name].max() <= of.high
+    assert "bulge_to_total=Uniform(low=0.2, high=0.3)" in repr(prior)
+    with pytest.raises(
+        ValueError, match=r"priors lack or do not know mass; expected bulge_to_total, cos_inclination"
+    ):
+        prior.replace(mass=Uniform(1, 2))
 
 
 def test_the_benchmark_s_prior():
     galaxies = sim_v1_prior().draw(5000, random_state=0)
-    assert set(galaxies) == set(PARAMETERS)
+    assert set(galaxies) == {*GalaxyPrior.names, "flux"}
     limits = {
         "bulge_to_total": (0, 1),
         "bulge_radius": (0.15, 1.5),
@@ -69,9 +93,9 @@ def test_variances_of_fluxes_and_radii_are_of_their_logarithms():
 
 def test_a_parameter_stays_if_another_prior_changes():
     prior = sim_v1_prior()
-    variant = GalaxyPrior(prior.priors | {"disk_sersic_index": Uniform(1.5, 2.0)})
+    variant = prior.replace(disk_sersic_index=Uniform(1.5, 2.0))
     plain, changed, other = prior.draw(5, 0), variant.draw(5, 0), prior.draw(5, 1)
-    for name in PARAMETERS:
+    for name in plain:
         same = np.array_equal(plain[name], changed[name])
         assert same == (name != "disk_sersic_index")
         assert not np.array_equal(plain[name], other[name])
@@ -80,10 +104,10 @@ def test_a_parameter_stays_if_another_prior_changes():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Uniform(2.0, 1.0), r"Uniform\(2.0, 1.0\); expected finite low < high."),
-        (lambda: LogUniform(0.0, 1.0), r"LogUniform\(0.0, 1.0\); expected finite 0 < low < high."),
+        (lambda: Uniform(2.0, 1.0), r"Uniform\(2.0, 1.0\); expected finite low <= high."),
+        (lambda: LogUniform(0.0, 1.0), r"LogUniform\(0.0, 1.0\); expected finite 0 < low <= high."),
         (
-            lambda: GalaxyPrior({"flux": Uniform(1, 2), "mass": Uniform(1, 2)}),
+            lambda: GalaxyPrior({"magnitude": Uniform(1, 2), "mass": Uniform(1, 2)}),
             "priors lack or do not know bulge_axis_r",
         ),
         (

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import gamma
 
-from galestim.simulation import GalaxyPrior, GaussianPSF, ImagePSF, MoffatPSF, Uniform, _render, render, sim_v1_prior
+from galestim.simulation import GalaxyPrior, GaussianPSF, ImagePSF, MoffatPSF, Uniform, _cameras, render, sim_v1_prior
 from galestim.simulation._parameters import PARAMETERS
 from galestim.simulation._sersic import half_light_scale
 
@@ -157,7 +157,7 @@ def test_forward_mode_agrees_with_reverse_mode():
         return render(truth | {"disk_radius": radius}, **SMALL)[:, 18:22, 18:22].sum()
 
     radius = truth["disk_radius"]
-    _render._camera.cache_clear()
+    _cameras._transfer.cache_clear()
     _, forward = torch.func.jvp(flux_in_the_middle, (radius,), (torch.ones_like(radius),))
     backward = torch.func.grad(flux_in_the_middle)(radius)
     np.testing.assert_allclose(forward, backward[0], rtol=1e-10)
@@ -186,13 +186,105 @@ def test_on_a_gpu():
 def test_batches_do_not_show(monkeypatch):
     galaxies = sim_v1_prior().draw(5, random_state=0)
     together = render(galaxies, **SMALL, dtype=torch.float64)
-    monkeypatch.setitem(_render.BATCH, "cpu", 1)
+    monkeypatch.setitem(_cameras.BATCH, "cpu", 1)
     np.testing.assert_allclose(render(galaxies, **SMALL, dtype=torch.float64), together, rtol=1e-9, atol=1e-9)
 
 
 def test_no_galaxies():
     nothing = {name: values[:0] for name, values in galaxy().items()}
     assert render(nothing, **SMALL).shape == (0, 40, 40)
+
+
+# --- a camera per galaxy -----------------------------------------------------------------------------------
+
+
+def star(fwhm, pixel_scale, noise=0.0):
+    """A measured point-spread function."""
+    row, column = np.indices((31, 31)) - 15
+    image = np.exp(-(row**2 + column**2) / (2 * (fwhm / pixel_scale / 2.355) ** 2))
+    return ImagePSF(image + noise * np.random.default_rng(0).standard_normal((31, 31)), pixel_scale)
+
+
+N = 12
+PSFS = {
+    "Moffat": [MoffatPSF(fwhm) for fwhm in np.linspace(0.4, 1.2, N)],
+    "Gaussian": [GaussianPSF(fwhm) for fwhm in np.linspace(0.4, 1.2, N)],
+    "stars of one detector": [star(fwhm, SCALE, 1e-3) for fwhm in np.linspace(0.4, 1.2, N)],
+    "stars of many detectors": [star(0.5, scale, 1e-3) for scale in np.linspace(0.15, 0.2, N)],
+    "of all kinds": [MoffatPSF(0.6), GaussianPSF(0.7), star(0.6, SCALE), star(0.6, 0.2)] * (N // 4),
+}
+
+
+@pytest.mark.parametrize("pixel_scale", [SCALE, np.linspace(0.1, 0.3, N)])
+@pytest.mark.parametrize("psfs", PSFS.values(), ids=PSFS)
+def test_images_are_those_of_each_galaxy_drawn_alone(psfs, pixel_scale, monkeypatch):
+    galaxies = sim_v1_prior().draw(N, random_state=2)
+    together = render(galaxies, npix=40, pixel_scale=pixel_scale, psf=psfs, dtype=torch.float64)
+    monkeypatch.setitem(_cameras.BATCH, "cpu", 2 * 10**4)  # a few galaxies at a time
+    in_parts = render(galaxies, npix=40, pixel_scale=pixel_scale, psf=psfs, dtype=torch.float64)
+    np.testing.assert_allclose(in_parts, together, rtol=1e-9, atol=1e-9)
+    for i, (image, scale) in enumerate(zip(together, np.broadcast_to(pixel_scale, N))):
+        one = {name: values[i : i + 1] for name, values in galaxies.items()}
+        alone = draw(one, pixel_scale=scale, psf=psfs[i])[0]
+        np.testing.assert_allclose(image, alone, atol=1e-5 * alone.max())
+
+
+def test_a_camera_per_galaxy_agrees_with_galsim():
+    pytest.importorskip("galsim")
+    galaxies = sim_v1_prior().draw(6, random_state=4)
+    scales, psfs = np.linspace(0.12, 0.3, 6), [MoffatPSF(fwhm) for fwhm in (0.5, 0.9, 0.7, 0.5, 1.1, 0.6)]
+    for i, image in enumerate(render(galaxies, npix=48, pixel_scale=scales, psf=psfs).numpy()):
+        expected = by_galsim(galaxies, i, npix=48, pixel_scale=scales[i], psf=psfs[i])
+        assert abs(image - expected).max() < 2e-4 * expected.max()
+
+
+def test_one_psf_for_all_is_that_psf_for_each():
+    galaxies = sim_v1_prior().draw(5, random_state=0)
+    one = render(galaxies, **SMALL)
+    assert torch.equal(render(galaxies, npix=40, pixel_scale=np.full(5, SCALE), psf=[SMALL["psf"]] * 5), one)
+    assert torch.equal(render(galaxies, npix=40, pixel_scale=SCALE, psf=[MoffatPSF(0.58) for _ in range(5)]), one)
+
+
+def test_equal_point_spread_functions_are_transformed_once(monkeypatch):
+    calls = []
+
+    class Counted(MoffatPSF):
+        def transform(self, kx, ky):
+            calls.append(np.size(kx) * np.size(ky))
+            return super().transform(kx, ky)
+
+    monkeypatch.setitem(_cameras.BATCH, "cpu", 1)
+    galaxies = sim_v1_prior().draw(6, random_state=0)
+    render(galaxies, npix=40, pixel_scale=SCALE, psf=[Counted(0.512), Counted(0.513)] * 3)
+    assert sum(size > 2000 for size in calls) == 2
+
+
+def test_gradients_flow_through_a_batch_of_cameras():
+    galaxies = sim_v1_prior().draw(4, random_state=0)
+    flux = torch.tensor(galaxies["flux"], requires_grad=True)
+    psfs, scales = [MoffatPSF(0.9), MoffatPSF(0.5)] * 2, [0.2, 0.1, 0.2, 0.3]
+    images = render(galaxies | {"flux": flux}, npix=40, pixel_scale=scales, psf=psfs)
+    images.sum().backward()
+    np.testing.assert_allclose(flux.grad, images.detach().sum((1, 2)) / flux.detach(), rtol=1e-9)
+
+
+def test_no_galaxies_of_no_cameras():
+    nothing = {name: values[:0] for name, values in galaxy().items()}
+    assert render(nothing, npix=40, pixel_scale=np.ones(0), psf=[]).shape == (0, 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("camera", "message"),
+    [
+        ({"psf": [MoffatPSF(0.6)] * 2}, "psf has 2 entries; expected a point-spread function, such as MoffatPSF"),
+        ({"psf": [0.6]}, "psf has 1 entries; expected a point-spread function"),
+        ({"pixel_scale": [0.1, 0.2]}, r"pixel_scale has shape \(2,\); expected a number, or \(1,\), one per galaxy."),
+        ({"pixel_scale": 0.0}, "pixel_scale=0.0; expected positive numbers, in arcsec."),
+    ],
+)
+def test_what_is_no_camera(camera, message):
+    with pytest.raises(ValueError, match=message):
+        draw(galaxy(), **camera)
 
 
 # --- what cannot be drawn -----------------------------------------------------------------------------------

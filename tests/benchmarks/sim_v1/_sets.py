@@ -25,7 +25,6 @@ from sklearn.utils import gen_batches
 
 from galestim.datasets import SimulatedGalaxies
 from galestim.simulation import (
-    GalaxyPrior,
     MoffatPSF,
     Uniform,
     add_noise,
@@ -70,12 +69,12 @@ class GalaxySet(NamedTuple):
 
 def train_set(sizes: dict, redraw: str) -> SimulatedGalaxies:
     """The galaxies to train on, in new noise in each epoch, or new ones."""
-    return SimulatedGalaxies(sizes["train"], size=NPIX, redraw=redraw, lifetime=20, random_state=SEEDS["train"])
+    return SimulatedGalaxies(sizes["train"], npix=NPIX, redraw=redraw, lifetime=20, random_state=SEEDS["train"])
 
 
 def calibration_set(sizes: dict) -> SimulatedGalaxies:
     """Fresh galaxies to recalibrate on: the stored 5000 leave one percent to chance, and 40 000 half of that."""
-    return SimulatedGalaxies(sizes["recalibration"], size=NPIX, random_state=SEEDS["recalibration"])
+    return SimulatedGalaxies(sizes["recalibration"], npix=NPIX, random_state=SEEDS["recalibration"])
 
 
 def stored_set(folder: Path, name: str, sizes: dict) -> GalaxySet:
@@ -121,7 +120,7 @@ def _draw(name: str, n: int, images_path: Path, target_path: Path, parameters_pa
     """Draw a set into files; the images last, and under their name only when they are complete."""
     prior = sim_v1_prior()
     if name == "disk_n":
-        prior = GalaxyPrior(prior.priors | {"disk_sersic_index": DISK_INDEX})
+        prior = prior.replace(disk_sersic_index=DISK_INDEX)
     galaxies = prior.draw(n, random_state=SEEDS.get(name, SEEDS["test"]))
     np.savez(parameters_path, **galaxies)
     radius = half_light_radius(galaxies)

@@ -1,0 +1,83 @@
+"""The sky of ``galestim demo``: galaxies whose spin and structure are known, spread over a field."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from .catalogs import Catalog
+from .datasets import draw_spin_galaxies
+from .simulation import LogUniform, SpinPrior
+from .testing import GaussianSky
+
+CENTER = SkyCoord(150.1, 2.2, unit="deg")
+SPACING = 45.0  # arcsec between neighbors, which then touch in their faint outskirts only
+SHIFT = 0.3  # of that, at most, to either side
+SIZES = LogUniform(1.5, 3.6)  # arcsec; smaller than in make_spin_galaxies, so that a mosaic is drawn in seconds
+SPIN_SCATTER = 0.13  # of the spin, as make_spin_galaxies has it
+PIXEL_SCALE, NOISE = 0.5, 0.1  # of the mosaic: arcsec; nanomaggies per pixel
+NANOMAGGIE = 22.5  # magnitude of a flux of one nanomaggie
+
+
+def make_demo_sky(n_samples: int, random_state: int) -> tuple[GaussianSky, Catalog]:
+    """Galaxies as those of `make_spin_galaxies`, on a sky; and their catalog, with what is to be learned."""
+    prior = SpinPrior().replace(half_light_semimajor_axis=SIZES)
+    truth, colors = draw_spin_galaxies(prior, n_samples, random_state)
+    rng = np.random.default_rng(random_state)
+    place = CENTER.spherical_offsets_by(*_offsets(n_samples, rng) * u.arcsec)
+    catalog = QTable(
+        {
+            "object_id": [f"G{row:04d}" for row in range(n_samples)],
+            "ra": place.ra.deg,
+            "dec": place.dec.deg,
+            "half_light_semimajor_axis": truth["half_light_semimajor_axis"],
+            "bulge_to_total": truth["bulge_to_total"],
+            "flux": 10 ** (0.4 * (NANOMAGGIE - truth["magnitude"])),
+            "axis_ratio": truth["axis_ratio"],
+            "expected_lambda_r": truth["expected_lambda_r"],
+            "lambda_r": truth["expected_lambda_r"] + SPIN_SCATTER * rng.standard_normal(n_samples),
+        }
+    )
+    return _sky(Catalog(catalog), truth, colors), Catalog(catalog)
+
+
+def make_demo_mosaic(sky: GaussianSky, n_samples: int, random_state: int) -> fits.PrimaryHDU:
+    """The whole field in one band, as a telescope on the ground delivers it."""
+    height, width = (int((cells + 1) * SPACING / PIXEL_SCALE) for cells in _cells(n_samples))
+    center = CENTER.ra.deg, CENTER.dec.deg
+    return sky.to_mosaic(*center, (height, width), PIXEL_SCALE, "r", noise=NOISE, random_state=random_state)
+
+
+def _cells(n_samples: int) -> tuple[int, int]:
+    """Rows and columns of a grid with a cell for each galaxy."""
+    columns = int(np.ceil(np.sqrt(n_samples)))
+    return -(-n_samples // columns), columns
+
+
+def _offsets(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Offsets of the galaxies east and north of the center [arcsec], near the middles of cells."""
+    cells = np.array(_cells(n_samples))[:, None]
+    places = np.array(np.divmod(np.arange(n_samples), cells[1])) - (cells - 1) / 2
+    return SPACING * (places + rng.uniform(-SHIFT, SHIFT, places.shape))[::-1]
+
+
+def _sky(catalog: Catalog, truth: dict[str, NDArray], fluxes: NDArray) -> GaussianSky:
+    """The galaxies' light in g, r and i."""
+    colors = -2.5 * np.log10(fluxes[..., ::-1])  # of bulge and disk, from blue to red, relative to r
+    return GaussianSky.from_galaxies(
+        catalog["ra"].value,
+        catalog["dec"].value,
+        catalog["flux"],
+        truth["half_light_semimajor_axis"],
+        truth["bulge_to_total"],
+        truth["axis_ratio"],
+        truth["position_angle"],
+        bulge_axis_ratio=truth["bulge_axis_ratio"],
+        radius_ratio=truth["bulge_semimajor_axis"] / truth["disk_semimajor_axis"],
+        bulge_colors=colors[:, 0],
+        disk_colors=colors[:, 1],
+    )

@@ -1,0 +1,110 @@
+"""Folders of image files, one per galaxy and named after it: list, name and decode them."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
+
+# Raised by Pillow on files that are damaged or not images.
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+
+
+def files_by_name(folder: Path, extensions: str | Sequence[str]) -> dict[str, list[Path]]:
+    """Image files of a folder, under their names without extension; subfolders and hidden files are left out.
+
+    Parameters
+    ----------
+    folder : Path
+    extensions : str or sequence of str
+        What comes after the names, such as ".jpg"; files in capitals match too.
+
+    Returns
+    -------
+    dict of str to list of Path
+        In the order of the file names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist or holds no image.
+    """
+    extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; expected a folder of images.")
+    files_of: dict[str, list[Path]] = {}
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    for name in names:
+        for extension in dict.fromkeys(extensions):
+            stem = name[: len(name) - len(extension)]
+            if name.lower().endswith(extension.lower()) and not stem.endswith("."):  # "jpg" in place of ".jpg"
+                files_of.setdefault(stem, []).append(folder / name)
+    if not files_of:
+        raise FileNotFoundError(
+            f"{folder} holds no image; expected files that end in {', '.join(extensions)}. Pass other "
+            "extensions=, or the subfolder that holds the images."
+        )
+    return files_of
+
+
+def read_header(file: Path) -> tuple[str, tuple[int, int]]:
+    """Pillow's mode, "L" or "RGB", and (width, height) of a JPEG or PNG file, before any pixel is decoded.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, has another mode, or more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with _open(file) as image:
+                mode, size = image.mode, image.size
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"Refusing to decode the image {file}: {error} If it is genuine, raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
+    except _DECODING_ERRORS as error:
+        raise _unreadable(file, error) from error
+    if mode not in CHANNELS:
+        raise ValueError(
+            f"The image {file} has mode {mode}; expected 8-bit gray (L) or 8-bit color (RGB). Convert it, "
+            "for example with PIL.Image.convert."
+        )
+    return mode, size
+
+
+def read_pixels(file: Path) -> NDArray[np.uint8]:
+    """Pixels of a JPEG or PNG file whose header was read and found right: ``(H, W)`` or ``(H, W, 3)``.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be decoded.
+    """
+    try:
+        with _open(file) as image:
+            return np.array(image)
+    except _DECODING_ERRORS as error:
+        raise _unreadable(file, error) from error
+
+
+def _open(file: Path) -> Image.Image:
+    # Only the decoders that are needed: whatever its name, the file is not handed to any other.
+    return Image.open(file, formats=("JPEG", "PNG"))
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"Cannot read the image {file}: {str(error).rstrip('.')}. Expected a complete JPEG or PNG; "
+        "fetch it again, or remove it."
+    )

@@ -1,0 +1,246 @@
+"""Tables and columns of any library, as numbers with names, units and masks.
+
+One reader for targets, labels and catalogs, so that a table that one function understands is understood by all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw  # scikit-learn's own way to see data frames
+import numpy as np
+from astropy.table import Column, MaskedColumn, Table
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+
+@dataclass(frozen=True, eq=False)
+class NamedColumns:
+    """Columns of numbers, and what their table says of them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_columns), float64
+        NaN where a cell is masked, null, None or NaN; never a fill value. A copy: writing to it changes no input.
+    names : list of str or None
+        None for data without names, or with numbers for names.
+    units : list of (str or None) or None
+        Name of each column's unit; None if no column has one.
+    one_dimensional : bool
+        Whether the data were a single column of shape (n_samples,), not a table of one.
+    """
+
+    values: NDArray[np.float64]
+    names: list[str] | None
+    units: list[str | None] | None
+    one_dimensional: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data: ``(n_samples,)`` or ``(n_samples, n_columns)``."""
+        return self.values.shape[:1] if self.one_dimensional else self.values.shape
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Cells without a value, ``(n_samples, n_columns)``."""
+        return np.isnan(self.values)
+
+    def in_order_of(self, names: Sequence[str], what: str = "y") -> NDArray[np.float64]:
+        """Values of the columns `names`, whatever their order; all columns as they stand if none has such a name.
+
+        Raises
+        ------
+        ValueError
+            If some of the names are there and some are not.
+        """
+        own = self.names or []
+        missing = [name for name in names if name not in own]
+        if len(missing) == len(names):
+            return self.values
+        if missing:
+            raise ValueError(
+                f"{what} has the columns {listed(own)}, but none named {listed(missing)}; expected "
+                f"{listed(names)}. Add or rename columns, or pass an array without names."
+            )
+        return self.values[:, [own.index(name) for name in names]]
+
+
+def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y") -> NamedColumns:
+    """Numbers, names and units of targets, labels or a catalog.
+
+    Parameters
+    ----------
+    data : array-like, data frame, series, structured array, astropy Table, Column or Quantity, or mapping
+        Of pandas, polars or pyarrow, through narwhals; numpy's masked arrays too.
+    select : sequence of str, default=None
+        Columns of a table that are wanted; None: all.
+    what : str, default="y"
+        What errors call the data.
+
+    Returns
+    -------
+    NamedColumns
+
+    Raises
+    ------
+    ValueError
+        If cells are not numbers, a name is missing or double, columns differ in length, or there are more than two
+        dimensions.
+    TypeError
+        If the data are sparse or lazy.
+    """
+    columns = _columns(data)
+    if columns is None:
+        return _from_array(data, what)
+    columns = columns if select is None else _selected(columns, select, what)
+    names = _as_names(name for name, _ in columns)
+    label = f"column {{!r}} of {what}"
+    numbers = [_numbers(column, label.format(name), n_dimensions=1) for name, column in columns]
+    if len({len(column) for column in numbers}) > 1:
+        lengths = {name: len(column) for (name, _), column in zip(columns, numbers)}
+        raise ValueError(f"{what} has columns of the lengths {lengths}; expected one length.")
+    values = np.column_stack(numbers) if numbers else np.empty((_length(data), 0))
+    return NamedColumns(values, names, _as_units([_unit(column) for _, column in columns]), False)
+
+
+def column_names(data) -> list[str] | None:
+    """Names of the columns of a table, or of one column; None if there are none, or only numbers."""
+    columns = _columns(data)
+    if columns is not None:
+        return _as_names(name for name, _ in columns)
+    name = getattr(data, "name", None)
+    return [name] if isinstance(name, str) else None
+
+
+def frame_table(frame) -> Table | None:
+    """A data frame of pandas, polars or pyarrow as an astropy table of columns; None for anything else.
+
+    Integers and text that are missing become masked, floats NaN.
+    """
+    columns = _frame_columns(frame)
+    return None if columns is None else Table({str(name): column for name, column in columns}, copy=False)
+
+
+def listed(names: Iterable[Any], n: int = 12) -> str:
+    """The first `n` names, quoted, with commas."""
+    names = list(names)
+    return ", ".join(map(repr, names[:n])) + (", …" if len(names) > n else "")
+
+
+# --- which columns there are ----------------------------------------------------------------------------------
+
+
+def _columns(data) -> list[tuple[Any, Any]] | None:
+    """Names and columns of a table, from left to right; None for what is none."""
+    if isinstance(data, Table | Mapping):
+        return list((data.columns if isinstance(data, Table) else data).items())
+    if getattr(getattr(data, "dtype", None), "names", None):
+        return [(name, data[name]) for name in data.dtype.names]
+    return _frame_columns(data)
+
+
+def _frame_columns(data) -> list[tuple[Any, Any]] | None:
+    """Names and astropy columns of a data frame; None for what is none."""
+    try:
+        frame = nw.from_native(data, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        raise ValueError("Two columns of the data frame have one name; expected different names.") from error
+    if isinstance(frame, nw.LazyFrame):
+        raise TypeError(f"A lazy {type(data).__name__} holds no values yet; call .collect() or .compute() first.")
+    if not isinstance(frame, nw.DataFrame):
+        return None
+    return [(series.name, _series_column(series)) for series in frame.iter_columns()]
+
+
+def _selected(columns: list[tuple[Any, Any]], select: Sequence[str], what: str) -> list[tuple[Any, Any]]:
+    found = dict(columns)
+    if missing := [name for name in select if name not in found]:
+        raise ValueError(f"{what} has no column {listed(missing)}; expected some of {listed(found)}.")
+    return [(name, found[name]) for name in select]
+
+
+def _as_names(names: Iterable[Any]) -> list[str] | None:
+    names = list(names)
+    return [str(name) for name in names] if names and all(isinstance(name, str) for name in names) else None
+
+
+def _as_units(units: list[str | None]) -> list[str | None] | None:
+    return units if any(units) else None
+
+
+def _length(data) -> int:
+    return len(data) if hasattr(data, "__len__") and not isinstance(data, Mapping) else 0
+
+
+def _unit(column) -> str | None:
+    unit = getattr(column, "unit", None)
+    return None if unit is None else str(unit) or None
+
+
+# --- what is in them ------------------------------------------------------------------------------------------
+
+
+def _from_array(data, what: str) -> NamedColumns:
+    """Columns of what is no table: an array, a list, a series, an astropy column or quantity."""
+    names, unit = column_names(data), _unit(data)
+    series = nw.from_native(data, series_only=True, pass_through=True)
+    values = _numbers(_series_column(series) if isinstance(series, nw.Series) else data, what)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{what} has shape {values.shape}; expected (n,) or (n, k): a row for each galaxy.")
+    flat = values.ndim == 1
+    values = values[:, None] if flat else values
+    named = names if names and len(names) == values.shape[1] else None
+    return NamedColumns(values, named, _as_units([unit] * values.shape[1]), flat)
+
+
+def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.float64]:
+    """A column as float64, NaN where it has no value."""
+    if issparse(column):
+        raise TypeError(f"{what} is sparse; expected a dense array. Convert it with .toarray().")
+    mask = _mask(column)
+    cells = np.asarray(getattr(column, "unmasked", column))
+    if n_dimensions is not None and cells.ndim != n_dimensions:
+        raise ValueError(f"{what} has shape {cells.shape}; expected one value per row.")
+    if cells.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {what} is complex; expected real numbers.")
+    if cells.dtype.kind not in "iufbO":
+        raise ValueError(f"{what} has the dtype {cells.dtype}; expected numbers.")
+    if mask is not None and cells.dtype.kind == "O":
+        cells = np.where(mask, np.nan, cells)  # what lies under a mask need not be a number
+    values = _floats(cells, what)
+    if mask is not None:
+        values[mask] = np.nan
+    return values
+
+
+def _floats(cells: NDArray, what: str) -> NDArray[np.float64]:
+    try:
+        return np.array(cells, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} holds what is no number: {error}; expected numbers.") from error
+
+
+def _mask(column) -> NDArray[np.bool_] | None:
+    """Where a masked array, column or quantity has no value."""
+    if isinstance(column, np.ma.MaskedArray):
+        return np.ma.getmaskarray(column)
+    return np.asarray(column.mask) if hasattr(column, "unmasked") else None
+
+
+def _series_column(series) -> Column:
+    blank = series.is_null().to_numpy()
+    if series.dtype.is_float() or not blank.any():
+        return Column(_text_or_numbers(series.to_numpy()))
+    known = _text_or_numbers(series.drop_nulls().to_numpy())
+    values = np.zeros((len(blank), *known.shape[1:]), dtype=known.dtype)
+    values[~blank] = known
+    return MaskedColumn(values, mask=blank)
+
+
+def _text_or_numbers(values: NDArray) -> NDArray:
+    """`values`, as an array of text if they are objects that are text."""
+    if values.dtype.kind == "O" and len(values) and all(isinstance(value, str) for value in values):
+        return values.astype(str)
+    return values

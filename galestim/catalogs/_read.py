@@ -1,0 +1,74 @@
+"""Catalogs of any library or file as an astropy table."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from astropy.coordinates import BaseCoordinateFrame, SkyCoord
+from astropy.table import QTable, Row, Table
+
+from .._tables import frame_table
+from ._columns import may_be
+
+
+def as_table(data, object_id: str | None, kwargs: Mapping) -> Table:
+    """A table of `data` that may be changed; its columns share memory with `data` only if ``copy=False``."""
+    if isinstance(data, str | os.PathLike):
+        data = _read(Path(data).expanduser(), object_id)
+    elif isinstance(data, SkyCoord | BaseCoordinateFrame):
+        position = SkyCoord(data).icrs
+        data = QTable({"ra": np.atleast_1d(position.ra), "dec": np.atleast_1d(position.dec)})
+    elif (table := frame_table(data)) is not None:
+        data = table
+    if data is not None and not isinstance(data, Table | Row | Mapping | np.ndarray | list | tuple):
+        raise TypeError(
+            f"data is of type {type(data).__name__}; expected a data frame, an astropy Table, a structured array, a "
+            "SkyCoord, a dict of columns, or the path of a CSV, FITS, Parquet or VOTable file."
+        )
+    if isinstance(data, Mapping) and data and all(np.ndim(value) == 0 for value in data.values()):
+        data = [data]  # one galaxy
+    # A QTable, but not at once of a Table: it would warn of text with a unit, which may be sexagesimal.
+    plain = isinstance(data, Table) and not isinstance(data, QTable)
+    return (Table if plain else QTable)(data, **kwargs)
+
+
+def _read(path: Path, object_id: str | None) -> Table:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file; expected the path of a table of galaxies.")
+    try:
+        if path.suffix.lower() == ".csv":
+            return _read_csv(path, object_id)
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _read_parquet(path)
+        return Table.read(path)
+    except (ImportError, MemoryError, Warning):
+        raise
+    except Exception as error:  # damage shows in as many types as there are formats
+        said = str(error).strip().partition("\n")[0].rstrip(".:")
+        raise ValueError(
+            f"{path} cannot be read: {said or type(error).__name__}. Expected a CSV, FITS, Parquet or VOTable file; "
+            "for any other, pass the table that you read from it."
+        ) from error
+
+
+def _read_csv(path: Path, object_id: str | None) -> Table:
+    """The CSV file with its identifiers as text: they are names, and 00123 keeps its zeros."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        header = [name.strip() for name in next(csv.reader(file), [])]
+    ids = [name for name in header if name == object_id or may_be(name, "object_id")]
+    return Table.read(path, format="ascii.csv", converters=dict.fromkeys(ids, str))
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        table = import_module("pyarrow.parquet").read_table(path)
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow, which is not installed; run: pip install pyarrow") from error
+    if b"table_meta_yaml" in (table.schema.metadata or {}):  # astropy wrote it, with units
+        return Table.read(path, format="parquet")
+    return frame_table(table)

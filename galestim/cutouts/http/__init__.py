@@ -1,0 +1,5 @@
+"""HTTP transport with retries, rate limits per host, and limits on time and memory."""
+
+from ._transport import Reply, Transport
+
+__all__ = ["Reply", "Transport"]

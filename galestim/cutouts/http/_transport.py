@@ -1,0 +1,410 @@
+"""HTTP transport with retries: a reply that is whole and in time, or an error that says why."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import requests
+import urllib3
+
+from ..._sklearn import Interval, validate_parameter_constraints
+from .._errors import BadReplyError, TransientCutoutError
+from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
+from ._politeness import Deadline, HostClosed, HostGate
+from ._session import Watchdog, make_session, watchdog
+from ._url import check_headers, full_url, host_of, redirected, shown, without_login
+
+_logger = logging.getLogger(__name__)
+
+_LONGEST_BACKOFF = 30.0  # [s]
+_REDIRECTS = {301, 302, 303, 307, 308}
+_WORTH_RETRYING = {408, 429, *range(500, 600)}
+_jitter = random.SystemRandom()  # not the generator that a user has seeded
+
+
+class Reply(NamedTuple):
+    """Reply of a service.
+
+    Attributes
+    ----------
+    status : int
+        HTTP status.
+    content_type : str
+        Media type in lowercase, such as ``image/jpeg``, without its parameters; empty if none was named.
+    body : bytes
+        The body, whole and decompressed.
+    url : str
+        Address that answered, after redirects; secrets in it are masked.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    url: str
+
+
+class _Failure(Exception):
+    """Failure of one attempt: the reason, the cure, and whether to try again."""
+
+    def __init__(self, what: str, advice: str, *, again: bool = True, error: type = TransientCutoutError):
+        super().__init__(what)
+        self.what, self.advice, self.again, self.error = what, advice, again, error
+        self.paused = False  # the host has said when to come back, so there is no wait of our own
+
+
+class Transport:
+    """Download by HTTP: politely, with retries, and with limits on time and memory.
+
+    Failures that may pass (no connection, half a reply, status 408, 429 or 5xx) are tried again after a random
+    wait that doubles in the mean; ``Retry-After`` pauses the whole host. A reply is whole, or an error says
+    what happened, how often it was tried and what to do.
+
+    Parameters
+    ----------
+    requests_per_second : float, default=10.0
+        At most so many requests start per second at one host, evenly spaced.
+    max_in_flight : int, default=4
+        At most so many are under way at one host at a time.
+    timeouts : (float, float, float), default=(10, 30, 120)
+        Seconds to connect; without a byte; and for everything that one `get` does, waits and retries included, save
+        for queueing behind your own requests.
+    max_retries : int, default=5
+        Number of further attempts.
+    backoff : float, default=1.0
+        Longest wait before the first retry [s]; the n-th waits between 0 and ``backoff * 2**(n - 1)``, at most 30.
+    max_bytes : int, default=64 * 2**20
+        Largest body, as sent and decompressed.
+    max_redirects : int, default=3
+        Number of redirects to follow in a row; never from https to http.
+    headers : dict of str or None, default=None
+        Headers such as ``Authorization``. They are secrets: sent to the host of the URL only, not where it redirects
+        to, and not shown in errors, logs or the repr. They are pickled with the transport.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has a value or a type that makes no sense.
+
+    Notes
+    -----
+    A host is scheme, name and port. Its requests are counted over all threads and processes of a user on this
+    machine, by locked files in ``$GALESTIM_RUNTIME_DIR``, by default ``/tmp/galestim-<uid>``; on systems without
+    `fcntl` (Windows) over the threads of one process. The pause that a host asks for is kept there too, for up to a
+    day.
+
+    Proxies and certificates are taken from the environment, as `requests` does; cookies and ``~/.netrc`` are not
+    used.
+
+    Examples
+    --------
+    >>> from galestim.cutouts import Transport
+    >>> Transport(requests_per_second=2, headers={"Authorization": "Bearer 1234"})
+    Transport(requests_per_second=2, headers={'Authorization': '***'})
+
+    Nobody listens at port 9 of this machine:
+
+    >>> Transport(max_retries=2, backoff=0.01).get("http://127.0.0.1:9/cutout", {"ra": 150.1})
+    Traceback (most recent call last):
+    ...
+    galestim.cutouts._errors.TransientCutoutError: connection failed: Connection refused; tried 3 times in ... s:
+    http://127.0.0.1:9/cutout?ra=150.1. Check the network and the address, or fetch again later.
+    """
+
+    _open: _Connections | None
+
+    def __init__(
+        self,
+        *,
+        requests_per_second=10.0,
+        max_in_flight=4,
+        timeouts=(10, 30, 120),
+        max_retries=5,
+        backoff=1.0,
+        max_bytes=64 * 2**20,
+        max_redirects=3,
+        headers=None,
+    ):
+        self.requests_per_second = requests_per_second
+        self.max_in_flight = max_in_flight
+        self.timeouts = timeouts
+        self.max_retries = max_retries
+        self.backoff = backoff
+        self.max_bytes = max_bytes
+        self.max_redirects = max_redirects
+        self.headers = headers
+        _validate(self)
+        self._open = None
+
+    def __repr__(self) -> str:
+        given = {
+            name: value
+            for name, value in _parameters(self).items()
+            if value != inspect.signature(Transport).parameters[name].default
+        }
+        if self.headers:
+            given["headers"] = dict.fromkeys(self.headers, "***")
+        return f"Transport({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _parameters(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open = None
+
+    def get(
+        self,
+        url: str,
+        params: Mapping | None = None,
+        *,
+        check: Callable[[Reply], object] | None = None,
+        expect: Collection[int] = (200,),
+    ) -> Reply:
+        """Download from a URL.
+
+        Parameters
+        ----------
+        url : str
+            Starts with ``http://`` or ``https://``. A name and password in it are sent as the header
+            ``Authorization``.
+        params : dict or None, default=None
+            Parameters to add to the URL, after the ``?``. Values of names such as ``token``, ``password`` are masked
+            in errors and logs.
+        check : callable or None, default=None
+            Called with the reply; raises `BadReplyError` if it is not what was asked for, so that it is tried again,
+            or any other exception, which ends the attempts.
+        expect : collection of int, default=(200,)
+            HTTP statuses that are a reply. Others are errors, worth retrying or not.
+
+        Returns
+        -------
+        Reply
+
+        Raises
+        ------
+        TransientCutoutError
+            If no reply came within the time and number of attempts; BadReplyError, one kind of it, if the last was
+            cut short or not what `check` wants.
+        ValueError
+            If `url` is not one.
+        """
+        url, login = without_login(full_url(url, params))
+        headers = {**(self.headers or {}), **login}
+        deadline = Deadline(self.timeouts[2])
+        failure: _Failure | None = None
+        for tries in range(self.max_retries + 1):
+            try:
+                if failure is not None:
+                    self._back_off(tries, failure, deadline)
+                reply = self._follow(url, headers, expect, deadline)
+                if check is not None:
+                    check(reply)
+                return reply
+            except HostClosed as closed:
+                what = f"{closed.what}, after: {failure.what}" if failure else closed.what
+                kind = failure.error if failure else TransientCutoutError
+                raise _error(kind, what, closed.advice, url, tries, deadline) from None
+            except BadReplyError as error:
+                failure = _Failure(str(error).rstrip("."), "Fetch again later.", error=BadReplyError)
+            except _Failure as error:
+                failure = error
+            if not failure.again:
+                break
+            _logger.info("Attempt %d at %s: %s.", tries + 1, shown(url), failure.what)
+        assert failure is not None
+        raise _error(failure.error, failure.what, failure.advice, url, tries + 1, deadline) from None
+
+    def _back_off(self, tries: int, failure: _Failure, deadline: Deadline) -> None:
+        """Wait before another attempt, a random time so that many clients do not come back at once."""
+        if failure.paused:
+            return
+        seconds = _jitter.uniform(0, min(self.backoff * 2 ** (tries - 1), _LONGEST_BACKOFF))
+        if seconds >= deadline.remaining():
+            raise HostClosed(f"no time is left of {deadline.total:g} s", failure.advice)
+        time.sleep(seconds)
+
+    def _follow(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply:
+        """Ask, and ask where the answer points to."""
+        for _ in range(self.max_redirects + 1):
+            answer = self._ask(url, headers, expect, deadline)
+            if isinstance(answer, Reply):
+                return answer
+            if host_of(answer) != host_of(url):
+                headers = {}  # from here on, even if it leads back
+            url = answer
+        raise _Failure(
+            f"redirected more than {self.max_redirects} times, at last to {shown(url)}",
+            "Give the address that the service has now as url=.",
+            again=False,
+        )
+
+    def _ask(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply | str:
+        """Send one request; its reply, or the URL it redirects to."""
+        session, gate = self._connections().to(host_of(url))
+        with gate.turn(deadline), watchdog(deadline.remaining()) as dog:
+            try:
+                with self._send(session, url, headers, deadline) as response:
+                    if response.status_code in expect:
+                        answer: Reply | str = self._reply(response)
+                    elif response.status_code in _REDIRECTS and "Location" in response.headers:
+                        answer = _target(url, response)
+                    else:
+                        raise self._refused(response, headers, gate)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, BrokenBody) as error:
+                raise self._broken(error, dog, deadline) from None
+            if dog.barked:  # a shut connection may look like the end of a reply
+                raise _too_late(deadline)
+            return answer
+
+    def _send(self, session: requests.Session, url: str, headers: dict, deadline: Deadline) -> requests.Response:
+        connect, read, _ = self.timeouts
+        timeout = (max(min(connect, deadline.remaining()), 1e-3), read)
+        return session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
+
+    def _reply(self, response: requests.Response) -> Reply:
+        try:
+            body = read_body(response, self.max_bytes)
+        except BodyTooLarge:
+            raise _Failure(
+                f"the reply is larger than {self.max_bytes} bytes",
+                "Ask for fewer pixels, or give the source transport=Transport(max_bytes=…).",
+                again=False,
+            ) from None
+        if response.status_code == HTTPStatus.OK and not body:
+            raise BrokenBody("the reply is empty")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Reply(response.status_code, media_type, body, shown(response.url))
+
+    def _refused(self, response: requests.Response, headers: dict, gate: HostGate) -> _Failure:
+        """The failure of a status that is not expected; pauses the host if it asks for that."""
+        status = response.status_code
+        what = f"the service answered {status} {response.reason or ''}".rstrip()
+        if said := excerpt(response, headers.values()):
+            what += f" ({said!r})"
+        if status not in _WORTH_RETRYING:
+            login = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+            advice = "give the source transport=Transport(headers=…)" if login else "read what the service says"
+            return _Failure(what, f"Check what was asked for; {advice}.", again=False)
+        failure = _Failure(what, "The service is in trouble or busy; fetch again later.")
+        seconds = _retry_after(response)
+        if seconds is not None:
+            gate.pause(seconds)
+            failure.paused = seconds > 0
+        return failure
+
+    def _broken(self, error: Exception, dog: Watchdog, deadline: Deadline) -> _Failure:
+        """The failure behind an exception of a library, in words without the URL, which may hold secrets."""
+        connect, read, _ = self.timeouts
+        if dog.barked:
+            return _too_late(deadline)
+        cause = _innermost(error)
+        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        advice = "Check the network and the address, or fetch again later."
+        if isinstance(error, requests.ConnectTimeout):
+            return _Failure(f"no connection within {connect:g} s", advice)
+        if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
+            return _Failure(f"nothing came for {read:g} s", "The service is slow; fetch again later.")
+        if isinstance(error, BrokenBody):
+            return _Failure(str(error), "Fetch again later.", error=BadReplyError)
+        if isinstance(error, requests.exceptions.SSLError):
+            return _Failure(f"no secure connection: {reason}", advice, again="CERTIFICATE" not in reason)
+        return _Failure(f"connection failed: {reason}", advice)
+
+    def _connections(self) -> _Connections:
+        # Those of a parent stay with it: a forked process would read the parent's replies from them.
+        if self._open is None or self._open.pid != os.getpid():
+            self._open = _Connections(self)
+        return self._open
+
+
+class _Connections:
+    """Session of a transport in one process, and its gate to each host."""
+
+    def __init__(self, transport: Transport):
+        self.pid = os.getpid()
+        self._rate = transport.requests_per_second, transport.max_in_flight
+        self._session = make_session(transport.max_in_flight)
+        self._gates: dict[str, HostGate] = {}
+
+    def to(self, host: str) -> tuple[requests.Session, HostGate]:
+        if host not in self._gates:
+            self._gates.setdefault(host, HostGate(host, *self._rate))
+        return self._session, self._gates[host]
+
+
+def _parameters(transport: Transport) -> dict[str, Any]:
+    return {name: getattr(transport, name) for name in inspect.signature(Transport).parameters}
+
+
+def _validate(transport: Transport) -> None:
+    count, seconds = [Interval(Integral, 0, None, closed="left")], [Interval(Real, 0, None, closed="left")]
+    constraints = {
+        "requests_per_second": [Interval(Real, 0, None, closed="neither")],
+        "max_in_flight": [Interval(Integral, 1, None, closed="left")],
+        "timeouts": ["array-like"],
+        "max_retries": count,
+        "backoff": seconds,
+        "max_bytes": [Interval(Integral, 1, None, closed="left")],
+        "max_redirects": count,
+        "headers": "no_validation",
+    }
+    validate_parameter_constraints(constraints, _parameters(transport), caller_name="Transport")
+    timeouts = transport.timeouts
+    if len(timeouts) != 3 or not all(isinstance(each, Real) and 0 < float(each) < float("inf") for each in timeouts):
+        raise ValueError(f"timeouts={timeouts!r}; expected three positive numbers: connect, read and total [s].")
+    check_headers(transport.headers)
+
+
+def _error(kind: type, what: str, advice: str, url: str, tries: int, deadline: Deadline) -> Exception:
+    often = {0: "not sent", 1: "tried once"}.get(tries, f"tried {tries} times")
+    return kind(f"{what}; {often} in {deadline.elapsed():.1f} s: {shown(url)}. {advice}")
+
+
+def _too_late(deadline: Deadline) -> _Failure:
+    return _Failure(
+        f"the reply was not complete after {deadline.total:g} s",
+        "The service is slow; fetch again later, or give the source transport=Transport(timeouts=…).",
+        again=False,
+    )
+
+
+def _target(url: str, response: requests.Response) -> str:
+    """URL that a redirect leads to, if it may be followed."""
+    try:
+        return redirected(url, response.headers["Location"])
+    except ValueError as error:
+        raise _Failure(
+            str(error), "Give the address that the service has now as url=, if you trust it.", again=False
+        ) from None
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds that a service wants to be left alone; None if it says nothing of the kind."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isdecimal():
+        return float(said)
+    try:
+        until = parsedate_to_datetime(said).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    try:  # by the clock of the service, which need not be ours
+        now = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        now = time.time()
+    return max(until - now, 0.0)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The exception at the bottom of those that libraries have wrapped around it."""
+    inside = (getattr(error, "reason", None), *error.args, error.__cause__)
+    inner = next((each for each in inside if isinstance(each, BaseException)), None)
+    return error if inner is None else _innermost(inner)
