@@ -1,4 +1,4 @@
-"""How work is cut so that memory stays bounded, whatever the number of galaxies."""
+"""Bounded memory: work in blocks that fit a cache, whatever the number of galaxies."""
 
 from __future__ import annotations
 

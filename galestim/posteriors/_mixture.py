@@ -8,8 +8,10 @@ from scipy.special import logsumexp
 from sklearn.utils import check_random_state
 
 from ..targets import resolve_transforms
-from ._base import Posterior, check_n_samples, checked_weights
+from ._base import Posterior
 from ._blocks import blocks, chosen_columns, row_chunks
+from ._checks import check_n_samples, checked_weights
+from ._content import Content, described_transform
 from ._marginals import MixtureMarginal
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
 
@@ -81,6 +83,8 @@ class MixturePosterior(Posterior):
     (array([[[0.01]]]), array([[[0.01]]]))
     """
 
+    _form = "mixture"
+
     def __init__(
         self, means, scale_trils, weights=None, *, groups=None, target_names=None, units=None, transforms=None
     ):
@@ -96,9 +100,16 @@ class MixturePosterior(Posterior):
     def __len__(self) -> int:
         return len(self.means)
 
-    @property
-    def _arrays(self):
-        return "means", "scale_trils", "weights"
+    @classmethod
+    def _from_content(cls, content: Content) -> MixturePosterior:
+        return cls(
+            content.columns["means"],
+            content.columns["scale_trils"],
+            content.weights_like("means"),
+            groups=content.groups,
+            transforms=[described_transform(target) for target in content.targets],
+            **content.named,
+        )
 
     @property
     def _row_cost(self) -> int:
@@ -249,7 +260,7 @@ class MixturePosterior(Posterior):
         return self._within() + _outer(self.weights, self.means - self.latent_mean()[:, None])
 
     def aleatoric_covariance(self) -> NDArray[np.float64]:
-        """What remains uncertain were the network known: mean over passes of the covariance within a pass.
+        """Aleatoric covariance: the mean over passes of the covariance within a pass.
 
         Returns
         -------
@@ -260,7 +271,7 @@ class MixturePosterior(Posterior):
         return self._within() + _outer(self.weights, self.means - pass_means[:, pass_of])
 
     def epistemic_covariance(self) -> NDArray[np.float64]:
-        """What is uncertain as the network is: covariance over passes of the mean of a pass.
+        """Epistemic covariance: the spread between passes, as the covariance of their means.
 
         Returns
         -------
