@@ -14,6 +14,8 @@ from ._sbc import sbc_ranks, sbc_uniformity
 from ._scores import crps, energy_score, log_score
 from ._sharpness import sharpness
 from ._tarp import tarp
+from ._uniformity import uniformity
+from ._widths import Widths, find_widths
 
 __all__ = [
     "RecalibratedRegressor",

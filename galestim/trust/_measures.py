@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 from sklearn.utils import check_random_state
 
-from ..calibration import conditional_coverage, coverage, crps, energy_score, joint_coverage, log_score, pit, tarp
-from ..calibration._uniformity import uniformity
+from ..calibration import (
+    conditional_coverage,
+    coverage,
+    crps,
+    energy_score,
+    joint_coverage,
+    log_score,
+    pit,
+    tarp,
+    uniformity,
+)
 from ..posteriors import DrawsPosterior, Posterior
 
 ONE_SIGMA, THREE_SIGMA = 0.6827, 0.9973
