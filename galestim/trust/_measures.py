@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 from sklearn.utils import check_random_state
 
+from .._light import robust_sigma
 from ..calibration import (
     conditional_coverage,
     coverage,
@@ -97,9 +98,8 @@ def _with_intervals(errors: NDArray, scores: NDArray, rng) -> list[float]:
 
 
 def _statistics(errors: NDArray, scores: NDArray) -> NDArray[np.float64]:
-    center = np.median(errors, axis=-1, keepdims=True)
-    scatter = 1.4826 * np.median(np.abs(errors - center), axis=-1)
-    return np.stack([errors.mean(axis=-1), np.sqrt((errors**2).mean(axis=-1)), scatter, scores.mean(axis=-1)])
+    rmse, scatter = np.sqrt((errors**2).mean(axis=-1)), robust_sigma(errors, axis=-1)
+    return np.stack([errors.mean(axis=-1), rmse, scatter, scores.mean(axis=-1)])
 
 
 def scores_table(judged: Judged, densities: NDArray | None) -> Table:
