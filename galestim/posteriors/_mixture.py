@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from ..targets import resolve_transforms
 from ._base import Posterior
-from ._blocks import blocks, chosen_columns, row_chunks
+from ._blocks import CHUNK, blocks, chosen_columns
 from ._checks import check_n_samples, checked_weights
 from ._content import Content, described_transform
 from ._marginals import MixtureMarginal
@@ -143,7 +143,7 @@ class MixturePosterior(Posterior):
         rng = check_random_state(random_state)
         uniform = rng.uniform(size=(len(self), check_n_samples(n_samples)))
         draws = rng.standard_normal(size=(*uniform.shape, self.n_targets))
-        for rows in row_chunks(len(self), n_samples * self.n_targets**2):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (n_samples * self.n_targets**2))):
             component = (np.arange(len(self))[rows, None], chosen_columns(self.weights[rows], uniform[rows]))
             draws[rows] = self.means[component] + np.einsum("nsij,nsj->nsi", self.scale_trils[component], draws[rows])
         for j, transform in enumerate(self.transforms):
@@ -219,7 +219,7 @@ class MixturePosterior(Posterior):
             In the units of the two targets.
         """
         out = np.empty((len(self), self.n_targets, self.n_targets))
-        for rows in row_chunks(len(self), 8 * self._row_cost):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (8 * self._row_cost))):
             with np.errstate(all="ignore"):  # a variance may be too large for a float64
                 out[rows] = self._chunk_cov(rows)
         return out
@@ -284,7 +284,7 @@ class MixturePosterior(Posterior):
     def _within(self) -> NDArray:
         """Mean covariance of the components."""
         out = np.empty((len(self), self.n_targets, self.n_targets))
-        for rows in row_chunks(len(self), self.scale_trils[0].size if len(self) else 1):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // np.prod(self.scale_trils.shape[1:]))):
             factors = self.scale_trils[rows]
             out[rows] = np.einsum(
                 "nm,nmil,nmjl->nij", self.weights[rows], factors, factors, optimize=["einsum_path", (0, 1), (0, 1)]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import gen_batches
 
-from ._blocks import row_chunks
+from ._blocks import CHUNK
 
 
 class TargetStatistics(ABC):
@@ -189,7 +190,7 @@ class TargetStatistics(ABC):
         for target in range(self.n_targets):
             known = np.flatnonzero(~unknown[:, target])
             parts = []
-            for chunk in row_chunks(max(1, len(known)), self._row_cost):  # an empty one says the shape
+            for chunk in gen_batches(len(known) or 1, max(1, CHUNK // self._row_cost)):  # none too, for the shape
                 rows = known[chunk]
                 more = () if y is None else (y[rows, ..., target].reshape(len(rows), *y.shape[1:-1] or (1,)),)
                 parts.append(measure(self._marginal(rows, target), *more))
