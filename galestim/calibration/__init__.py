@@ -1,6 +1,6 @@
-"""Whether posteriors can be trusted, as numbers: proper scores, and tests of calibration, each with what it sees.
+"""Tests of the calibration of posteriors, proper scores, and recalibration.
 
-`RecalibratedRegressor` makes posteriors right that are not.
+`RecalibratedRegressor` recalibrates the posteriors of another estimator.
 """
 
 from ._conditional import conditional_coverage

@@ -1,4 +1,4 @@
-"""Draws as a data set of arviz, and the import of optional packages."""
+"""Data set of arviz from draws, and the import of optional packages."""
 
 from __future__ import annotations
 

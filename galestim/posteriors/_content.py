@@ -1,4 +1,4 @@
-"""A posterior as numbers, names and JSON, the description from which files are written and read."""
+"""Description of a posterior as numbers, names and JSON, from which files are written and read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = {"mixture": ("weights", "means", "scale_trils"), "draws": ("weights", 
 
 
 class Content(NamedTuple):
-    """What a file holds, whatever its format; `targets` is what JSON can say of them."""
+    """Content of a file, whatever its format; `targets` are descriptions for JSON."""
 
     version: int
     form: str

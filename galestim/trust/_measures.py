@@ -1,4 +1,4 @@
-"""How far off posteriors are, and how well calibrated: the tables of a trust report that need no images."""
+"""Tables of a trust report that need no images: accuracy, scores and calibration."""
 
 from __future__ import annotations
 

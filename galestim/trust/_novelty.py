@@ -1,4 +1,4 @@
-"""Which images are unlike those that an estimator was trained on, so that its posteriors say little about them."""
+"""Novelty of images: a detector of those that are unlike the ones that an estimator was trained on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trust report as a figure of one page, and as HTML."""
+"""Trust report as a figure of one page, and as HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trust report of an estimator, measured on galaxies whose truth is known."""
+"""Trust report of an estimator, measured on galaxies whose truth is known."""
 
 from __future__ import annotations
 
