@@ -1,6 +1,6 @@
-"""Whether posteriors can be trusted, as numbers: proper scores, and tests of calibration, each with what it sees.
+"""Tests of the calibration of posteriors, proper scores, and recalibration.
 
-`RecalibratedRegressor` makes posteriors right that are not.
+`RecalibratedRegressor` recalibrates the posteriors of another estimator.
 """
 
 from ._conditional import conditional_coverage
@@ -14,6 +14,8 @@ from ._sbc import sbc_ranks, sbc_uniformity
 from ._scores import crps, energy_score, log_score
 from ._sharpness import sharpness
 from ._tarp import tarp
+from ._uniformity import uniformity
+from ._widths import Widths, find_widths
 
 __all__ = [
     "RecalibratedRegressor",

@@ -1,4 +1,4 @@
-"""Coverage bin by bin: whether intervals hold the truth for bright and faint, large and small galaxies alike."""
+"""Coverage bin by bin, of bright and faint, large and small galaxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often credible intervals hold the truth: the most direct test of an uncertainty."""
+"""Coverage of credible intervals: the share that holds the truth, the most direct test of an uncertainty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every measure of calibration takes: a posterior in any of its forms, and truths of the same shape."""
+"""Inputs of all measures of calibration: a posterior in any of its forms, and truths of the same shape."""
 
 from __future__ import annotations
 

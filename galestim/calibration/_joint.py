@@ -1,4 +1,4 @@
-"""How often regions of highest joint density hold the truth."""
+"""Coverage of regions of highest joint density."""
 
 from __future__ import annotations
 

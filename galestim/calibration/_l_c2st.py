@@ -1,4 +1,4 @@
-"""A classifier that tries to tell truths from draws: whether posteriors are right, and for which galaxies not."""
+"""Local classifier two-sample test: a classifier that tries to tell truths from draws, galaxy by galaxy."""
 
 from __future__ import annotations
 

@@ -101,6 +101,19 @@ def coupled_draws(
     return out, weights
 
 
+def moved_log_prob(
+    table: ScoreTable, curves, shift: NDArray, stretch: NDArray, score: NDArray
+) -> NDArray[np.float64]:
+    """Log density at normal scores ``(n, k)`` of latent values that were moved along the curves; ``(n,)``.
+
+    It is the density where draws that land there come from, by how much their neighborhood is stretched on the way.
+    """
+    pulls = zip(curves, ((score - shift) / stretch).T)
+    back, log_slope = (np.stack(parts, axis=1) for parts in zip(*(unfollow(*pull) for pull in pulls)))
+    log_prob = table.latent.log_prob(table.value(back[:, None])[:, 0])
+    return log_prob + (table.log_slope(back) - table.log_slope(score) - np.log(stretch) - log_slope).sum(axis=1)
+
+
 def _levels(weights: NDArray, outward: bool) -> NDArray[np.float64]:
     """Probability up to the middle, or to the outer end, of each sorted draw's share; between 0 and 1."""
     up_to = np.cumsum(weights, axis=1)

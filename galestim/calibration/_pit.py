@@ -1,4 +1,4 @@
-"""Where in its posterior each truth lies: the probability integral transform, and whether it is uniform."""
+"""Probability integral transform, the place of each truth in its posterior, and a test that it is uniform."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""Posteriors made right: what held-out galaxies say is wrong with them is undone, and their joint draws are kept."""
+"""Recalibration of the posteriors of any estimator, on galaxies that it did not see."""
 
 from __future__ import annotations
 
 import warnings
 from numbers import Integral
-from typing import NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, check_cv
@@ -21,34 +19,17 @@ from .._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
-    check_method_params,
     check_sample_weight,
     fit_context,
-    num_samples,
     routing_enabled,
-    safe_indexing,
 )
-from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
-from ..targets import IdentityTransform, check_domain
-from ._inputs import check_posterior, check_targets, known_rows
-from ._normal_scores import (
-    ScoreTable,
-    conformal_curve,
-    coupled_draws,
-    local_pulls,
-    smooth_curve,
-    unfollow,
-)
+from .._tables import named_columns
+from ..posteriors import DrawsPosterior, Posterior
+from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of
+from ._inputs import check_posterior, check_targets
+from ._normal_scores import ScoreTable, conformal_curve, coupled_draws, local_pulls, moved_log_prob, smooth_curve
 
 _LEAST = 10  # galaxies to calibrate on
-
-
-class _HeldOut(NamedTuple):
-    """Galaxies that the estimator did not see: their rows, normal scores ``(n, k)`` and features ``(n, 2k)``."""
-
-    rows: NDArray[np.intp]
-    scores: NDArray[np.float64]
-    features: NDArray[np.float64]
 
 
 class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
@@ -237,10 +218,14 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        values = _as_array(y)
-        held_out = self._fit_and_hold_out(X, y, values, self._routed(sample_weight, fit_params))
+        columns, splitter = named_columns(y), self._splitter()
+        routed = self._routed(sample_weight, fit_params)
+        splits = None if splitter is None else list(splitter.split(X, y, **routed.splitter.split))
+        self.estimator_, held_out = fit_and_hold_out(
+            self.estimator, splits, X, y, columns.values, routed.estimator.fit, n_jobs=self.n_jobs
+        )
         self._learn(held_out, weights[held_out.rows])
-        self._one_dimensional_y = values.ndim == 1
+        self._one_dimensional_y = columns.one_dimensional
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -271,23 +256,7 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             return KFold(self.cv, shuffle=True, random_state=self.random_state)
         return check_cv(self.cv)
 
-    def _fit_and_hold_out(self, X, y, values: NDArray, routed) -> _HeldOut:
-        """Set `estimator_`, and score rows that it, or one like it, did not see."""
-        splitter, fit_params = self._splitter(), routed.estimator.fit
-        if splitter is None:
-            self.estimator_ = self.estimator
-            return _scored(self.estimator, X, values, np.arange(num_samples(X)))
-        splits = list(splitter.split(X, y, **routed.splitter.split))
-        _forbid_repeats(splits, num_samples(X))
-        one = len(splits) == 1
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_and_score)(clone(self.estimator), X, y, values, *split, fit_params, keep=one)
-            for split in splits
-        )
-        self.estimator_ = results[0][0] if one else clone(self.estimator).fit(X, y, **fit_params)
-        return _HeldOut(*(np.concatenate(parts) for parts in zip(*(held_out for _, held_out in results))))
-
-    def _learn(self, held_out: _HeldOut, weights: NDArray) -> None:
+    def _learn(self, held_out: HeldOut, weights: NDArray) -> None:
         used = weights > 0
         rows, scores, features = (part[used] for part in held_out)
         weights = weights[used] / weights[used].mean() if used.any() else weights[used]
@@ -334,7 +303,7 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         outward = self.method == "conformal"
         rng = check_random_state(random_state)
         draws, weights = coupled_draws(table, self.curves_, shift, stretch, n_samples, rng, outward)
-        for j, transform in enumerate(_transforms(posterior)):
+        for j, transform in enumerate(transforms_of(posterior)):
             draws[..., j] = transform.inverse(draws[..., j])
         return DrawsPosterior(draws, weights, target_names=posterior.target_names, units=posterior.units)
 
@@ -426,16 +395,12 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
                 "method='conformal' makes posteriors without a density; for log_prob use 'pit' or 'local'."
             )
         posterior, table, shift, stretch = self._uncalibrated(X)
-        y = check_targets(_as_array(y), posterior)
-        latent = _latent(y, posterior)
+        y = check_targets(named_columns(y).values, posterior)
+        latent = latent_values(y, posterior)
         inside = np.asarray(np.isfinite(latent).all(axis=1))
         score = table.score(np.where(inside[:, None], latent, 0.0))
-        pulls = zip(self.curves_, ((score - shift) / stretch).T)
-        back, log_slope = (np.stack(parts, axis=1) for parts in zip(*(unfollow(*pull) for pull in pulls)))
-        # The density where draws that land here come from, by how much their neighborhood is stretched on the way.
-        log_prob = table.latent.log_prob(table.value(back[:, None])[:, 0])
-        log_prob += (table.log_slope(back) - table.log_slope(score) - np.log(stretch) - log_slope).sum(axis=1)
-        log_prob += sum(t.log_abs_det_jacobian(column) for t, column in zip(_transforms(posterior), y.T))
+        log_prob = moved_log_prob(table, self.curves_, shift, stretch, score)
+        log_prob += sum(t.log_abs_det_jacobian(column) for t, column in zip(transforms_of(posterior), y.T))
         return np.where(inside, log_prob, -np.inf)
 
     def score(self, X, y, sample_weight=None):
@@ -455,47 +420,4 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         predicted = self.predict(X)
         present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
         weight = None if sample_weight is None else np.asarray(sample_weight)[present]
-        return r2_score(_as_array(y)[present], predicted[present], sample_weight=weight)
-
-
-def _fit_and_score(estimator, X, y, values, train, test, fit_params: dict, *, keep: bool):
-    """A fit to the rows `train`, if it is to be kept, and how it does on the rows `test`."""
-    params = check_method_params(X, fit_params, indices=train)
-    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
-    return estimator if keep else None, _scored(estimator, safe_indexing(X, test), values, test)
-
-
-def _scored(estimator, X, values: NDArray, rows: NDArray) -> _HeldOut:
-    """Normal scores and features of the `rows`, of which `X` holds no others; missing cutouts are left out."""
-    posterior = check_posterior(estimator.predict_posterior(X))
-    known = known_rows(posterior)
-    posterior, rows = posterior[known], np.asarray(rows)[known]
-    y = check_targets(values[rows], posterior)
-    check_domain(y, _transforms(posterior), posterior.target_names)
-    table = ScoreTable(posterior)
-    return _HeldOut(rows, table.score(_latent(y, posterior)), table.features())
-
-
-def _latent(y: NDArray, posterior: Posterior) -> NDArray[np.float64]:
-    return np.column_stack([t.forward(column) for t, column in zip(_transforms(posterior), y.T)])
-
-
-def _transforms(posterior: Posterior) -> list:
-    if isinstance(posterior, MixturePosterior):
-        return posterior.transforms
-    return [IdentityTransform()] * posterior.n_targets
-
-
-def _as_array(y) -> NDArray:
-    """`y` as an array; of an astropy table or a structured array, its columns."""
-    names = getattr(getattr(y, "dtype", None), "names", None)
-    return np.column_stack([np.asarray(y[name]) for name in names]) if names else np.asarray(y)
-
-
-def _forbid_repeats(splits: list, n: int) -> None:
-    row, times = np.unique(np.concatenate([np.arange(n)[test] for _, test in splits]), return_counts=True)
-    if times.max() > 1:
-        raise ValueError(
-            f"cv tests row {row[times.argmax()]} {times.max()} times; expected each row in one test set at most, as "
-            "KFold does it. Repeated splits do not make more galaxies."
-        )
+        return r2_score(named_columns(y).values[present], predicted[present], sample_weight=weight)

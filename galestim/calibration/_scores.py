@@ -1,4 +1,4 @@
-"""Proper scores: numbers that are best, on average, for the posterior that states what is known and nothing else."""
+"""Proper scores of posteriors, which on average are best for the true one."""
 
 from __future__ import annotations
 

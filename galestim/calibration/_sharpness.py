@@ -1,4 +1,4 @@
-"""How narrow posteriors are: what is left to compare once they are calibrated."""
+"""Sharpness, the narrowness of posteriors: what is left to compare once they are calibrated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether numbers that a calibrated posterior makes uniform are uniform: one test behind PIT, ranks and TARP."""
+"""Test of uniformity of numbers, one behind PIT, ranks and TARP."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .._light import robust_sigma
+
 
 def stretch(image: NDArray, like: NDArray | None = None) -> NDArray[np.float64]:
     """`image` in [0, 1], as (H, W) for gray and (H, W, 3) for color.
@@ -54,6 +56,7 @@ def _asinh(intensity: NDArray[np.float64], reference: NDArray[np.float64]) -> ND
     white = np.percentile(reference, 99.8)
     if white <= 0:
         return np.zeros_like(intensity)
-    sky_noise = 1.4826 * np.median(np.abs(reference))
-    softening = max(10 * sky_noise, 0.01 * white)  # the floor is for images without noise
+    softening = max(
+        10 * float(robust_sigma(reference, about=0)), 0.01 * white
+    )  # the floor is for images without noise
     return np.arcsinh(intensity / softening) / np.arcsinh(white / softening)

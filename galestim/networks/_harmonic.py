@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._harmonics import circular_harmonics, log_scales
+from .._light import circular_harmonics, log_scales
 from ._dropout import Dropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
@@ -221,5 +221,6 @@ def _noise(images: torch.Tensor) -> torch.Tensor:
     spread = images.std(dim=(0, 2, 3), correction=0).clamp(min=torch.finfo(images.dtype).tiny)
     if min(images.shape[2:]) < 3:
         return spread
+    # In torch, where the images are, and of whole batches; `galestim._light.sky_noise` is the same of each image.
     rough = images.diff(n=2, dim=2).diff(n=2, dim=3).abs().flatten(2)
     return (rough.median(dim=2).values.median(dim=0).values / (0.6745 * 6)).maximum(1e-3 * spread)

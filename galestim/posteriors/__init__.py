@@ -1,4 +1,4 @@
-"""What is known about each galaxy: a joint distribution over its parameters, in physical units.
+"""Joint posterior distributions of the parameters of galaxies, in physical units.
 
 `Posterior` has two forms with the same methods: `MixturePosterior`, the Gaussian mixture that a network gives, and
 `DrawsPosterior`, weighted draws.

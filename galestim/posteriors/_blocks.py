@@ -1,4 +1,4 @@
-"""How work is cut so that memory stays bounded, whatever the number of galaxies."""
+"""Bounded memory: work in blocks that fit a cache, whatever the number of galaxies."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 BLOCK = 2**17
 """Numbers held at a time by the innermost loops: 1 MB, which a cache can hold."""
+CHUNK = 4 * BLOCK
+"""Numbers held at a time by outer loops, over ``gen_batches`` of rows."""
 
 
 def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
@@ -19,12 +22,6 @@ def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
     for row in range(0, n, rows):
         for column in range(0, q, columns):
             yield slice(row, row + rows), slice(column, column + columns)
-
-
-def row_chunks(n: int, cost: int) -> Iterator[slice]:
-    """Slices that cover `n` rows, each of which needs `cost` numbers of memory."""
-    for rows, _ in blocks((n, 1), max(1, cost // 4)):  # the outer loops may hold a little more
-        yield rows
 
 
 def row_searchsorted(rows: NDArray, values: NDArray) -> NDArray[np.intp]:
@@ -38,7 +35,7 @@ def row_searchsorted(rows: NDArray, values: NDArray) -> NDArray[np.intp]:
 def chosen_columns(weights: NDArray, uniform: NDArray) -> NDArray[np.intp]:
     """Columns ``(n, q)`` that `uniform` ``(n, q)`` numbers choose by `weights` ``(n, m)``."""
     out = np.empty(uniform.shape, dtype=np.intp)
-    for rows in row_chunks(len(weights), weights.shape[1] + uniform.shape[1]):
+    for rows in gen_batches(len(weights) or 1, max(1, CHUNK // (weights.shape[1] + uniform.shape[1]))):
         cumulative = np.nan_to_num(np.cumsum(weights[rows], axis=1), nan=1.0)
         out[rows] = row_searchsorted(
             cumulative / cumulative[:, -1:], np.minimum(uniform[rows], 1 - 1e-10)

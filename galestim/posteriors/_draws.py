@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from .._kernel import bandwidth, smoothed
-from ._base import Posterior, check_n_samples, checked_weights
-from ._blocks import chosen_columns, row_chunks, row_searchsorted
+from ._base import Posterior
+from ._blocks import CHUNK, chosen_columns, row_searchsorted
+from ._checks import check_n_samples, checked_weights
+from ._content import Content
 from ._moments import Moments
 
 _ROUNDING = 1e-12  # of a sum of weights
@@ -78,6 +80,8 @@ class DrawsPosterior(Posterior):
     array([[ 2., 10.]])
     """
 
+    _form = "draws"
+
     def __init__(self, draws, weights=None, *, target_names=None, units=None):
         draws = np.asarray(draws, dtype=float)
         if draws.ndim != 3 or 0 in draws.shape[1:]:
@@ -91,9 +95,9 @@ class DrawsPosterior(Posterior):
     def __len__(self) -> int:
         return len(self.draws)
 
-    @property
-    def _arrays(self):
-        return "draws", "weights"
+    @classmethod
+    def _from_content(cls, content: Content) -> DrawsPosterior:
+        return cls(content.columns["draws"], content.weights_like("draws"), **content.named)
 
     @property
     def _row_cost(self) -> int:
@@ -137,7 +141,7 @@ class DrawsPosterior(Posterior):
         """
         out = np.empty((len(self), self.n_targets, self.n_targets))
         unknown = self._unknown()
-        for rows in row_chunks(len(self), self._row_cost * self.n_targets):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (self._row_cost * self.n_targets))):
             draws, weights = np.where(unknown[rows, None], np.nan, self.draws[rows]), self.weights[rows, :, None]
             d = draws - (weights * draws).sum(axis=1, keepdims=True)
             out[rows] = np.swapaxes(d * weights, 1, 2) @ d

@@ -1,4 +1,4 @@
-r"""Posteriors in files, and in the hands of arviz.
+r"""Files of posteriors: FITS, Parquet and HDF5.
 
 Whatever the format, a file holds a row per galaxy. For n galaxies, m components, k targets and s draws:
 
@@ -33,57 +33,38 @@ Nothing of a file is ever executed: it holds numbers, names and JSON.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable
-from importlib import import_module
-from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ..targets import TARGET_TRANSFORMS
-from ._base import Posterior
-from ._draws import DrawsPosterior
-from ._mixture import MixturePosterior
+from .._files import written_whole
+from ._arviz import optional_import
+from ._content import COLUMNS, VERSION, Content
 
-_VERSION = 1
-_COLUMNS = {"mixture": ("weights", "means", "scale_trils"), "draws": ("weights", "draws")}
-_NUMBERS = {name for names in _COLUMNS.values() for name in names}
+_NUMBERS = {name for names in COLUMNS.values() for name in names}
 _ROW_GROUP = 2**24  # numbers in a row group of Parquet: 128 MB
+_Made = TypeVar("_Made")
 
 
-class _Content(NamedTuple):
-    """What a file holds, whatever its format; `targets` is what JSON can say of them."""
-
-    version: int
-    form: str
-    targets: list[dict]
-    columns: dict[str, NDArray]
-    groups: NDArray | None
-
-
-def write_posterior(posterior: Posterior, path, overwrite: bool = False) -> None:
-    """Write `posterior` to the file `path`."""
+def write_content(content: Content, path, overwrite: bool = False) -> None:
+    """Write `content` to the file `path`."""
     path = Path(path)
-    file_format, content = _format(path), _content(posterior)
+    file_format = _format(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent} is not a folder; make it first, or write elsewhere.")
-    with tempfile.TemporaryDirectory(prefix=".galestim-", dir=path.parent) as folder:
-        finished = Path(folder, path.name)
+    with written_whole(path) as finished:
         file_format.write(finished, content)
-        os.replace(finished, path)  # so that a failure leaves what was there
 
 
-def read_posterior(path) -> Posterior:
-    """Read the posterior that `write_posterior` wrote to the file `path`."""
+def read_content(path, make: Callable[[Content], _Made]) -> _Made:
+    """Give `make` what `write_content` wrote to the file `path`, and return what it makes of it."""
     path = Path(path)
     file_format = _format(path)
     if not path.is_file():
@@ -103,115 +84,27 @@ def read_posterior(path) -> Posterior:
             f"{path} cannot be read: {said}. Expected a complete {file_format.name} file; copy or write it again."
         ) from error
     try:
-        return _posterior(content)
+        return make(_checked(content))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} holds no posterior that this galestim can read: {error}") from error
 
 
-def to_arviz(posterior: Posterior, n_samples: int = 1000, random_state=None):
-    """Draws of `posterior` as an arviz.InferenceData: a variable ``(chain, draw, galaxy)`` per target."""
-    arviz = _imported("arviz", "to_arviz")
-    if taken := {"chain", "draw", "galaxy"}.intersection(posterior.target_names):
-        raise ValueError(f"target {taken.pop()!r} has the name of a dimension; give it another to go to arviz.")
-    draws = posterior.sample(n_samples, random_state).transpose(2, 1, 0)[:, None]
-    data = arviz.from_dict(
-        posterior=dict(zip(posterior.target_names, draws)),
-        dims={name: ["galaxy"] for name in posterior.target_names},
-        coords={"galaxy": np.arange(len(posterior))},
-    )
-    for name, unit in zip(posterior.target_names, posterior.units):
-        if unit is not None:
-            data.posterior[name].attrs["units"] = unit.to_string()
-    return data
-
-
-# ---- a posterior as numbers, names and JSON
-
-
-def _content(posterior: Posterior) -> _Content:
-    form = "mixture" if isinstance(posterior, MixturePosterior) else "draws"
-    targets: list[dict] = [
-        {"name": name} if unit is None else {"name": name, "unit": _unit_text(unit, name)}
-        for name, unit in zip(posterior.target_names, posterior.units)
-    ]
-    if isinstance(posterior, MixturePosterior):
-        for target, transform in zip(targets, posterior.transforms):
-            target.update(_transform_text(transform, target["name"]))
-    columns = {name: getattr(posterior, name) for name in _COLUMNS[form]}
-    return _Content(_VERSION, form, targets, columns, getattr(posterior, "groups", None))
-
-
-def _unit_text(unit, name: str) -> str:
-    """The name of `unit`, by which astropy must know it again."""
-    text = unit.to_string()
-    try:
-        if u.Unit(text) == unit:
-            return text
-    except ValueError:
-        pass
-    raise ValueError(
-        f"{name}: astropy does not know the unit {text!r} by its name, so that a file cannot tell it; "
-        "name it to astropy with astropy.units.add_enabled_units, here and where you read."
-    )
-
-
-def _transform_text(transform, name: str) -> dict:
-    for known, kind in TARGET_TRANSFORMS.items():
-        if type(transform) is kind:
-            parameters = {
-                key: int(value) if isinstance(value, Integral) else float(value)
-                for key, value in transform.get_params().items()
-            }
-            return {"transform": known, "parameters": parameters}
-    raise TypeError(
-        f"{name}: a file cannot tell the transform {transform!r}, which is none of {', '.join(TARGET_TRANSFORMS)}; "
-        "write draws instead: Posterior.from_draws(posterior.sample(1000), target_names=posterior.target_names, "
-        "units=posterior.units).write(path)"
-    )
-
-
-def _posterior(content: _Content) -> Posterior:
-    if content.version != _VERSION:
-        raise ValueError(f"its layout has version {content.version}, expected {_VERSION}; install a newer galestim.")
-    if content.form not in _COLUMNS:
-        raise ValueError(f"its form is {content.form!r}, expected one of {', '.join(map(repr, _COLUMNS))}.")
-    if missing := [name for name in _COLUMNS[content.form] if name not in content.columns]:
+def _checked(content: Content) -> Content:
+    """`content` with all columns that its form needs, as float64, and no others."""
+    if content.version != VERSION:
+        raise ValueError(f"its layout has version {content.version}, expected {VERSION}; install a newer galestim.")
+    if content.form not in COLUMNS:
+        raise ValueError(f"its form is {content.form!r}, expected one of {', '.join(map(repr, COLUMNS))}.")
+    if missing := [name for name in COLUMNS[content.form] if name not in content.columns]:
         raise ValueError(f"it has no column {', '.join(map(repr, missing))}.")
-    named = {
-        "target_names": [target["name"] for target in content.targets],
-        "units": [target.get("unit") for target in content.targets],
-    }
-    columns = {name: np.array(content.columns[name], dtype=np.float64) for name in _COLUMNS[content.form]}
-    if content.form == "draws":
-        return DrawsPosterior(columns["draws"], _like(columns["weights"], columns["draws"]), **named)
-    return MixturePosterior(
-        columns["means"],
-        columns["scale_trils"],
-        _like(columns["weights"], columns["means"]),
-        groups=content.groups,
-        transforms=[_transform(target) for target in content.targets],
-        **named,
-    )
-
-
-def _like(weights: NDArray, columns: NDArray) -> NDArray:
-    """`weights` ``(n, m)`` for `columns` ``(n, m, …)``; a single one may have lost its axis in a file."""
-    return weights.reshape(columns.shape[:2])
-
-
-def _transform(target: dict):
-    if target.get("transform") not in TARGET_TRANSFORMS:
-        raise ValueError(
-            f"{target['name']} has the transform {target.get('transform')!r}, expected one of "
-            f"{', '.join(TARGET_TRANSFORMS)}."
-        )
-    return TARGET_TRANSFORMS[target["transform"]](**target["parameters"])
+    columns = {name: np.array(content.columns[name], dtype=np.float64) for name in COLUMNS[content.form]}
+    return content._replace(columns=columns)
 
 
 # ---- FITS
 
 
-def _write_fits(path: Path, content: _Content) -> None:
+def _write_fits(path: Path, content: Content) -> None:
     table = fits.BinTableHDU.from_columns(
         [_fits_column(name, numbers) for name, numbers in content.columns.items()], name="POSTERIOR"
     )
@@ -255,13 +148,13 @@ def _unescaped(text: str) -> str:
     return text.encode("ascii").decode("unicode_escape")
 
 
-def _read_fits(path: Path) -> _Content:
+def _read_fits(path: Path) -> Content:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "File may have been truncated")
         with path.open("rb") as file, fits.open(file, memmap=False) as hdus:
             table = hdus["POSTERIOR"]
             header = table.header
-            return _Content(
+            return Content(
                 version=header["POSTVERS"],
                 form=header["POSTFORM"],
                 targets=[_target_of(header, n + 1) for n in range(header["NTARGET"])],
@@ -282,11 +175,11 @@ def _target_of(header: fits.Header, n: int) -> dict:
 # ---- Parquet
 
 
-def _write_parquet(path: Path, content: _Content) -> None:
-    parquet = _imported("pyarrow.parquet", "a .parquet file")
+def _write_parquet(path: Path, content: Content) -> None:
+    parquet = optional_import("pyarrow.parquet", "a .parquet file")
     groups = {} if content.groups is None else {"groups": content.groups.tolist()}
     metadata = {"version": content.version, "form": content.form, "targets": content.targets, **groups}
-    table = _imported("pyarrow", "a .parquet file").table(
+    table = optional_import("pyarrow", "a .parquet file").table(
         {name: _nested(numbers) for name, numbers in content.columns.items()},
         metadata={"galestim": json.dumps(metadata)},
     )
@@ -296,18 +189,18 @@ def _write_parquet(path: Path, content: _Content) -> None:
 
 def _nested(numbers: NDArray):
     """`numbers` as an arrow array of lists of lists."""
-    arrow = _imported("pyarrow", "a .parquet file")
+    arrow = optional_import("pyarrow", "a .parquet file")
     values = arrow.array(numbers.ravel())
     for size in reversed(numbers.shape[1:]):
         values = arrow.FixedSizeListArray.from_arrays(values, size)
     return values
 
 
-def _read_parquet(path: Path) -> _Content:
-    with _imported("pyarrow.parquet", "a .parquet file").ParquetFile(path) as file:
+def _read_parquet(path: Path) -> Content:
+    with optional_import("pyarrow.parquet", "a .parquet file").ParquetFile(path) as file:
         table = file.read()
     metadata = json.loads((table.schema.metadata or {})[b"galestim"])
-    return _Content(
+    return Content(
         version=metadata["version"],
         form=metadata["form"],
         targets=metadata["targets"],
@@ -328,8 +221,8 @@ def _flat(column) -> NDArray:
 # ---- HDF5
 
 
-def _write_hdf5(path: Path, content: _Content) -> None:
-    with _imported("h5py", "an HDF5 file").File(path, "w") as file:
+def _write_hdf5(path: Path, content: Content) -> None:
+    with optional_import("h5py", "an HDF5 file").File(path, "w") as file:
         file.attrs.update(version=content.version, form=content.form, targets=json.dumps(content.targets))
         for name, numbers in content.columns.items():
             file[name] = numbers
@@ -337,9 +230,9 @@ def _write_hdf5(path: Path, content: _Content) -> None:
             file["groups"] = content.groups
 
 
-def _read_hdf5(path: Path) -> _Content:
-    with _imported("h5py", "an HDF5 file").File(path, "r") as file:
-        return _Content(
+def _read_hdf5(path: Path) -> Content:
+    with optional_import("h5py", "an HDF5 file").File(path, "r") as file:
+        return Content(
             version=file.attrs["version"],
             form=file.attrs["form"],
             targets=json.loads(file.attrs["targets"]),
@@ -353,8 +246,8 @@ def _read_hdf5(path: Path) -> _Content:
 
 class _Format(NamedTuple):
     name: str
-    write: Callable[[Path, _Content], None]
-    read: Callable[[Path], _Content]
+    write: Callable[[Path, Content], None]
+    read: Callable[[Path], Content]
 
 
 _HDF5 = _Format("HDF5", _write_hdf5, _read_hdf5)
@@ -370,16 +263,3 @@ def _format(path: Path) -> _Format:
     if path.suffix.lower() not in _FORMATS:
         raise ValueError(f"{path} has the suffix {path.suffix!r}; expected one of {', '.join(_FORMATS)}.")
     return _FORMATS[path.suffix.lower()]
-
-
-def _imported(module: str, what: str):
-    """An optional package, or an ImportError that says how to get it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major refactor", FutureWarning)
-            return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ImportError(
-            f"{what} needs {package}, which is not installed; run: pip install 'galestim[export]'"
-        ) from error

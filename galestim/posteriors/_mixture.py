@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from ..targets import resolve_transforms
-from ._base import Posterior, check_n_samples, checked_weights
-from ._blocks import blocks, chosen_columns, row_chunks
+from ._base import Posterior
+from ._blocks import CHUNK, blocks, chosen_columns
+from ._checks import check_n_samples, checked_weights
+from ._content import Content, described_transform
 from ._marginals import MixtureMarginal
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
 
@@ -81,6 +83,8 @@ class MixturePosterior(Posterior):
     (array([[[0.01]]]), array([[[0.01]]]))
     """
 
+    _form = "mixture"
+
     def __init__(
         self, means, scale_trils, weights=None, *, groups=None, target_names=None, units=None, transforms=None
     ):
@@ -96,9 +100,16 @@ class MixturePosterior(Posterior):
     def __len__(self) -> int:
         return len(self.means)
 
-    @property
-    def _arrays(self):
-        return "means", "scale_trils", "weights"
+    @classmethod
+    def _from_content(cls, content: Content) -> MixturePosterior:
+        return cls(
+            content.columns["means"],
+            content.columns["scale_trils"],
+            content.weights_like("means"),
+            groups=content.groups,
+            transforms=[described_transform(target) for target in content.targets],
+            **content.named,
+        )
 
     @property
     def _row_cost(self) -> int:
@@ -132,7 +143,7 @@ class MixturePosterior(Posterior):
         rng = check_random_state(random_state)
         uniform = rng.uniform(size=(len(self), check_n_samples(n_samples)))
         draws = rng.standard_normal(size=(*uniform.shape, self.n_targets))
-        for rows in row_chunks(len(self), n_samples * self.n_targets**2):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (n_samples * self.n_targets**2))):
             component = (np.arange(len(self))[rows, None], chosen_columns(self.weights[rows], uniform[rows]))
             draws[rows] = self.means[component] + np.einsum("nsij,nsj->nsi", self.scale_trils[component], draws[rows])
         for j, transform in enumerate(self.transforms):
@@ -208,7 +219,7 @@ class MixturePosterior(Posterior):
             In the units of the two targets.
         """
         out = np.empty((len(self), self.n_targets, self.n_targets))
-        for rows in row_chunks(len(self), 8 * self._row_cost):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (8 * self._row_cost))):
             with np.errstate(all="ignore"):  # a variance may be too large for a float64
                 out[rows] = self._chunk_cov(rows)
         return out
@@ -249,7 +260,7 @@ class MixturePosterior(Posterior):
         return self._within() + _outer(self.weights, self.means - self.latent_mean()[:, None])
 
     def aleatoric_covariance(self) -> NDArray[np.float64]:
-        """What remains uncertain were the network known: mean over passes of the covariance within a pass.
+        """Aleatoric covariance: the mean over passes of the covariance within a pass.
 
         Returns
         -------
@@ -260,7 +271,7 @@ class MixturePosterior(Posterior):
         return self._within() + _outer(self.weights, self.means - pass_means[:, pass_of])
 
     def epistemic_covariance(self) -> NDArray[np.float64]:
-        """What is uncertain as the network is: covariance over passes of the mean of a pass.
+        """Epistemic covariance: the spread between passes, as the covariance of their means.
 
         Returns
         -------
@@ -273,7 +284,7 @@ class MixturePosterior(Posterior):
     def _within(self) -> NDArray:
         """Mean covariance of the components."""
         out = np.empty((len(self), self.n_targets, self.n_targets))
-        for rows in row_chunks(len(self), self.scale_trils[0].size if len(self) else 1):
+        for rows in gen_batches(len(self) or 1, max(1, CHUNK // np.prod(self.scale_trils.shape[1:]))):
             factors = self.scale_trils[rows]
             out[rows] = np.einsum(
                 "nm,nmil,nmjl->nij", self.weights[rows], factors, factors, optimize=["einsum_path", (0, 1), (0, 1)]

@@ -12,6 +12,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._images import missing_rows, release_pages, row_chunks
+from .._light import median_deviation
 from .._sklearn import Interval, StrOptions
 from ._base import CACHE_BYTES, FlatRowNames, ImageTransformer
 
@@ -190,15 +191,13 @@ def _sky_noise(images: NDArray) -> NDArray:
     with warnings.catch_warnings():
         # a channel, or the edge of an image, may be unknown
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-        deviations = [_median_deviation(images[row][edge]) for row in rows[:: -(-len(rows) // _MAX_SKY_IMAGES)]]
+        deviations = [
+            median_deviation(images[row][edge].astype(np.float64), axis=0, ignore_nan=True)
+            for row in rows[:: -(-len(rows) // _MAX_SKY_IMAGES)]
+        ]
         noise = _SIGMA_PER_MAD * np.nanmedian(deviations, axis=0)
     release_pages(images)
     return np.where(noise > 0, noise, 1.0)
-
-
-def _median_deviation(pixels: NDArray) -> NDArray:
-    pixels = pixels.astype(np.float64)
-    return np.nanmedian(np.abs(pixels - np.nanmedian(pixels, axis=0)), axis=0)
 
 
 def _edge(height: int, width: int) -> NDArray[np.bool_]:

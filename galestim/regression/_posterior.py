@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
+from ..calibration import Widths, find_widths
 from ..networks import (
     ContextAsChannels,
     CroppedNetwork,
@@ -29,7 +30,6 @@ from ._base import ImageRegressor
 from ._crops import CropsMixin
 from ._rows import TrainingRows
 from ._training import Labels
-from ._widths import Widths, find_widths
 
 
 class PosteriorRegressor(CropsMixin, ImageRegressor):

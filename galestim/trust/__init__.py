@@ -1,4 +1,4 @@
-"""Whether an estimator can be trusted, on one page: how far off, how well calibrated, how stable, and where not."""
+"""Trust report on an estimator: accuracy, calibration, stability and novelty, on one page."""
 
 from ._novelty import NoveltyDetector
 from ._report import TrustReport, trust_report

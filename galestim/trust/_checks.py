@@ -1,4 +1,4 @@
-"""What is asked of an estimator, and whether it meets it."""
+"""Limits of a trust report, and the verdicts against them."""
 
 from __future__ import annotations
 

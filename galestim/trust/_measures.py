@@ -1,4 +1,4 @@
-"""How far off posteriors are, and how well calibrated: the tables of a trust report that need no images."""
+"""Tables of a trust report that need no images: accuracy, scores and calibration."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 from sklearn.utils import check_random_state
 
-from ..calibration import conditional_coverage, coverage, crps, energy_score, joint_coverage, log_score, pit, tarp
-from ..calibration._uniformity import uniformity
+from .._light import robust_sigma
+from ..calibration import (
+    conditional_coverage,
+    coverage,
+    crps,
+    energy_score,
+    joint_coverage,
+    log_score,
+    pit,
+    tarp,
+    uniformity,
+)
 from ..posteriors import DrawsPosterior, Posterior
 
 ONE_SIGMA, THREE_SIGMA = 0.6827, 0.9973
@@ -88,9 +98,8 @@ def _with_intervals(errors: NDArray, scores: NDArray, rng) -> list[float]:
 
 
 def _statistics(errors: NDArray, scores: NDArray) -> NDArray[np.float64]:
-    center = np.median(errors, axis=-1, keepdims=True)
-    scatter = 1.4826 * np.median(np.abs(errors - center), axis=-1)
-    return np.stack([errors.mean(axis=-1), np.sqrt((errors**2).mean(axis=-1)), scatter, scores.mean(axis=-1)])
+    rmse, scatter = np.sqrt((errors**2).mean(axis=-1)), robust_sigma(errors, axis=-1)
+    return np.stack([errors.mean(axis=-1), rmse, scatter, scores.mean(axis=-1)])
 
 
 def scores_table(judged: Judged, densities: NDArray | None) -> Table:

@@ -1,4 +1,4 @@
-"""Which images are unlike those that an estimator was trained on, so that its posteriors say little about them."""
+"""Novelty of images: a detector of those that are unlike the ones that an estimator was trained on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._images import ImageEstimator, missing_rows
 from .._sklearn import Interval, fit_context
-from ._light import light_features
+from ._features import light_features
 
 LEAST_SPREAD = 1e-6  # variance added to each component [that of the feature]
 PER_COMPONENT, MOST_COMPONENTS = 500, 10

@@ -1,4 +1,4 @@
-"""The trust report as a figure of one page, and as HTML."""
+"""Trust report as a figure of one page, and as HTML."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import base64
 from html import escape
 from io import BytesIO
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..displays import CoverageDisplay, PITDisplay
-from ..displays._style import BLUE, GRAY, INK, PALE, PALETTE, VERMILION, quiet, require_pyplot
+from ..displays import (
+    BLUE,
+    GRAY,
+    INK,
+    PALE,
+    PALETTE,
+    VERMILION,
+    CoverageDisplay,
+    PITDisplay,
+    quiet,
+    require_pyplot,
+)
+from ._findings import Findings
 from ._measures import ONE_SIGMA
-
-if TYPE_CHECKING:
-    from ._report import TrustReport
 
 _SMALL = {"fontsize": "medium", "color": INK}
 _MOST_SHOWN = 3  # targets that have panels of their own
@@ -49,7 +56,7 @@ _TITLES = {
 # ---- the figure
 
 
-def draw(report: TrustReport, figure=None):
+def draw(report: Findings, figure=None):
     """Draw the page; see `TrustReport.plot`."""
     plt = require_pyplot("TrustReport.plot")
     figure = plt.figure(figsize=(15, 15.5), layout="constrained") if figure is None else figure
@@ -68,7 +75,7 @@ def draw(report: TrustReport, figure=None):
     return figure
 
 
-def _draw_calibration(figure, report: TrustReport) -> None:
+def _draw_calibration(figure, report: Findings) -> None:
     """Coverage, where truths lie, and the verdicts."""
     left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.25, 1.15])
     heights = {"height_ratios": [3, 1.1]}
@@ -84,7 +91,7 @@ def _draw_calibration(figure, report: TrustReport) -> None:
     _write_checks(right.subplots(), report)
 
 
-def _write_checks(ax, report: TrustReport) -> None:
+def _write_checks(ax, report: Findings) -> None:
     """A line for each check: a filled mark if it is met, an open one if not."""
     ax.set_axis_off()
     n = len(report.checks)
@@ -103,7 +110,7 @@ def _write_checks(ax, report: TrustReport) -> None:
         ax.text(0.04, n + line, f"{name}: left out", fontsize=size, va="center", color=GRAY)
 
 
-def _draw_accuracy(figure, report: TrustReport) -> None:
+def _draw_accuracy(figure, report: Findings) -> None:
     """Bias and scatter of each target in bins."""
     figure.suptitle("How far off are the medians? Bias (points, 95 %) and scatter (band)", **_SMALL)
     feature = next(iter(report.judged.features))
@@ -122,7 +129,7 @@ def _draw_accuracy(figure, report: TrustReport) -> None:
         quiet(ax)
 
 
-def _draw_conditional(figure, report: TrustReport) -> None:
+def _draw_conditional(figure, report: Findings) -> None:
     """Coverage at 1σ in bins, as a map for each target; bins that do not agree are outlined."""
     figure.suptitle("Do 68 % intervals hold 68 %, of every kind of galaxy? (outlined: not by chance)", **_SMALL)
     features, names = list(report.judged.features), report.judged.names[:_MOST_SHOWN]
@@ -162,8 +169,8 @@ def _map(ax, rows, features: list[str]):
     return image
 
 
-def _draw_images(figure, report: TrustReport) -> None:
-    """Stability and novelty, or why there are none."""
+def _draw_images(figure, report: Findings) -> None:
+    """Stability and novelty, or that they were left out."""
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     for ax, table, drawing, section in (
         (left, report.stability, _draw_stability, "stability"),
@@ -177,7 +184,7 @@ def _draw_images(figure, report: TrustReport) -> None:
             quiet(ax)
 
 
-def _draw_stability(ax, report: TrustReport) -> None:
+def _draw_stability(ax, report: Findings) -> None:
     """Change in posterior σ on a logarithmic scale."""
     table = report.tables()["stability"]
     kinds = list(dict.fromkeys(table["change"]))
@@ -201,7 +208,7 @@ def _draw_stability(ax, report: TrustReport) -> None:
     ax.legend(frameon=False, fontsize="small", loc="lower left", labelcolor=INK)
 
 
-def _draw_novelty(ax, report: TrustReport) -> None:
+def _draw_novelty(ax, report: Findings) -> None:
     """Distribution of the scores of unchanged and changed images."""
     softened = {name: np.arcsinh(values) for name, values in report.decisions.items()}
     low, high = np.quantile(np.concatenate(list(softened.values())), [0.002, 1])
@@ -233,7 +240,7 @@ def _words(name: str) -> str:
 # ---- HTML
 
 
-def as_html(report: TrustReport, *, whole: bool) -> str:
+def as_html(report: Findings, *, whole: bool) -> str:
     """Verdict, figure and tables; as a document of its own, or as a part of a notebook."""
     n_met, n = int(report.checks["met"].sum()), len(report.checks)
     parts = [
@@ -254,7 +261,7 @@ def as_html(report: TrustReport, *, whole: bool) -> str:
     return f"{head}\n<body>{body}</body></html>\n"
 
 
-def _figure(report: TrustReport) -> str:
+def _figure(report: Findings) -> str:
     """The figure, within the text."""
     plt = require_pyplot("TrustReport.to_html")
     figure = draw(report, None)

@@ -1,11 +1,9 @@
-"""The trust report of an estimator, measured on galaxies whose truth is known."""
+"""Trust report of an estimator, measured on galaxies whose truth is known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -20,6 +18,7 @@ from ..calibration import check_posterior, check_targets, known_rows
 from ..posteriors import DrawsPosterior, Posterior
 from ..targets import LogTransform
 from ._checks import checked_limits, checks_table, sentences
+from ._findings import Findings
 from ._measures import (
     Judged,
     accuracy_table,
@@ -28,20 +27,16 @@ from ._measures import (
     coverage_table,
     scores_table,
 )
+from ._page import as_html, draw
 from ._robustness import Sample, crops_table, novelty_tables, stability_table
 from ._stage import Stage, image_stage
 
 _BRIGHTNESS, _SIZE = ("magnitude", "flux"), ("half_light_radius", "half_light_semimajor_axis")
 _LEAST = 20  # galaxies
-_TABLES = (
-    *("checks", "accuracy", "scores", "calibration", "coverage", "conditional"),
-    *("stability", "crops", "shifts", "novelty"),
-)
 
 
-@dataclass(repr=False)
-class TrustReport:
-    """What :func:`trust_report` found: tables, verdicts, and a page that shows them.
+class TrustReport(Findings):
+    """Tables and verdicts of :func:`trust_report`, and a page that shows them.
 
     Parameters
     ----------
@@ -84,31 +79,6 @@ class TrustReport:
     trust_report : Makes one.
     """
 
-    checks: Table
-    accuracy: Table
-    scores: Table
-    coverage: Table
-    calibration: Table
-    conditional: Table
-    stability: Table | None
-    crops: Table | None
-    novelty: Table | None
-    shifts: Table | None
-    left_out: dict[str, str]
-    n_missing: int
-    judged: Any
-    decisions: dict[str, NDArray]
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything that is asked is met."""
-        return bool(self.checks["met"].all())
-
-    @property
-    def n_galaxies(self) -> int:
-        """Number of galaxies that were judged."""
-        return len(self.judged.y)
-
     def summary(self):
         """Say what was asked and found, a line for each.
 
@@ -120,15 +90,6 @@ class TrustReport:
         head = f"{n_met} of {len(self.checks)} met, of {self.n_galaxies:,} galaxies"
         head += f"; {self.n_missing:,} missing cutouts left out" if self.n_missing else ""
         return "\n".join([head, *sentences(self.checks), *(f"left out: {k}: {v}" for k, v in self.left_out.items())])
-
-    def tables(self):
-        """Give the tables that there are.
-
-        Returns
-        -------
-        dict of str to astropy.table.Table
-        """
-        return {name: getattr(self, name) for name in _TABLES if getattr(self, name) is not None}
 
     def plot(self, figure=None):
         """Draw the report on one page.
@@ -142,8 +103,6 @@ class TrustReport:
         -------
         matplotlib Figure
         """
-        from ._page import draw
-
         return draw(self, figure)
 
     def to_html(self, path):
@@ -158,8 +117,6 @@ class TrustReport:
         -------
         Path
         """
-        from ._page import as_html
-
         path = Path(path)
         path.write_text(as_html(self, whole=True), encoding="utf-8")
         return path
@@ -172,8 +129,6 @@ class TrustReport:
         return self.summary()
 
     def _repr_html_(self):
-        from ._page import as_html
-
         return as_html(self, whole=False)
 
 

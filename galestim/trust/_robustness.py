@@ -1,4 +1,4 @@
-"""What an estimator makes of changed images: whether it is stable, where it looks, and what it does not know."""
+"""Tables of a trust report that need images: stability, crops and novelty."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 
 
 def stability_table(sample: Sample, judged: Judged, simulator: Callable | None, n_angles: int) -> Table:
-    """How much the posteriors' means change, per kind of change and target, in the target and in its own σ."""
+    """Changes of the posteriors' means, per kind of change and target, in the target and in its own σ."""
     rows = []
     for kind, views in _changes(sample, simulator, n_angles, check_random_state(judged.random_state)):
         means, sigma = _means(sample, views)
@@ -110,7 +110,7 @@ def _spread(means: NDArray, base: NDArray, scale: NDArray, sigma: NDArray) -> tu
 
 
 def crops_table(sample: Sample) -> Table:
-    """Where crops lie: percentiles of side, center and angle over galaxies."""
+    """Percentiles of side, center and angle of the crops over galaxies."""
     inner, X = sample.stage.innermost(sample.stage.X[sample.rows], "crop_parameters")
     crops = inner.crop_parameters(X)
     middle = (np.array(np.shape(X)[1:3]) - 1) / 2 if np.ndim(X) > 2 else (0.0, 0.0)

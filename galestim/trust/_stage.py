@@ -1,4 +1,4 @@
-"""The stage of a pipeline at which there are images, and the estimator that takes them."""
+"""Stage of a pipeline at which there are images, and the estimator that takes them."""
 
 from __future__ import annotations
 

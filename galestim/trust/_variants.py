@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from scipy.special import kv
 
-from .._harmonics import circular_harmonics
-from ._light import to_center
-from ._sky import sky_noise
+from .._light import circular_harmonics, sky_noise
+from ._features import to_center
 
 WIDER, NOISIER = 1.2, 1.5  # point-spread function and noise, times those of the images
 _SIGMA_TO_FWHM = np.sqrt(8 * np.log(2))

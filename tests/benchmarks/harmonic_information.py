@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from _record import record
 
-from galestim._harmonics import circular_harmonics, log_scales
+from galestim._light import circular_harmonics, log_scales
 from galestim.networks._harmonic import ORDERS
 from galestim.simulation import _bound, hsc_like, noise_variance, sim_v1_prior
 from galestim.simulation._parameters import PARAMETERS, as_tensors

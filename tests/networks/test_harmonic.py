@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from galestim._harmonics import circular_harmonics, log_scales
+from galestim._light import circular_harmonics, log_scales
 from galestim.networks import HarmonicNet, SpatialTransformer
 from galestim.networks._d4 import ORDER, transform
 from galestim.networks._spatial_transformer import CroppedNetwork

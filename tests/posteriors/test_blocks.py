@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galestim.posteriors._blocks import BLOCK, blocks, chosen_columns, row_chunks, row_searchsorted
+from galestim.posteriors._blocks import BLOCK, blocks, chosen_columns, row_searchsorted
 
 
 @pytest.mark.parametrize(("shape", "cost"), [((1, 1), 1), ((700, 3), 100), ((3, 10**6), 5), ((5, 7), 10 * BLOCK)])
@@ -15,7 +15,6 @@ def test_blocks_cover_everything_once_and_are_small(shape, cost):
 
 def test_of_nothing_there_are_no_blocks():
     assert list(blocks((0, 5), 3)) == []
-    assert list(row_chunks(0, 3)) == []
 
 
 def test_row_searchsorted_is_searchsorted_row_by_row():

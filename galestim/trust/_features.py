@@ -1,4 +1,4 @@
-"""How the light of a galaxy is spread, in a few numbers that no flip or quarter turn changes.
+"""Features of the light of a galaxy: growth and asymmetries, which no flip or quarter turn changes.
 
 A galaxy by itself is nearly the same upside down; a neighbor, an artifact or a cut-off image is not. So most of what
 can be wrong with an image shows in the difference between it and itself turned by 180 degrees about its center.
@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from .._harmonics import circular_harmonics, log_scales
 from .._images import row_chunks
-from ._sky import sky_noise
+from .._light import circular_harmonics, log_scales, sky_noise
 
 N_SCALES = 12
 SMOOTHINGS = (0.0, 1.5, 4.0)  # pixels: a bad pixel, a star, a galaxy

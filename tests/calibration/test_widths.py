@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from galestim.regression._widths import Widths, find_widths
+from galestim.calibration._widths import Widths, find_widths
 
 
 def width_factors(*posteriors):

@@ -1,4 +1,4 @@
-"""How much wider or narrower posteriors must be to hold their share of galaxies that were not trained on."""
+"""Factors on the widths of posteriors, with which these hold their share of galaxies that were not trained on."""
 
 from __future__ import annotations
 
