@@ -139,6 +139,8 @@ class _TargetTransform(BaseEstimator):
 class IdentityTransform(_TargetTransform):
     """The identity, z = y: for targets that may have any value.
 
+    .. versionadded:: 0.1.0
+
     Examples
     --------
     >>> from galestim.targets import IdentityTransform
@@ -149,6 +151,8 @@ class IdentityTransform(_TargetTransform):
 
 class LogTransform(_TargetTransform):
     """The logarithm, z = ln y: for positive targets whose errors are relative: radii, fluxes, masses.
+
+    .. versionadded:: 0.1.0
 
     Examples
     --------
@@ -177,6 +181,8 @@ class LogTransform(_TargetTransform):
 
 class LogitTransform(_TargetTransform):
     """The logit, z = ln((y - low) / (high - y)): for targets between two bounds, such as ratios.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -260,6 +266,8 @@ class AsinhTransform(_TargetTransform):
 
     Linear for ``|y|`` much less than `softening`, logarithmic for much greater.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     softening : float, default=1.0
@@ -310,6 +318,8 @@ TARGET_TRANSFORMS: dict[str, type[_TargetTransform]] = {
 
 def resolve_transforms(transforms, target_names: Sequence[str]) -> list:
     """One transform object per target, of whatever a user gave.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -386,6 +396,8 @@ def _resolved(given, name: str):
 def check_domain(y: ArrayLike, transforms, target_names: Sequence[str]) -> None:
     """Raise if a label has a value that the transform of its target does not take.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     y : array-like of shape (n_samples, n_targets)
@@ -426,6 +438,8 @@ def check_domain(y: ArrayLike, transforms, target_names: Sequence[str]) -> None:
 
 def clip_labels(y: ArrayLike, transforms) -> NDArray[np.float64]:
     """Labels off the bounds of their transforms, as models learn from them and log scores are evaluated at them.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

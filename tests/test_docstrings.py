@@ -9,12 +9,20 @@ from numpydoc.docscrape import NumpyDocString
 
 import galestim
 
-PUBLIC = [
+NAMES = [
     (package, name)
     for package in galestim._SUBPACKAGES
     for name in importlib.import_module(f"galestim.{package}").__all__
-    if not name.endswith("Error")
 ]
+PUBLIC = [(package, name) for package, name in NAMES if not name.endswith("Error")]
+
+
+@pytest.mark.parametrize(("package", "name"), NAMES)
+def test_says_since_when(package, name):
+    lines = getattr(importlib.import_module(f"galestim.{package}"), name).__doc__.split("\n")
+    (since,) = [i for i, line in enumerate(lines) if re.fullmatch(r" *\.\. versionadded:: \d+\.\d+\.\d+", line)]
+    sections = [i for i, line in enumerate(lines) if re.fullmatch(r" *-{3,}", line)]
+    assert since < min(sections, default=len(lines))
 
 
 @pytest.mark.parametrize(("package", "name"), PUBLIC)

@@ -52,6 +52,8 @@ def conditional_coverage(posterior, y, by, levels=(0.6827,), *, bins=5, kind="eq
     width. In bins of the truth even a right posterior does not cover at its level: in the bin of the largest galaxies
     are those whose sizes it takes to be smaller, as it should.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)

@@ -36,6 +36,8 @@ def coverage(posterior, y, levels=(0.6827, 0.9545, 0.9973), *, kind="equal_taile
     Of a calibrated posterior it equals the level, up to chance. Below, the intervals are too narrow (or off);
     above, they are too wide.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
@@ -94,6 +96,8 @@ def coverage_error(posterior, y, levels=None, *, kind="equal_tailed", sample_wei
 
     0 is best. Calibrated posteriors of n galaxies score about 0.33/√n by chance alone. Coverage does not see how
     wide the intervals are, so compare a proper score (:func:`log_score`, :func:`crps`) as well.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -37,6 +37,8 @@ def joint_coverage(posterior, y, *, n_samples=200, confidence=0.95, random_state
     that cancel between galaxies, nor on which side of the center truths are, so :func:`pit_uniformity` is better at a
     small bias.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)

@@ -59,6 +59,8 @@ def l_c2st(
     too narrow, biased, of wrong correlations, and any of these for some galaxies only. It needs more galaxies for
     that than tests made for one fault, and with too simple a classifier it sees nothing.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)

@@ -21,6 +21,8 @@ def pit(posterior, y, *, random_state=0) -> NDArray[np.float64]:
     Uniform between 0 and 1 for calibrated posteriors. A histogram like a cup: posteriors are too narrow; like a cap:
     too wide; a slope: truths are higher, or lower, than they say.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
@@ -77,6 +79,8 @@ def pit_uniformity(posterior, y, *, confidence=0.95, random_state=0) -> Uniformi
 
     It sees posteriors that are, target by target, too wide, too narrow or biased. It does not see wrong correlations
     between targets, nor errors that cancel between galaxies.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

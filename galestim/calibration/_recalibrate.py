@@ -7,14 +7,14 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin
+from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold, check_cv
 from sklearn.utils import Bunch, check_random_state, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._estimates import PosteriorEstimates
 from .._sklearn import (
     HasMethods,
     Interval,
@@ -32,13 +32,15 @@ from ._normal_scores import ScoreTable, conformal_curve, coupled_draws, local_pu
 _LEAST = 10  # galaxies to calibrate on
 
 
-class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
+class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
     """Recalibrate the posteriors of an estimator on galaxies that it did not see.
 
     On held-out galaxies it compares where the truths lie in their posteriors with where they should: that gives one
     increasing curve per target, and each posterior is moved along it. Bias, too wide or too narrow posteriors,
     skewness and tails are mended so; what is wrong with the dependence of targets on each other stays as it is, since
     every joint draw keeps its rank in each target.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -319,38 +321,6 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         features = table.features() if self._held_out is not None else None
         return posterior, table, *self._pulls(features, len(posterior))
 
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict the targets: means of the recalibrated posteriors.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-        return_std : bool, default=False
-            Whether to return the posterior's standard deviations too.
-        return_cov : bool, default=False
-            Whether to return the posterior's covariances too.
-
-        Returns
-        -------
-        mean : ndarray of shape (n,) or (n, n_targets)
-            In the units of `y`; NaN for missing cutouts.
-        std : ndarray of the shape of mean
-            If `return_std` is True.
-        cov : ndarray of shape (n, n_targets, n_targets)
-            If `return_cov` is True.
-        """
-        if return_std and return_cov:
-            raise RuntimeError("At most one of return_std or return_cov can be requested.")
-        posterior = self.predict_posterior(X)
-        mean = self._like_y(posterior.mean())
-        if return_std:
-            return mean, self._like_y(posterior.std())
-        return (mean, posterior.cov()) if return_cov else mean
-
-    def _like_y(self, values: NDArray) -> NDArray:
-        return values[:, 0] if self._one_dimensional_y else values
-
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from each galaxy's recalibrated posterior.
 
@@ -402,22 +372,3 @@ class RecalibratedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         log_prob = moved_log_prob(table, self.curves_, shift, stretch, score)
         log_prob += sum(t.log_abs_det_jacobian(column) for t, column in zip(transforms_of(posterior), y.T))
         return np.where(inside, log_prob, -np.inf)
-
-    def score(self, X, y, sample_weight=None):
-        """Coefficient of determination R² of `predict`; missing cutouts are left out.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-        y : array-like of shape (n,) or (n, n_targets)
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        float
-        """
-        predicted = self.predict(X)
-        present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[present]
-        return r2_score(named_columns(y).values[present], predicted[present], sample_weight=weight)

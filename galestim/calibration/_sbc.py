@@ -23,6 +23,8 @@ _OPTIONS: dict = {
 def sbc_ranks(posterior, y, *, quantity=None, n_samples=200, random_state=0) -> NDArray[np.float64]:
     """How many draws of each posterior are below the truth; of calibrated ones every number is as likely.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
@@ -80,6 +82,8 @@ def sbc_uniformity(posterior, y, *, quantity=None, n_samples=200, confidence=0.9
 
     It sees what :func:`pit_uniformity` sees: posteriors too wide, too narrow or biased in a target. Of a `quantity`
     that joins targets it sees wrong correlations too. It does not see errors that cancel between galaxies.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -31,6 +31,8 @@ def log_score(posterior, y) -> NDArray[np.float64]:
     a truth in the far tail, or outside the support (-inf), outweighs many good ones. Labels of a logit target at its
     bounds are moved inside its margins first, as in a fit.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior
@@ -73,6 +75,8 @@ def crps(posterior, y, *, n_samples=1000, random_state=0) -> NDArray[np.float64]
 
     The smaller, the better; in the unit of the target. It rewards being close as well as being sure, and forgives
     a single outlier more than :func:`log_score` does.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -142,6 +146,8 @@ def energy_score(posterior, y, *, scale=None, n_samples=1000, random_state=0) ->
     """Energy score: the :func:`crps` of the joint posterior, with distances in the space of all targets.
 
     The smaller, the better. Unlike a mean over targets, it sees whether their correlations are right.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -27,6 +27,8 @@ def sharpness(posterior, *, limit=None) -> Sharpness:
     posterior can beat, it sees posteriors that are too wide (more than 1) or too narrow (less than 1); neither a
     bias, nor wrong correlations, nor errors that cancel between galaxies.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)

@@ -48,6 +48,8 @@ def tarp(
     errors on either side cancel: a bias or a wrong correlation hardly shows, and wrong widths show less. A posterior
     that ignores the image, and says what is true of all galaxies, passes with them always.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)

@@ -51,6 +51,8 @@ class Catalog(QTable):
 
     Every other column stays as it was.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     data : DataFrame, Table, structured array, SkyCoord, dict, str or path-like, default=None

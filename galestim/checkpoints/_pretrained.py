@@ -25,6 +25,8 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
     Only the number of pixels is checked. Of images with another pixel scale, zero point, point-spread function or
     noise, or with neighbors, its posteriors are wrong without a warning: train one of your own on such images.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     name : {"hsc-sim-i"}, default="hsc-sim-i"

@@ -39,6 +39,8 @@ def load_published_stn(
 ) -> STNPosteriorRegressor:
     r"""Read a network trained by the published code of GaMPEN [1]_ as a fitted estimator.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     path : str or Path

@@ -62,6 +62,8 @@ def save_estimator(estimator, path, card=None) -> None:
     The file has all that prediction and further fits need: constructor parameters, weights, and what else was fitted,
     with the history of the training. Whoever opens it runs nothing, so that it can be given to strangers.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     estimator : CNNRegressor, PosteriorRegressor or STNPosteriorRegressor
@@ -137,6 +139,8 @@ def save_estimator(estimator, path, card=None) -> None:
 
 def load_estimator(path, device="auto") -> CNNRegressor | PosteriorRegressor:
     """Read a fitted estimator from a safetensors file; nothing in the file is executed.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

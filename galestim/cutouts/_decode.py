@@ -25,6 +25,8 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
 
     For the `decode` of a :class:`RemoteSource` of your own.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     body : bytes
@@ -79,6 +81,8 @@ def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArr
     """Decode a FITS image that covers the request's own grid: its size, center, scale and axes are checked.
 
     For the `decode` of a :class:`RemoteSource` of your own.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

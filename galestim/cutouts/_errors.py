@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class CutoutError(RuntimeError):
-    """A cutout could not be made; the message says why and what to do."""
+    """A cutout could not be made; the message says why and what to do.
+
+    .. versionadded:: 0.1.0
+    """
 
     permanent: bool
 
@@ -13,23 +16,33 @@ class MissingCutoutError(CutoutError):
     """There is no such image: outside the survey, not covered enough, or beyond what the service can give.
 
     Asking again gives the same answer, so it may be remembered.
+
+    .. versionadded:: 0.1.0
     """
 
     permanent = True
 
 
 class TransientCutoutError(CutoutError):
-    """The service or the network failed; asking again later may help. Never remembered."""
+    """The service or the network failed; asking again later may help. Never remembered.
+
+    .. versionadded:: 0.1.0
+    """
 
     permanent = False
 
 
 class BadReplyError(TransientCutoutError):
-    """The reply is not the image asked for: truncated, of another type or size, or no image at all."""
+    """The reply is not the image asked for: truncated, of another type or size, or no image at all.
+
+    .. versionadded:: 0.1.0
+    """
 
 
 class CutoutFetchError(RuntimeError):
     """Cutouts are missing or could not be fetched; raised after all others were tried.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

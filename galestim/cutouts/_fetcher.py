@@ -29,6 +29,8 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     Replies of remote services are kept in a cache, so that folds of a cross-validation and later runs ask for
     nothing twice.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     source : CutoutSource

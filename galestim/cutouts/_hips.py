@@ -21,6 +21,8 @@ NPIX_LIMITS = 1, 7071  # the service makes images of at most 50 million pixels
 class Hips2Fits(RemoteSource):
     """Cutouts of any HiPS (hierarchical progressive survey), made by hips2fits of CDS.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     hips : str

@@ -28,6 +28,8 @@ class _ServerError(TransientCutoutError):
 class LegacySurvey(RemoteSource):
     """Cutouts of the DESI Legacy Imaging Surveys and of the other layers of their sky viewer.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     layer : str, default="ls-dr10"

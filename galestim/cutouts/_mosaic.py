@@ -38,6 +38,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     Only the pixels needed are read. Each cutout is resampled onto its own grid (tangent plane, north up, east left,
     the galaxy in the middle), keeping flux; on a mosaic with that orientation and scale this is a subpixel shift.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     paths : str or path-like, list, or dict

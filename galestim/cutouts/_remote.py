@@ -41,6 +41,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
     (:class:`~galestim.cutouts.CutoutStore`) come from here: only replies that `decode` has accepted are kept, as
     the bytes they were, and which cutouts are missing for good; failures never are.
 
+    .. versionadded:: 0.1.0
+
     Attributes
     ----------
     expect : tuple of int

@@ -20,6 +20,8 @@ class SkyServer(RemoteSource):
     The channels are the bands i, r and g (as red, green and blue), stretched and clipped for display: they are
     for looking at morphology, never for fluxes. North is up, east left.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     release : str, default="dr19"

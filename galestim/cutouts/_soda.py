@@ -28,6 +28,8 @@ class Soda(RemoteSource):
     The service sends pixels of its own images, in their own grid; they are resampled onto that of the cutout, north
     up, so that flux is kept.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     url : str

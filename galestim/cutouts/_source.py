@@ -20,6 +20,8 @@ RADII = "half_light_semimajor_axis", "half_light_radius"  # columns that set pix
 class CutoutRequest(NamedTuple):
     """One galaxy's cutout, as a `CutoutSource` is asked for it.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     ra, dec : float
@@ -41,6 +43,8 @@ class CutoutRequest(NamedTuple):
 
 class CutoutSource(ABC):
     """Base of everything that `CutoutFetcher` can fetch from; a subclass writes `cutout`.
+
+    .. versionadded:: 0.1.0
 
     Attributes
     ----------

@@ -27,6 +27,8 @@ class CutoutStore:
     Bytes are compared with their SHA-256 whenever they are read; what is damaged is removed, so that it is fetched
     again. Nothing is ever executed: the folder holds bytes as they were served, and JSON.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     folder : str, path-like or None, default=None

@@ -92,6 +92,8 @@ class ArrayStack(StoredImages):
     Files are read row by row, never whole. Images are taken as they are: row 0 of each must be north, column 0 east,
     and the galaxy in the middle.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     images : array-like of shape (n, H, W) or (n, H, W, C), str or path-like
@@ -255,6 +257,8 @@ class ImageDirectory(StoredImages):
 
     Subfolders are not looked at. All images must be of one kind: 8-bit gray, 8-bit color, or FITS with one number
     of planes.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -57,6 +57,8 @@ def make_sky(
     It is what a survey delivers, a mosaic to cut galaxies from by their positions on the sky, together with what no
     survey has: the truth.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_samples : int, default=100

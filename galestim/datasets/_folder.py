@@ -36,6 +36,8 @@ def load_image_folder(
     subfolders and hidden files are not looked at. All images must have one size and one kind, 8-bit gray or
     8-bit color: nothing is resized, converted or dropped silently.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     path : str or path-like

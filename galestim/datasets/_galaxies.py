@@ -44,6 +44,8 @@ def make_galaxies(
     Bulge-to-total ratio, half-light radius and flux are what a posterior is to recover. The defaults resemble
     the i band of the wide survey of Hyper Suprime-Cam.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_samples : int, default=1000

@@ -42,6 +42,8 @@ def fetch_manga_spin(
     The spins are those of the Pipe3D catalog of SDSS DR17, about 10 000; the images have 424×424 pixels of 0.02 R_e.
     **Not yet run against the live archive**, only against a synthetic catalog and a simulated SkyServer.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     data_home : str, path-like or None, default=None

@@ -35,6 +35,8 @@ class SimulatedGalaxies:
     change (those of epoch 0). `fit` asks for its training images afresh in each epoch: the same galaxies with
     new noise, or new galaxies of the same prior. Validation images stay as they are.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_samples : int, default=20000

@@ -65,6 +65,8 @@ def make_spin_galaxies(
     It is a test of the machinery: how close a network comes to a known limit. It makes no claim about real
     galaxies.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_samples : int, default=1000

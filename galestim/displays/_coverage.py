@@ -22,6 +22,8 @@ class CoverageDisplay(CalibrationDisplay):
     diagonal: the intervals are too narrow, or beside the truth; above: they are too wide. Make one with
     `from_estimator` or `from_posterior`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     levels : ndarray of shape (n_levels,)

@@ -21,6 +21,8 @@ class CropDisplay:
     A dot marks the crop's upper left corner in both, so that a rotation can be seen. Make one with
     `from_estimator` or `from_crops`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     images : ndarray of shape (n_images, H, W) or (n_images, H, W, C)

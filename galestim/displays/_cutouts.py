@@ -22,6 +22,8 @@ class CutoutGridDisplay:
 
     Make one with `from_estimator` or `from_predictions`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     images : ndarray of shape (n_images, H, W) or (n_images, H, W, C)

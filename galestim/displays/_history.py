@@ -17,6 +17,8 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
 
     Make one with `from_estimator` or `from_history`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     epoch : ndarray of shape (n_epochs,)

@@ -22,6 +22,8 @@ class PITDisplay(CalibrationDisplay):
     histogram holds bin by bin. Make one with `from_estimator` or `from_posterior`; all parameters are stored as
     attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     values : ndarray of shape (n_samples, n_targets)

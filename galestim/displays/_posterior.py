@@ -25,6 +25,8 @@ class PosteriorDisplay:
     each pair of targets, the smallest regions that hold the shares `levels` of the probability; the truth in both.
     Make one with `from_estimator` or `from_posterior`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     marginals : list of Density, length k

@@ -39,6 +39,8 @@ class RegressionDisplay:
     actual value, and, in words, the Pearson and Spearman correlations with their intervals and the RMSE. Make
     one with `from_estimator` or `from_predictions`; all parameters are stored as attributes.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     y_true, y_pred : ndarray of shape (n_samples,)

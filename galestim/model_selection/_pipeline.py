@@ -18,6 +18,8 @@ class PosteriorPipeline(Pipeline):
     three methods exactly when its last step does. In every other way it is a
     :class:`~sklearn.pipeline.Pipeline`: it fits, slices, clones, tunes and routes metadata alike.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     steps : list of (str, estimator)
@@ -123,6 +125,8 @@ class PosteriorPipeline(Pipeline):
 
 def make_pipeline(*steps, memory=None, transform_input=None, verbose=False):
     """Chain `steps` into a :class:`PosteriorPipeline`, each named by its type in lowercase.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -32,6 +32,8 @@ class PosteriorScorer(BaseEstimator):
     It goes wherever scikit-learn takes ``scoring=``. The estimator needs `predict_posterior`; fitted searches and
     pipelines around it are seen through, those that hide this method too.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     metric : {"log_score", "neg_crps", "neg_energy_score", "neg_coverage_error"}
@@ -148,6 +150,8 @@ class PosteriorScorer(BaseEstimator):
 
 def posterior_scorers(*, scale=None, n_samples=1000, random_state=0) -> dict[str, PosteriorScorer]:
     """All scores of posteriors, by name, for ``scoring=`` of scikit-learn's searches and cross-validation.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

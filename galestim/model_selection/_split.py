@@ -20,6 +20,8 @@ class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
     to each fold. So the folds' distributions agree up to one sample per fold at every value of the target,
     more closely than with quantile bins, and no number of bins has to be chosen.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_splits : int, default=5
@@ -107,6 +109,8 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
 
     The samples are sorted by target and cut into as many runs of equal length as the test set has samples;
     each run gives one of its samples, drawn at random, to the test set.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

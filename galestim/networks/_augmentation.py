@@ -15,6 +15,8 @@ class Augmentation(BaseEstimator):
     The defaults are those of the published spin network. All of it is one affine map, so each image is resampled
     once (bilinear); it runs where the network runs, and not at all in validation and prediction.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     zoom : float, default=0.25

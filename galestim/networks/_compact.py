@@ -22,6 +22,8 @@ class CompactCNN(NetworkSpec):
     batch-normalized and halved with an antialiasing filter [2]_ that keeps the symmetry on even and odd sizes.
     Every stage hands its averages to the head, so that coarse and fine structure both count.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     widths : sequence of int, default=(4, 8, 16, 32)

@@ -18,6 +18,8 @@ class Dropout(nn.Module):
     The same layer as `torch.nn.Dropout` [1]_, but on a CPU the mask is cut from 64-bit random words, four entries a
     word, so drawing it costs less; `rate` is therefore rounded to a multiple of 2⁻¹⁶.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     rate : float in [0, 1)

@@ -61,6 +61,8 @@ class GaussianHead(BaseEstimator):
     row by row, the strict lower triangle of the unit-triangular L in :math:`Σ = L D L^T` [1]_. A mixture has one
     more number per component, the logarithm of its weight, in front of all else.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_mixture : int, default=1

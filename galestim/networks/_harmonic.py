@@ -33,6 +33,8 @@ class HarmonicNet(NetworkSpec):
     learns the noise by heart: redraw them (`galestim.datasets.SimulatedGalaxies`), or train a smaller one for fewer
     epochs, with a dropout rate of 0.2 and an eye on the validation loss.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     n_scales : int, default=12

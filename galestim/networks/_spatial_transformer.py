@@ -21,6 +21,8 @@ class SpatialTransformer(BaseEstimator):
     The transformation starts as the identity. Its scale is told to the network behind it, so that sizes and fluxes
     survive the crop.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     kind : {"crop", "similarity", "affine"}, default="crop"

@@ -14,6 +14,8 @@ class NetworkSpec(BaseEstimator):
     A spec is to an estimator what a kernel is to ``GaussianProcessRegressor``: its parameters are searched as
     ``estimator__network__<name>``, and one spec may serve many fits.
 
+    .. versionadded:: 0.1.0
+
     Attributes
     ----------
     takes_context : bool

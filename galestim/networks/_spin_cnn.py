@@ -15,6 +15,8 @@ class SpinCNN(NetworkSpec):
     last map is flattened (43,200 features on 80×80) and passes through a dense layer with ReLU and dropout, a
     linear one, and the linear output.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     filters : sequence of int, default=(64, 96, 128, 192, 192)

@@ -13,6 +13,8 @@ class SplitNetwork(nn.Module):
 
     A Monte Carlo dropout posterior needs many passes through the layers behind the first dropout, but only one
     through those in front of it.
+
+    .. versionadded:: 0.1.0
     """
 
     wants_examples = False  # whether `examine` does anything

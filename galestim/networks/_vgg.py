@@ -22,6 +22,8 @@ class VGG16(NetworkSpec):
     Thirteen 3×3 convolutions with ReLU, in five stages that each end in a 2×2 max-pooling; average pooling to 7×7;
     two dense layers, each followed by ReLU and dropout; the linear output, which also sees the context.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     dropout : float, default=4e-4

@@ -22,6 +22,8 @@ class Posterior(TargetStatistics):
 
     All values are in physical units. A galaxy that is a missing cutout has NaN everywhere, without warnings.
 
+    .. versionadded:: 0.1.0
+
     Attributes
     ----------
     target_names : list of str

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 def bulge_flux(targets: Mapping[str, NDArray]) -> NDArray:
     """Flux of the bulge, ``bulge_to_total · flux``.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     targets : dict of str to ndarray
@@ -40,6 +42,8 @@ def bulge_flux(targets: Mapping[str, NDArray]) -> NDArray:
 
 def disk_flux(targets: Mapping[str, NDArray]) -> NDArray:
     """Flux of the disk, ``(1 - bulge_to_total) · flux``.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -72,6 +76,8 @@ class Magnitude:
     Called with a dict of draws that holds "flux", it returns their magnitudes; NaN where a flux is not positive.
     A galaxy with such a draw has NaN for the summaries of its magnitude: learn the flux through its logarithm to have
     positive draws only.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -28,6 +28,8 @@ class DrawsPosterior(Posterior):
 
     The form of what is computed from draws: derived quantities, or the output of a flow or a sampler.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     draws : array-like of shape (n, s, k)

@@ -19,6 +19,8 @@ from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_co
 class MixturePosterior(Posterior):
     """Posterior of each galaxy as a mixture of Gaussians in the latent space of target transforms.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     means : array-like of shape (n, m, k)

@@ -10,6 +10,8 @@ from ._base import FlatRowNames, Resizer
 class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
     """Keep the central pixels of each image.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     npix : int or (H, W), default=80

@@ -18,6 +18,8 @@ from ._base import FlatRowNames, Resizer
 class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
     """Resample images to fewer pixels, conserving surface brightness.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     npix : int or (H, W), default=80

@@ -24,6 +24,8 @@ _SIGMA_PER_MAD = 1.482602218505602  # of a normal distribution: 1 / Φ⁻¹(3/4)
 class Normalizer(FlatRowNames, OneToOneFeatureMixin, ImageTransformer):
     """Bring pixel values to a common range or scale.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     kind : {"minmax", "scale", "asinh", "standard"}, default="minmax"

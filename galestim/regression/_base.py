@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
 from .._device import private_torch_seed, resolve_device
+from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
 from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
@@ -33,7 +32,7 @@ PREDICT_BATCH = 256
 N_EXAMINED = 1024  # training images that are looked at before the training
 
 
-class ImageRegressor(RegressorMixin, ImageEstimator):
+class ImageRegressor(Estimates, ImageEstimator):
     """Base of the estimators.
 
     A subclass supplies four things: `_default_network`, `_loss`, and, where there is more to it than one network of
@@ -301,28 +300,6 @@ class ImageRegressor(RegressorMixin, ImageEstimator):
                     output[rows][present] = compute(pixels).double().cpu().numpy()
                 release_pages(images)
         return output
-
-    def _like_y(self, values: NDArray) -> NDArray:
-        """Values ``(n, n_targets)`` in the shape of the `y` of the fit."""
-        return values[:, 0] if self._one_dimensional_y else values
-
-    def score(self, X, y, sample_weight=None):
-        """Coefficient of determination R² of `predict`; missing cutouts are left out.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-        y : array-like of shape (n,) or (n, n_targets)
-        sample_weight : array-like of shape (n,), default=None
-
-        Returns
-        -------
-        float
-        """
-        predicted = self.predict(X)
-        present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[present]
-        return r2_score(np.asarray(y)[present], predicted[present], sample_weight=weight)
 
     # ---- files: parameters and weights as arrays; no optimizer, no data, no device
 

@@ -13,6 +13,8 @@ class CNNRegressor(ImageRegressor):
     With its defaults this is the published spin estimator: `SpinCNN`, mean squared error, Adam at 1e-3 reduced on
     plateau of the validation loss, batches of 32, 35 epochs, and random zoom, rotation, flips and shift.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     network : NetworkSpec or type, default=None

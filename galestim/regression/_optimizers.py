@@ -13,6 +13,8 @@ class SGD(BaseEstimator):
 
     Learning rate and weight decay are parameters of the regressor.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     momentum : float, default=0.9

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._estimates import PosteriorEstimates
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..calibration import Widths, find_widths
 from ..networks import (
@@ -32,13 +33,15 @@ from ._rows import TrainingRows
 from ._training import Labels
 
 
-class PosteriorRegressor(CropsMixin, ImageRegressor):
+class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     """Predict a joint posterior of several parameters from a galaxy's image.
 
     A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
     (transformed) targets, or of a mixture of several, trained on its likelihood [1]_. Monte Carlo dropout [2]_ and
     ensembles [3]_ add what the network does not know about itself: each pass is one more component of the mixture
     that `predict_posterior` returns.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------
@@ -382,35 +385,6 @@ class PosteriorRegressor(CropsMixin, ImageRegressor):
         n_passes = n_passes if drops_out(member.network) else 1
         shape = (n_passes, self._head().n_outputs(self.n_outputs_))
         return self._each_batch(images, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
-
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict the targets of each image.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
-        return_std : bool, default=False
-            Whether to return the posterior's standard deviations too.
-        return_cov : bool, default=False
-            Whether to return the posterior's covariances too.
-
-        Returns
-        -------
-        estimate : ndarray of shape (n,) or (n, n_targets)
-            Posterior mean, median or mode, in the units of `y`; NaN where the image is NaN everywhere.
-        std : ndarray of the shape of estimate
-            If `return_std` is True.
-        cov : ndarray of shape (n, n_targets, n_targets)
-            If `return_cov` is True.
-        """
-        if return_std and return_cov:
-            raise RuntimeError("At most one of return_std or return_cov can be requested.")
-        posterior = self.predict_posterior(X)
-        estimate = self._like_y(getattr(posterior, self.point_estimate)())
-        if return_std:
-            return estimate, self._like_y(posterior.std())
-        return (estimate, posterior.cov()) if return_cov else estimate
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from each image's posterior.

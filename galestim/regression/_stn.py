@@ -13,6 +13,8 @@ class STNPosteriorRegressor(PosteriorRegressor):
     It is a `PosteriorRegressor` with a spatial transformer in front of its network [1]_ [2]_, and with other defaults
     of these two parameters. It is small enough for a CPU; `gampen` gives the recipe of GaMPEN [1]_.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     network : NetworkSpec or type, default=None
@@ -73,42 +75,9 @@ class STNPosteriorRegressor(PosteriorRegressor):
     verbose : int, default=0
         1 shows a progress bar on a terminal.
 
-    Attributes
-    ----------
-    network_ : torch.nn.ModuleList
-        The trained networks, `n_estimators` of them.
-    target_transforms_ : list
-        The transform of each target.
-    target_units_ : list of str or None
-        Units of the targets, where `y` was an astropy table.
-    target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
-        Location and scale of the transformed targets.
-    width_factors_ : ndarray of shape (n_outputs_,)
-        What the networks' standard deviations are multiplied by in the median dropout pass; see `calibrate_widths`.
-    width_spreads_ : ndarray of shape (n_outputs_,)
-        Standard deviation, from pass to pass, of the logarithm of that factor.
-    pixel_mean_, pixel_scale_ : ndarray of shape (C,)
-        Location and scale by which pixels are standardized.
-    history_ : list of dict
-        Per epoch: ``member``, ``epoch``, ``train_loss``, ``valid_loss``, ``lr``, ``duration`` [s].
-    n_parameters_ : int
-        Number of trained weights.
-    target_names_ : list of str
-        Names of the targets, where `y` had any.
-    n_outputs_ : int
-        Number of targets.
-    image_shape_ : tuple of int (H, W, C)
-        Shape of the training images.
-    n_features_in_ : int
-        ``H·W·C``.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
-        Names of the columns, if `X` was a data frame.
-    device_ : str
-        Where the network is.
-
     See Also
     --------
-    PosteriorRegressor : The same without a crop; has the notes on dropout passes.
+    PosteriorRegressor : The same without a crop; has the attributes, and the notes on dropout passes.
 
     References
     ----------

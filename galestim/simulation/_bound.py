@@ -52,6 +52,8 @@ class CramerRaoBound(NamedTuple):
 def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     r"""Compute how well the structure of galaxies can be measured from one image each.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     parameters : mapping of str to array-like or Tensor of shape (n,)

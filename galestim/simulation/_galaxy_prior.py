@@ -66,6 +66,8 @@ class GalaxyPrior(_JointPrior):
     Brightness is a magnitude, so that the galaxies are the same for all cameras; the zero point of a band turns it
     into a flux.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     priors : mapping of str to Uniform, LogUniform, Near or another prior
@@ -131,6 +133,8 @@ class GalaxyPrior(_JointPrior):
 def sim_v1_prior():
     """Give the prior of the simulated benchmark, galestim-sim-v1.
 
+    .. versionadded:: 0.1.0
+
     Returns
     -------
     GalaxyPrior
@@ -164,6 +168,8 @@ def sim_v1_prior():
 
 class SpinPrior(_JointPrior):
     """Prior of the galaxies of `make_spin_galaxies`: a bulge in an inclined disk.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -10,6 +10,8 @@ from sklearn.utils import check_random_state
 def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
     """Variance of the noise in each pixel: sky_noise² + flux / gain.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     images : Tensor of shape (n, h, w) or (n, h, w, n_bands)
@@ -37,6 +39,8 @@ def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
 
 def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=None, random_state=None):
     """Add the noise of a camera to noiseless images.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -29,6 +29,8 @@ def _check_limits(name: str, low, high, least: float) -> None:
 class Uniform:
     """All values between two limits are as probable.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     low, high : float
@@ -92,6 +94,8 @@ class Uniform:
 class LogUniform:
     """The logarithm is uniform: as many galaxies in every octave.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     low, high : float
@@ -152,6 +156,8 @@ class LogUniform:
 @dataclass(frozen=True)
 class Near:
     """Uniform around another parameter of the same galaxy.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -32,6 +32,8 @@ def _check_fwhm(fwhm) -> None:
 class MoffatPSF:
     """Moffat's profile (1 + r²/α²)^-β, the usual one of ground-based images.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     fwhm : float
@@ -88,6 +90,8 @@ class MoffatPSF:
 class GaussianPSF:
     """A Gaussian.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     fwhm : float
@@ -134,6 +138,8 @@ class ImagePSF:
     It is divided by its sum, its centroid (of all its pixels) becomes its center, and between its pixels it is
     interpolated by its Fourier series, which is exact if they sample it well. As images of stars do, it contains
     the response of the pixel, which is not applied again.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

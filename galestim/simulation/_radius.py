@@ -16,6 +16,8 @@ STEP = 1e-5  # of the differences, relative; their error is about its square
 def half_light_radius(parameters):
     r"""Compute the radius that holds half of the light of bulge and disk together.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     parameters : mapping of str to array-like or Tensor of shape (n,)

@@ -15,6 +15,8 @@ from ._sersic import SersicTransforms
 def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
     r"""Draw noiseless images of galaxies.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     parameters : mapping of str to array-like or Tensor of shape (n,)

@@ -18,6 +18,8 @@ SHAPE = tuple(name for name in PARAMETERS if name not in ("flux", "bulge_to_tota
 def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random_state=None, device=None, dtype=None):
     """Draw galaxies in several bands, with their neighbors and, if wanted, noise.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     parameters : mapping of str to array-like or Tensor of shape (n,) or (n, n_bands)

@@ -22,6 +22,8 @@ class Band:
 
     Each entry may also be one per galaxy, for `render_scene` and `cramer_rao_bound`.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     psf : PSF or sequence of n PSF
@@ -122,6 +124,8 @@ def hsc_like(band="i"):
 
     Pixels of 0.168 arcsec, a Moffat point-spread function with β = 3, zero point 27, 3000 electrons per image unit.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     band : {"g", "r", "i"}, default="i"
@@ -150,6 +154,8 @@ def sdss_like(band="r"):
 
     Pixels of 0.396 arcsec, a Gaussian point-spread function of FWHM 1.3 arcsec, nanomaggies (zero point 22.5), 900
     electrons per nanomaggie.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

@@ -21,6 +21,8 @@ LOGGER = logging.getLogger(__name__)
 class LoopbackRequest:
     """Record of one request to a `LoopbackSky`, in its ``log``.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     path : str
@@ -64,6 +66,8 @@ class LoopbackSky:
     """Serve a sky on 127.0.0.1 through the protocols of SkyServer, Legacy Surveys, hips2fits and SODA.
 
     Use it to try cutouts without a network, and to test code against services that fail.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

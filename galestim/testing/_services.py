@@ -43,6 +43,8 @@ SODA_PIXEL_SCALE, SODA_ROTATION, SODA_SPACING, SODA_MAX_SIZE = 0.25, 20.0, 0.5, 
 class Answer(NamedTuple):
     """Reply of a service to one request, as :meth:`LoopbackSky.answer` returns it.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     status : int

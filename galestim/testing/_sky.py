@@ -24,6 +24,8 @@ class GaussianSky:
 
     `LoopbackSky` serves it; it is also the truth for tests of code that measures or resamples images.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     ra, dec : array-like of shape (n_sources,)

@@ -32,6 +32,8 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
     and the largest difference from the image upside down; then how probable these are among the images of the
     reference, as mixtures of Gaussians have it. All of it is the same for flipped images and quarter turns.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     false_alarm_rate : float, default=0.01

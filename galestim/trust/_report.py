@@ -38,6 +38,8 @@ _LEAST = 20  # galaxies
 class TrustReport(Findings):
     """Tables and verdicts of :func:`trust_report`, and a page that shows them.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     checks : astropy.table.Table
@@ -163,6 +165,8 @@ def trust_report(
     How far off it is; whether it is calibrated, target by target, jointly, and for bright and faint, large and small
     galaxies alike; whether it stays the same where the image changes and the galaxy does not; where its crops lie;
     and which images are unlike those it knows.
+
+    .. versionadded:: 0.1.0
 
     Parameters
     ----------

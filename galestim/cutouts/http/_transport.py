@@ -68,6 +68,8 @@ class Transport:
     wait that doubles in the mean; ``Retry-After`` pauses the whole host. A reply is whole, or an error says
     what happened, how often it was tried and what to do.
 
+    .. versionadded:: 0.1.0
+
     Parameters
     ----------
     requests_per_second : float, default=10.0
