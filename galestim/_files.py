@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PREFIX = ".galestim-"  # of the hidden folders
+
 
 @contextmanager
-def written_whole(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Path]:
+def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path | None = None) -> Iterator[Path]:
     """Give a path to write to, which takes the place of `path` once it is written.
 
-    Until then, and for good if writing fails, `path` is as it was. The file is written in a hidden folder beside
-    `path`, since a file can be renamed within one disk only, and under its own name, from whose ending some writers
-    tell the format.
+    Until then, and for good if writing fails, `path` is as it was. The file is written under its own name, from whose
+    ending some writers tell the format, in a hidden folder of its own, which a process that is killed leaves behind.
 
     Parameters
     ----------
@@ -23,6 +24,8 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
         The file to make or replace; its folder exists.
     sync : bool, default=False
         Whether to wait until the bytes are on the disk, so that a power failure leaves no empty file.
+    folder : Path, default=None
+        Where the hidden folder is made, on the same disk as `path`; None: beside it.
 
     Examples
     --------
@@ -33,8 +36,8 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False) -> Iterator[Pa
     ['numbers.txt']
     """
     path = Path(path)
-    with tempfile.TemporaryDirectory(prefix=".galestim-", dir=path.parent) as folder:
-        finished = Path(folder, path.name)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder or path.parent) as own:
+        finished = Path(own, path.name)
         yield finished
         if sync:
             with finished.open("rb") as stream:

@@ -7,16 +7,18 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
-import uuid
 from contextlib import suppress
 from pathlib import Path
+
+from .._files import PREFIX, written_whole
 
 _logger = logging.getLogger(__name__)
 
 _MISSING_FOR = 30 * 24 * 3600.0  # [s] that a missing cutout is remembered
-_ABANDONED = 3600.0  # [s] after which a temporary file belongs to nobody
+_ABANDONED = 3600.0  # [s] after which what was being written belongs to nobody
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -188,29 +190,20 @@ class CutoutStore:
 
     def _write_whole(self, file: Path, content: bytes) -> None:
         """Write a file so that it is never seen in part, even if the machine stops."""
-        temporary = self.folder / "tmp" / uuid.uuid4().hex
-        for parent in (temporary.parent, file.parent):
+        for parent in (self.folder / "tmp", file.parent):
             parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, file)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        with written_whole(file, sync=True, folder=self.folder / "tmp") as path:
+            path.write_bytes(content)
 
     def _sweep(self) -> None:
         """Remove, once, the temporary files of writers that were killed."""
         if self._swept:
             return
         self._swept = True
-        for file in (self.folder / "tmp").glob("*"):
+        for own in (self.folder / "tmp").glob(f"{PREFIX}*"):
             with suppress(OSError):
-                if time.time() - file.stat().st_mtime > _ABANDONED:
-                    file.unlink()
+                if time.time() - own.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(own)
 
 
 def request_key(request: dict) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
 
+from .._files import written_whole
 from .._sklearn import Interval, validate_params
 from .._tangent import tangent_header
 from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies
@@ -157,7 +158,8 @@ def make_sky(
         DESCR=make_sky.__doc__,
     )
     if path is not None:
-        fits.PrimaryHDU(sky.image, header).writeto(Path(path).expanduser(), overwrite=True)
+        with written_whole(Path(path).expanduser()) as file:
+            fits.PrimaryHDU(sky.image, header).writeto(file)
     return sky
 
 

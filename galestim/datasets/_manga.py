@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from .._files import written_whole
 from ..catalogs import Catalog
 from ..cutouts import CutoutFetcher, SkyServer, Transport
 
@@ -150,12 +150,8 @@ def _locate(data_home, url: str | None, download_if_missing: bool) -> Path:
             "SDSS has replaced the catalog, pass its address as url= to take it as it is."
         )
     _read(io.BytesIO(body), address)  # only what can be read is kept
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(body)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(file) as path:
+        path.write_bytes(body)
     return file
 
 

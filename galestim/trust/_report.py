@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._descend import find
+from .._files import written_whole
 from .._images import input_ndim, missing_rows
 from .._sklearn import HasMethods, Interval, validate_params
 from .._tables import column_names, named_columns
@@ -120,7 +121,8 @@ class TrustReport(Findings):
         Path
         """
         path = Path(path)
-        path.write_text(as_html(self, whole=True), encoding="utf-8")
+        with written_whole(path) as file:
+            file.write_text(as_html(self, whole=True), encoding="utf-8")
         return path
 
     def __repr__(self):
