@@ -265,7 +265,7 @@ def _sky(
     pixel_scale = truth["half_light_semimajor_axis"] * FRAME / (finer * npix)
     cameras = [_on_pixels(band, pixel_scale).with_noise_factor(noise_factor) for band in bands]
     galaxies = _as_rendered(truth, colors, bands, finer * npix)
-    images = render_scene(galaxies, cameras, npix=finer * npix, noise=noise_factor > 0, random_state=rng).numpy()
+    images = render_scene(galaxies, cameras, npix=finer * npix, with_noise=noise_factor > 0, random_state=rng).numpy()
     if finer > 1:
         images = images.reshape(len(images), npix, finer, npix, finer, 3).sum(axis=(2, 4))
     flux_of_one = 10 ** (0.4 * (NANOMAGGIE - np.array([band.zero_point for band in bands])))

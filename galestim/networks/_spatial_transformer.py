@@ -33,7 +33,7 @@ class SpatialTransformer(BaseEstimator):
     max_zoom : float or None, default=4.0
         Each axis is magnified by at most this factor, or shrunk by it. None is the published form: the network's
         numbers *are* the transformation, without a bound.
-    size : int or None, default=None
+    npix : int or None, default=None
         Height and width of the crops of square images, in pixels; None means as large as the images.
     lr_factor : float, default=0.1
         Learning rate of the localization, relative to the rest of the network.
@@ -71,7 +71,7 @@ class SpatialTransformer(BaseEstimator):
         *,
         localization="compact",
         max_zoom=4.0,
-        size=None,
+        npix=None,
         lr_factor=0.1,
         size_target=None,
         inform=True,
@@ -80,7 +80,7 @@ class SpatialTransformer(BaseEstimator):
         self.kind = kind
         self.localization = localization
         self.max_zoom = max_zoom
-        self.size = size
+        self.npix = npix
         self.lr_factor = lr_factor
         self.size_target = size_target
         self.inform = inform
@@ -106,14 +106,14 @@ class SpatialTransformer(BaseEstimator):
         Raises
         ------
         ValueError
-            If `size` is given and the images are not square.
+            If `npix` is given and the images are not square.
         """
         height, width, channels = image_shape
-        if self.size is None or min(height, width) == 1:
+        if self.npix is None or min(height, width) == 1:
             return height, width, channels
         if height != width:
-            raise ValueError(f"size={self.size} needs square images, not {height}×{width}; crop them (CenterCrop).")
-        return self.size, self.size, channels
+            raise ValueError(f"npix={self.npix} needs square images, not {height}×{width}; crop them (CenterCrop).")
+        return self.npix, self.npix, channels
 
     def build(self, image_shape: tuple[int, int, int]) -> nn.Module:
         """Make the module that maps images ``(n, C, H, W)`` to crops ``(n, C, h, w)`` and context.

@@ -15,7 +15,9 @@ from ._survey import Band
 SHAPE = tuple(name for name in PARAMETERS if name not in ("flux", "bulge_to_total"))
 
 
-def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random_state=None, device=None, dtype=None):
+def render_scene(
+    parameters, bands, *, npix, neighbors=None, with_noise=False, random_state=None, device=None, dtype=None
+):
     """Draw galaxies in several bands, with their neighbors and, if wanted, noise.
 
     .. versionadded:: 0.1.0
@@ -31,7 +33,7 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
         Height and width of the images.
     neighbors : mapping or None, default=None
         The same of all neighbors, and ``galaxy``, the row of the image that each is in. Their offsets may be large.
-    noise : bool, default=False
+    with_noise : bool, default=False
         Whether to add the noise of the bands.
     random_state : int, RandomState instance or None, default=None
         Determines the noise.
@@ -56,7 +58,7 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
     >>> from galestim.simulation import hsc_like, render_scene, sim_v1_prior
     >>> galaxies = sim_v1_prior().draw(2, random_state=0)
     >>> galaxies["flux"] = galaxies["flux"][:, None] * [0.5, 0.8, 1.0]  # fainter in the blue
-    >>> images = render_scene(galaxies, [hsc_like(band) for band in "gri"], npix=64, noise=True, random_state=0)
+    >>> images = render_scene(galaxies, [hsc_like(band) for band in "gri"], npix=64, with_noise=True, random_state=0)
     >>> images.shape
     torch.Size([2, 64, 64, 3])
     """
@@ -66,7 +68,7 @@ def render_scene(parameters, bands, *, npix, neighbors=None, noise=False, random
         rows = _rows(neighbors, len(images), images.device)
         of_neighbors = [band.of_rows(rows.cpu().numpy()) for band in bands]
         images = images.index_add(0, rows, _in_bands(neighbors, of_neighbors, npix, device, dtype))
-    if not noise:
+    if not with_noise:
         return images
     sigmas = [band.sky_noise for band in bands]
     gains = [np.inf if band.gain is None else band.gain for band in bands]

@@ -10,7 +10,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from ..calibration import coverage
 from ..posteriors import Posterior
@@ -31,6 +31,7 @@ from ._variants import (
 
 N_REDRAWS = 8
 MOST_REFERENCE = 5000  # images that a detector learns from
+AT_ONCE = 1000  # images that a detector looks at
 
 
 class Sample(NamedTuple):
@@ -149,7 +150,9 @@ def novelty_tables(
 ) -> tuple[Table, Table, dict[str, NDArray]]:
     """Score and flag of each galaxy; what is seen of changed copies, and how they are covered; and the scores."""
     detectors = _detectors(sample.stage, known, reference, judged.random_state)
-    decision = np.concatenate([detectors.decide(sample.stage.images(part), part) for part in _parts(known)])
+    decision = np.concatenate(
+        [detectors.decide(sample.stage.images(known[rows]), known[rows]) for rows in gen_batches(len(known), AT_ONCE)]
+    )
     novelty = _table(list(zip(known.tolist(), decision, decision < 0)), ["row", "decision", "flagged"])
     unchanged = decision[np.searchsorted(known, sample.rows)]
     scores, rows = {"unchanged": unchanged}, [_covered("unchanged", sample.posterior, sample.y, unchanged, None)]
@@ -170,10 +173,6 @@ def _detectors(stage: Stage, known: NDArray, reference, seed: int) -> _Detectors
     halves = [(known[a], known[b]) for a, b in KFold(2, shuffle=True, random_state=seed).split(known)]
     fitted = [NoveltyDetector(random_state=seed).fit(stage.images(a[:MOST_REFERENCE])) for a, _ in halves]
     return _Detectors([b for _, b in halves], fitted)
-
-
-def _parts(rows: NDArray, size: int = 1000) -> list[NDArray]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _shifts(sample: Sample, psf_fwhm: float | None, rng) -> Iterator[tuple[str, NDArray]]:

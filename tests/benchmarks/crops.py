@@ -34,10 +34,10 @@ SIZE = 64
 N_SCALES = 25
 EPOCHS = {"crop": 24, "free": 24, "gampen": 24, "small": 28, "none": 8}
 TRANSFORMER = {
-    "crop": SpatialTransformer(size=32, size_target="half_light_radius"),
-    "free": SpatialTransformer(size=32, lr_factor=0.03),
+    "crop": SpatialTransformer(npix=32, size_target="half_light_radius"),
+    "free": SpatialTransformer(npix=32, lr_factor=0.03),
     "gampen": SpatialTransformer(
-        localization="gampen", size=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
+        localization="gampen", npix=32, max_zoom=None, inform=False, lr_factor=0.1, fill="zeros"
     ),
     "small": None,
     "none": None,

@@ -38,7 +38,7 @@ MODELS = {
     "default": PosteriorRegressor(max_epochs=1, random_state=0),
     "crop": STNPosteriorRegressor(
         CompactCNN(widths=(2, 4)),
-        spatial_transformer=SpatialTransformer("similarity", max_zoom=3.0, size=10),
+        spatial_transformer=SpatialTransformer("similarity", max_zoom=3.0, npix=10),
         augmentation=Augmentation(rotation=180.0),
         target_transforms={"y0": LogitTransform(high=3.0), "y1": "log"},
         head=GaussianHead(n_mixture=2),

@@ -540,7 +540,7 @@ def structure(sky, tmp_path_factory):
         Normalizer("asinh", softening=0.02),
         STNPosteriorRegressor(
             CompactCNN(widths=(2, 4), hidden=8, norm="none"),
-            spatial_transformer=SpatialTransformer(size=8),
+            spatial_transformer=SpatialTransformer(npix=8),
             target_transforms=["logit", "log", "log"],
             n_passes=3,
             max_epochs=1,

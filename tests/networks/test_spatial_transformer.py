@@ -94,7 +94,7 @@ def test_compact_crop_commutes_with_flips_and_quarter_turns(element):
 
 @pytest.mark.parametrize("element", range(ORDER))
 def test_compact_network_behind_a_crop_keeps_its_invariance(element):
-    transformer = shaken(SpatialTransformer(size=16), (32, 32, 1))
+    transformer = shaken(SpatialTransformer(npix=16), (32, 32, 1))
     network = CompactCNN(widths=(2, 4), readout="radial").build((16, 16, 1), 5, 1)
     whole = CroppedNetwork(transformer, network).eval()
     x = images()
@@ -102,11 +102,11 @@ def test_compact_network_behind_a_crop_keeps_its_invariance(element):
 
 
 def test_size_of_the_crops():
-    spec = SpatialTransformer(size=24)
+    spec = SpatialTransformer(npix=24)
     assert spec.crop_shape((64, 64, 3)) == (24, 24, 3)
     crops, _ = spec.build((64, 64, 3))(images(channels=3, height=64, width=64))
     assert crops.shape == (3, 3, 24, 24)
-    with pytest.raises(ValueError, match=r"size=24 needs square images, not 64×32"):
+    with pytest.raises(ValueError, match=r"npix=24 needs square images, not 64×32"):
         spec.crop_shape((64, 32, 3))
 
 

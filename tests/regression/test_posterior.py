@@ -304,7 +304,7 @@ def test_crops_are_the_images_where_nothing_was_learned(blobs, model):
 def test_crop_matrix_tells_where_pixels_come_from(blobs, model):
     images, _, targets = blobs
     ramp = np.broadcast_to(np.indices((12, 12)).transpose(1, 2, 0)[:, :, ::-1], images.shape).astype(np.float32)
-    fitted = model(spatial_transformer=SpatialTransformer("affine", size=8, lr_factor=0.3)).fit(images, targets)
+    fitted = model(spatial_transformer=SpatialTransformer("affine", npix=8, lr_factor=0.3)).fit(images, targets)
     nn.init.zeros_(fitted.network_[0].network.transformer.fc_loc[-1].weight)
     fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.7, -0.6, 0.4, 0.1, 0.05, -0.1])
     crops, table = fitted.transform_images(ramp), fitted.crop_parameters(ramp)

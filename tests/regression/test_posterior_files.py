@@ -29,7 +29,7 @@ numpy.savez(sys.argv[2], means=posterior.means, scale_trils=posterior.scale_tril
 def pipeline(**parameters):
     model = STNPosteriorRegressor(
         CompactCNN(widths=(2, 4), readout="radial", norm="none"),
-        spatial_transformer=SpatialTransformer(size=8),
+        spatial_transformer=SpatialTransformer(npix=8),
         **{
             "target_transforms": ["log", LogTransform()],
             "n_estimators": 2,

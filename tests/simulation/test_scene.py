@@ -47,7 +47,7 @@ def test_a_camera_per_galaxy(galaxies):
     alone = render(galaxies, npix=40, pixel_scale=scales, psf=psfs)
     alone[1] += render(neighbors, npix=40, pixel_scale=0.3, psf=MoffatPSF(0.9))[0]
     np.testing.assert_allclose(images[..., 0], alone, atol=1e-5 * alone.max().item())
-    noisy = render_scene(galaxies | {"flux": np.full(3, 1e-6)}, bands, npix=100, noise=True, random_state=0)
+    noisy = render_scene(galaxies | {"flux": np.full(3, 1e-6)}, bands, npix=100, with_noise=True, random_state=0)
     np.testing.assert_allclose(noisy.numpy().std(axis=(1, 2))[:, 0], noise, rtol=0.03)
     assert bands[0].per_galaxy
     assert not bands[1].per_galaxy
@@ -94,7 +94,7 @@ def test_neighbors_are_added_to_their_galaxies(galaxies):
 
 def test_noise_is_that_of_the_bands(galaxies):
     faint = galaxies | {"flux": np.full(3, 1e-6)}
-    images = render_scene(faint, GRI, npix=60, noise=True, random_state=0).numpy()
+    images = render_scene(faint, GRI, npix=60, with_noise=True, random_state=0).numpy()
     np.testing.assert_allclose(images.std(axis=(0, 1, 2)), [0.035, 0.040, 0.055], rtol=0.03)
 
 
