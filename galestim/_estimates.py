@@ -30,7 +30,7 @@ class Estimates(RegressorMixin):
         X : array-like with n rows
             As for `predict`.
         y : array-like or table of shape (n,) or (n, n_targets)
-            Targets, in the units and the order of those of `fit`.
+            Targets, in the units of those of `fit`, and in their order if they have no names.
         sample_weight : array-like of shape (n,), default=None
 
         Returns
@@ -40,7 +40,9 @@ class Estimates(RegressorMixin):
         predicted = self.predict(X)
         present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
         weight = None if sample_weight is None else np.asarray(sample_weight)[present]
-        return r2_score(named_columns(y).values[present], predicted[present], sample_weight=weight)
+        columns = named_columns(y)
+        truth = columns.in_order_of(getattr(self, "target_names_", columns.names or []))
+        return r2_score(truth[present], predicted[present], sample_weight=weight)
 
 
 class PosteriorEstimates(Estimates):

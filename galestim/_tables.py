@@ -15,6 +15,8 @@ from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from ._masked import mask_of
+
 
 @dataclass(frozen=True, eq=False)
 class NamedColumns:
@@ -199,7 +201,7 @@ def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.f
     """A column as float64, NaN where it has no value."""
     if issparse(column):
         raise TypeError(f"{what} is sparse; expected a dense array. Convert it with .toarray().")
-    mask = _mask(column)
+    mask = mask_of(column)
     cells = np.asarray(getattr(column, "unmasked", column))
     if n_dimensions is not None and cells.ndim != n_dimensions:
         raise ValueError(f"{what} has shape {cells.shape}; expected one value per row.")
@@ -220,13 +222,6 @@ def _floats(cells: NDArray, what: str) -> NDArray[np.float64]:
         return np.array(cells, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what} holds what is no number: {error}; expected numbers.") from error
-
-
-def _mask(column) -> NDArray[np.bool_] | None:
-    """Where a masked array, column or quantity has no value."""
-    if isinstance(column, np.ma.MaskedArray):
-        return np.ma.getmaskarray(column)
-    return np.asarray(column.mask) if hasattr(column, "unmasked") else None
 
 
 def _series_column(series) -> Column:

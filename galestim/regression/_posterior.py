@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._estimates import PosteriorEstimates
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
+from .._tables import named_columns
 from ..calibration import Widths, find_widths
 from ..networks import (
     ContextAsChannels,
@@ -413,11 +414,12 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         ----------
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images like those of `fit`.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
+            Columns of a table are found by the targets' names.
 
         Returns
         -------
         ndarray of shape (n,)
         """
-        y = np.asarray(y, dtype=np.float64).reshape(-1, self.n_outputs_)
+        y = named_columns(y).in_order_of(self.target_names_)
         return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))

@@ -288,6 +288,15 @@ def test_y_err_and_weights_are_routed(blobs, model):
     assert not np.array_equal(routed, direct.predict(scaled))
 
 
+def test_columns_of_a_table_are_found_by_name_in_any_order(blobs, model):
+    images, _, targets = blobs
+    table = QTable({"half_light_radius": targets[:, 0] * u.arcsec, "flux": targets[:, 1]})
+    fitted = model().fit(images, table)
+    turned = table["flux", "half_light_radius"]
+    assert fitted.score(images, turned) == fitted.score(images, table) == fitted.score(images, targets)
+    np.testing.assert_array_equal(fitted.log_prob(images, turned), fitted.log_prob(images, targets))
+
+
 # ---- crops
 
 
