@@ -1,0 +1,32 @@
+"""Masked arrays as plain ones: NaN where there is no value, never what lies under the mask."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mask_of(values) -> NDArray[np.bool_] | None:
+    """Where a masked array, column or quantity of numpy or astropy has no value; None for what has no mask."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.getmaskarray(values)
+    return np.asarray(values.mask) if hasattr(values, "unmasked") else None
+
+
+def without_mask(values):
+    """`values` as an array of floats, NaN where masked; as they are if nothing is masked.
+
+    Examples
+    --------
+    >>> without_mask(np.ma.array([1, 999], mask=[False, True]))
+    array([ 1., nan])
+    """
+    mask = mask_of(values)
+    if mask is None:
+        return values
+    plain = np.asarray(getattr(values, "unmasked", values))
+    if not mask.any():
+        return plain
+    plain = plain.astype(np.result_type(plain.dtype, np.float32))
+    plain[mask] = np.nan
+    return plain
