@@ -13,6 +13,7 @@ _HOME = {
     "CenterCrop": "preprocessing",
     "CompactCNN": "networks",
     "CutoutFetcher": "cutouts",
+    "Cutouts": "cutouts",
     "Downsampler": "preprocessing",
     "HarmonicNet": "networks",
     "Normalizer": "preprocessing",

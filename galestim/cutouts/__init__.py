@@ -1,5 +1,6 @@
 """Images of a catalog's galaxies, from surveys' own services, from mosaics on disk, or from a source of your own."""
 
+from .._cutouts import Cutouts
 from ._decode import decode_fits, decode_jpeg
 from ._errors import BadReplyError, CutoutError, CutoutFetchError, MissingCutoutError, TransientCutoutError
 from ._fetcher import CutoutFetcher
@@ -23,6 +24,7 @@ __all__ = [
     "CutoutRequest",
     "CutoutSource",
     "CutoutStore",
+    "Cutouts",
     "FitsMosaic",
     "Hips2Fits",
     "ImageDirectory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,7 +12,9 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._cutouts import Cutouts
 from .._images import ImageEstimator, in_layout_of, input_ndim, missing_rows, release_pages, row_chunks
+from .._memmap import empty_array
 from .._sklearn import Interval, fit_context
 
 CACHE_BYTES = 2 * 2**20
@@ -103,13 +105,13 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, H, W, C), (n_samples, H, W) or (n_samples, H·W·C)
+        X : Cutouts, or array-like of shape (n_samples, H, W, C), (n_samples, H, W) or (n_samples, H·W·C)
             Images of the shape seen in `fit`, if there was one.
 
         Returns
         -------
-        ndarray
-            In the layout of `X`.
+        Cutouts or ndarray
+            In the layout of `X`. What `Cutouts` know of their camera is that of the new images.
 
         Raises
         ------
@@ -117,6 +119,8 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
             If a pixel is infinite, or if the images have another shape than in `fit`.
         """
         check_is_fitted(self)
+        if isinstance(X, Cutouts):
+            return self._transform_cutouts(X)
         images = self._images_to_transform(X)
         missing_rows(images, allow_partial=True)  # raises if a pixel is infinite
         shape = self._output_shape(images.shape[1:])
@@ -125,6 +129,21 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
             self._transform_into(out[rows], images[rows])
             release_pages(images)
         return in_layout_of(out, input_ndim(X))
+
+    def _transform_cutouts(self, cutouts: Cutouts) -> Cutouts:
+        """Images and camera, a part at a time; bad pixels have no weight, and NaN is masked."""
+        like = self.transform(np.asarray(cutouts[:1]))
+        images = empty_array((len(cutouts), *like.shape[1:]), like.dtype)
+        for rows in cutouts.chunks():
+            images[rows] = self.transform(np.asarray(cutouts[rows]))
+            release_pages(images)
+        changes = self._camera_after(cutouts, images.shape[1:3])
+        mask = None if cutouts.bad_pixels() is None else np.isnan(images)
+        return cutouts.replace(images, **{"mask": mask, **changes})
+
+    def _camera_after(self, cutouts: Cutouts, shape: tuple[int, int]) -> dict[str, Any]:
+        """What is known of the camera after the transform to images of this shape, where it differs."""
+        return {}
 
     def _images_to_transform(self, X) -> NDArray:
         """`X` as ``(n, H, W, C)``; an unfitted transformer takes any shape and does not remember it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from ._base import FlatRowNames, Resizer
+from ._cameras import moved_wcs
 
 
 class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
@@ -53,6 +55,12 @@ class CenterCrop(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
 
     def _output_dtype(self, dtype):
         return dtype
+
+    def _camera_after(self, cutouts, shape):
+        top, left = ((old - new) // 2 for old, new in zip(cutouts.shape[1:3], shape))
+        pixels = slice(None), slice(top, top + shape[0]), slice(left, left + shape[1])
+        noise = cutouts.noise[pixels] if np.ndim(cutouts.noise) > 2 else cutouts.noise
+        return {"noise": noise, "wcs": moved_wcs(cutouts.wcs, offset=(left, top))}
 
     def _transform_into(self, out, images):
         top, left = ((images.shape[axis] - out.shape[axis]) // 2 for axis in (1, 2))

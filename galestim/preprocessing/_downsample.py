@@ -13,6 +13,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 from .._sklearn import StrOptions
 from ._base import FlatRowNames, Resizer
+from ._cameras import merged
 
 
 class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
@@ -77,6 +78,12 @@ class Downsampler(FlatRowNames, ClassNamePrefixFeaturesOutMixin, Resizer):
         self.npix = npix
         self.method = method
         self.image_shape = image_shape
+
+    def _camera_after(self, cutouts, shape):
+        if self.method != "area":
+            raise ValueError(f"method={self.method!r} does not conserve what Cutouts know of noise; use 'area'.")
+        down, across = (area_weights(*sides) for sides in zip(cutouts.shape[1:3], shape))
+        return merged(cutouts, shape, (down, across))
 
     def _transform_into(self, out, images):
         area = self.method == "area"

@@ -15,6 +15,7 @@ from .._images import missing_rows, release_pages, row_chunks
 from .._light import median_deviation
 from .._sklearn import Interval, StrOptions
 from ._base import CACHE_BYTES, FlatRowNames, ImageTransformer
+from ._cameras import scaled
 
 _LEARNED = {"asinh": "softening_", "standard": "mean_"}
 _MAX_SKY_IMAGES = 1000
@@ -110,6 +111,12 @@ class Normalizer(FlatRowNames, OneToOneFeatureMixin, ImageTransformer):
 
     def _output_shape(self, shape):
         return shape
+
+    def _camera_after(self, cutouts, shape):
+        if self.kind != "scale":  # noise and zero point of a galaxy are lost
+            return {"stretched": True, "noise": None, "gain": None, "zero_point": None}
+        noise = None if cutouts.noise is None else cutouts.noise / self.scale
+        return {"noise": noise, **scaled(cutouts, self.scale)}
 
     def _learn(self, images):
         if self.kind == "standard":
