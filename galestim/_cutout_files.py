@@ -1,8 +1,8 @@
 """Files of cutouts: FITS and HDF5, with an array for all that is known of the images.
 
 FITS has an image extension for each array of pixels, named as the parameter of `Cutouts`, and the table ``CONTEXT``
-with a column for each number of the galaxies and for their WCS; a number that is one for all is a column too. HDF5 has
-a data set for each.
+with a column for each number of the galaxies and for their WCS; a number that is one for all is a column too. HDF5
+has a data set for each.
 """
 
 from __future__ import annotations

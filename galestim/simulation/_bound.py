@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from ._galaxy_prior import LOGARITHMIC
 from ._noise import noise_variance
 from ._parameters import PARAMETERS, as_tensors
+from ._psf import Widened
 from ._radius import NAMES as RADIUS_NAMES
 from ._radius import half_light_radius
 from ._render import render_tensors
 
 TARGETS = ("bulge_to_total", "ln_half_light_radius", "ln_flux")
 KNOWN = 1e-12  # variance of what a prior knows exactly
+WIDTH_STEP = 1e-3  # in the logarithm of the width
 GALAXIES = 64  # at a time: their Jacobians take 60 MB at 96 pixels
 
 
@@ -49,7 +51,7 @@ class CramerRaoBound(NamedTuple):
     signal_to_noise: NDArray
 
 
-def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
+def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=0.0, psf_error=0.0, device=None):
     r"""Compute how well the structure of galaxies can be measured from one image each.
 
     .. versionadded:: 0.1.0
@@ -65,6 +67,11 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     prior : GalaxyPrior or None, default=None
         What is known before: the inverse of its variances is added to the diagonal of the Fisher matrix. With None,
         a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an error.
+    sky_error : float or array-like of shape (n,), default=0.0
+        Standard deviation of the error of the sky's level, in units of the band's ``sky_noise``; infinite where
+        nothing is known of it.
+    psf_error : float or array-like of shape (n,), default=0.0
+        Standard deviation of the error of the point-spread function's width, as a share of it.
     device : torch.device or str, default=None
         Where to compute, in float64; None: where the parameters are.
 
@@ -78,7 +85,8 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     Raises
     ------
     ValueError
-        If the Fisher matrix is singular, or as in `render`.
+        If the Fisher matrix is singular, `sky_error` or `psf_error` is not one number or n, none negative, or as in
+        `render`.
 
     Notes
     -----
@@ -87,7 +95,9 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     .. math:: C = \left(\sum_{pixels} \frac{∂I}{∂θ} \frac{1}{V} \frac{∂I}{∂θ}^T + diag(σ^{-2})\right)^{-1}
 
     is the bound of the twelve parameters θ (flux and radii in logarithms), and J C Jᵀ that of the targets, with their
-    derivatives J by θ [1]_. The images' derivatives are exact, by forward-mode differentiation. With a prior
+    derivatives J by θ [1]_. The images' derivatives are exact, by forward-mode differentiation. What is not known of
+    the camera, the level of the sky and the logarithm of the point-spread function's width, are two more parameters
+    with Gaussian priors; the covariances are those of the others with these marginalized. With a prior
     this is the covariance of a posterior only as far as both are Gaussian: averages over flat priors with hard limits
     are smaller by a few percent.
 
@@ -108,21 +118,37 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, device=None):
     if prior is not None:
         variance = prior.variance()
         precision = np.array([1 / max(variance[name], KNOWN) for name in PARAMETERS])
+    n = len(tensors["flux"])
+    errors = _camera_errors(n, band, sky_error=sky_error, psf_error=psf_error)
     batches = [
-        _bound({name: v[rows].detach() for name, v in tensors.items()}, band.of_rows(rows), npix, precision)
-        for rows in (slice(start, start + GALAXIES) for start in range(0, max(len(tensors["flux"]), 1), GALAXIES))
+        _bound({k: v[rows].detach() for k, v in tensors.items()}, band.of_rows(rows), npix, precision, errors[rows])
+        for rows in (slice(start, start + GALAXIES) for start in range(0, max(n, 1), GALAXIES))
     ]
     parameter_covariance, covariance, signal_to_noise = (np.concatenate(arrays) for arrays in zip(*batches))
     std = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
     return CramerRaoBound(TARGETS, std, covariance, tuple(PARAMETERS), parameter_covariance, signal_to_noise)
 
 
-def _bound(tensors: dict[str, torch.Tensor], band, npix: int, precision: NDArray):
+def _camera_errors(n: int, band, **errors) -> NDArray[np.float64]:
+    """Standard deviations of the level of the sky and of the logarithm of the width: ``(n, 2)``."""
+    for name, error in errors.items():
+        if np.shape(error) not in ((), (n,)) or not (np.asarray(error) >= 0).all():
+            raise ValueError(f"{name}={error!r}; expected a number or ({n},), at least 0.")
+    errors["sky_error"] = errors["sky_error"] * np.asarray(band.sky_noise)
+    return np.stack([np.broadcast_to(np.asarray(error, dtype=float), n) for error in errors.values()], axis=1)
+
+
+def _bound(tensors: dict[str, torch.Tensor], band, npix: int, precision: NDArray, errors: NDArray):
     """Covariances of the parameters and the targets, and signal to noise."""
     images, slopes = _jacobian(tensors, band, npix)
     variance = noise_variance(images, band.sky_noise, band.gain)
-    fisher = torch.einsum("inyx,jnyx->nij", slopes / variance, slopes) + torch.as_tensor(precision).to(images).diag()
-    covariance = _inverse(fisher)
+    known = np.tile(precision, (len(images), 1))
+    if errors.any():
+        slopes = torch.cat([slopes, _camera_slopes(tensors, band, npix, images)])
+        known = np.hstack([known, 1 / np.maximum(errors**2, KNOWN * np.median(variance))])
+    fisher = torch.einsum("inyx,jnyx->nij", slopes / variance, slopes)
+    covariance = _inverse(fisher + torch.as_tensor(known).to(images).diag_embed())
+    covariance = covariance[:, : len(PARAMETERS), : len(PARAMETERS)]
     by_parameter = _target_slopes(tensors)
     signal_to_noise = (images**2 / variance).sum((1, 2)).sqrt()
     targets = by_parameter @ covariance @ by_parameter.mT
@@ -143,6 +169,18 @@ def _jacobian(tensors: dict[str, torch.Tensor], band, npix: int) -> tuple[torch.
             images, slope = torch.func.jvp(partial(draw, name), (tensors[name],), (tangent,))[:2]
             slopes.append(slope)
     return images, torch.stack(slopes)
+
+
+def _camera_slopes(tensors: dict[str, torch.Tensor], band, npix: int, images: torch.Tensor) -> torch.Tensor:
+    """Derivatives by the level of the sky and the logarithm of the width: (2, n, h, w)."""
+    psfs = [band.psf] if hasattr(band.psf, "transform") else band.psf
+
+    def draw(factor):
+        widened = [Widened(psf, factor) for psf in psfs]
+        return render_tensors(tensors, npix, band.pixel_scale, widened if len(widened) > 1 else widened[0])
+
+    by_width = (draw(1 + WIDTH_STEP) - draw(1 - WIDTH_STEP)) / (2 * WIDTH_STEP)
+    return torch.stack([torch.ones_like(images), by_width])
 
 
 def _inverse(fisher: torch.Tensor) -> torch.Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicSpline
 from scipy.special import gamma, kv
+
+BESSEL_NODES = 400  # for an error below 1e-7 if β is 2 or more
 
 
 @runtime_checkable
@@ -23,13 +26,48 @@ class PSF(Protocol):
         """Fourier transform, 1 at the origin, on the grid of `kx` (w,) and `ky` (h,) [rad/arcsec]: (h, w)."""
 
 
-def _check_fwhm(fwhm) -> None:
-    if not (np.isfinite(fwhm) and fwhm > 0):
-        raise ValueError(f"fwhm={fwhm!r}; expected a positive number, in arcsec.")
+class _Elliptical:
+    """A round profile, stretched to ellipses of the same area; a subclass gives the transform of the round one."""
+
+    fwhm: float
+    ellipticity: float
+    position_angle: float
+    includes_pixel = False
+
+    def __post_init__(self):
+        if not (np.isfinite(self.fwhm) and self.fwhm > 0):
+            raise ValueError(f"fwhm={self.fwhm!r}; expected a positive number, in arcsec.")
+        if not 0 <= self.ellipticity < 1:
+            raise ValueError(f"ellipticity={self.ellipticity!r}; expected (a - b) / (a + b) of its axes, 0 to 1.")
+
+    def __repr__(self):
+        shown = [field.name for field in fields(self) if self.ellipticity or field.name in ("fwhm", "beta")]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
+        """Fourier transform on a grid of wave numbers.
+
+        Parameters
+        ----------
+        kx, ky : array-like of shape (w,) and (h,)
+            Along columns and rows [rad/arcsec].
+
+        Returns
+        -------
+        ndarray of shape (h, w)
+        """
+        kx, ky = np.asarray(kx, dtype=float), np.asarray(ky, dtype=float)[:, None]
+        angle, axis_ratio = np.deg2rad(self.position_angle), (1 - self.ellipticity) / (1 + self.ellipticity)
+        along = kx * np.sin(angle) + ky * np.cos(angle)  # of the major axis, (x, y) = (sin, cos): row 0 is north
+        across = kx * np.cos(angle) - ky * np.sin(angle)
+        return self._round_transform(np.sqrt(along**2 / axis_ratio + across**2 * axis_ratio))
+
+    def _round_transform(self, k: NDArray) -> NDArray:
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class MoffatPSF:
+@dataclass(frozen=True, repr=False)
+class MoffatPSF(_Elliptical):
     """Moffat's profile (1 + r²/α²)^-β, the usual one of ground-based images.
 
     .. versionadded:: 0.1.0
@@ -37,19 +75,27 @@ class MoffatPSF:
     Parameters
     ----------
     fwhm : float
-        Full width at half maximum [arcsec].
+        Full width at half maximum [arcsec]; of an ellipse, the geometric mean of its axes.
     beta : float, default=3.0
         Exponent β > 1; smaller ones have broader wings.
+    ellipticity : float, default=0.0
+        (a - b) / (a + b) of the axes a and b.
+    position_angle : float, default=0.0
+        Of the major axis [deg, east of north].
 
     Raises
     ------
     ValueError
-        If `fwhm` is not positive, or `beta` not above 1, where the flux would be infinite.
+        If `fwhm` is not positive, `beta` not above 1, where the flux would be infinite, or `ellipticity` not from 0
+        to 1.
+
+    Notes
+    -----
+    Its transform is a Bessel function K of order β - 1, interpolated to 1e-7 (1e-5 for β near 1).
 
     References
     ----------
-    Moffat 1969, A&A 3, 455; its transform is a Bessel function K of order β - 1 (Trujillo et al. 2001, MNRAS 328,
-    977).
+    Moffat 1969, A&A 3, 455; Trujillo et al. 2001, MNRAS 328, 977.
 
     Examples
     --------
@@ -60,34 +106,24 @@ class MoffatPSF:
 
     fwhm: float
     beta: float = 3.0
-    includes_pixel = False
+    ellipticity: float = 0.0
+    position_angle: float = 0.0
 
     def __post_init__(self):
-        _check_fwhm(self.fwhm)
+        super().__post_init__()
         if not self.beta > 1:
             raise ValueError(f"beta={self.beta!r}; expected more than 1, as the flux is infinite otherwise.")
 
-    def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
-        """Fourier transform on a grid of wave numbers.
-
-        Parameters
-        ----------
-        kx, ky : array-like of shape (w,) and (h,)
-            Along columns and rows [rad/arcsec].
-
-        Returns
-        -------
-        ndarray of shape (h, w)
-        """
-        scale = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1))
-        x, of_grid = np.unique(scale * np.hypot(kx, np.asarray(ky)[:, None]), return_inverse=True)  # as kv is slow
-        x = np.maximum(x, 1e-6)
-        transform = 2 / gamma(self.beta - 1) * (x / 2) ** (self.beta - 1) * kv(self.beta - 1, x)
-        return transform[of_grid].reshape(np.size(ky), np.size(kx))
+    def _round_transform(self, k):
+        x = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1)) * k
+        root = np.linspace(0, np.sqrt(x.max(initial=1e-6)), BESSEL_NODES)  # where it is as smooth as at large ones
+        of_node = np.maximum(root**2, 1e-6)
+        values = 2 / gamma(self.beta - 1) * (of_node / 2) ** (self.beta - 1) * kv(self.beta - 1, of_node)
+        return CubicSpline(root, values)(np.sqrt(x))
 
 
-@dataclass(frozen=True)
-class GaussianPSF:
+@dataclass(frozen=True, repr=False)
+class GaussianPSF(_Elliptical):
     """A Gaussian.
 
     .. versionadded:: 0.1.0
@@ -95,12 +131,16 @@ class GaussianPSF:
     Parameters
     ----------
     fwhm : float
-        Full width at half maximum [arcsec].
+        Full width at half maximum [arcsec]; of an ellipse, the geometric mean of its axes.
+    ellipticity : float, default=0.0
+        (a - b) / (a + b) of the axes a and b.
+    position_angle : float, default=0.0
+        Of the major axis [deg, east of north].
 
     Raises
     ------
     ValueError
-        If `fwhm` is not positive.
+        If `fwhm` is not positive, or `ellipticity` not from 0 to 1.
 
     Examples
     --------
@@ -110,25 +150,11 @@ class GaussianPSF:
     """
 
     fwhm: float
-    includes_pixel = False
+    ellipticity: float = 0.0
+    position_angle: float = 0.0
 
-    def __post_init__(self):
-        _check_fwhm(self.fwhm)
-
-    def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
-        """Fourier transform on a grid of wave numbers.
-
-        Parameters
-        ----------
-        kx, ky : array-like of shape (w,) and (h,)
-            Along columns and rows [rad/arcsec].
-
-        Returns
-        -------
-        ndarray of shape (h, w)
-        """
-        sigma = self.fwhm / np.sqrt(8 * np.log(2))
-        return np.exp(-0.5 * sigma**2 * (np.square(kx) + np.square(ky)[:, None]))
+    def _round_transform(self, k):
+        return np.exp(-(self.fwhm**2) / (16 * np.log(2)) * k**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,3 +233,31 @@ class ImagePSF:
         pixel = np.arange(len(light))
         phases = np.exp(-1j * np.outer(k * self.pixel_scale, pixel - pixel @ light))
         return np.where(abs(k * self.pixel_scale)[:, None] <= np.pi, phases, 0)
+
+
+@dataclass(frozen=True)
+class Widened:
+    """Another point-spread function, `factor` times as wide.
+
+    Parameters
+    ----------
+    psf : PSF
+    factor : float
+    """
+
+    psf: PSF
+    factor: float
+
+    @property
+    def includes_pixel(self) -> bool:
+        """As the other."""
+        return self.psf.includes_pixel
+
+    @property
+    def band_limit(self) -> float:
+        """Where its transform ends [rad/arcsec]."""
+        return getattr(self.psf, "band_limit", np.inf) / self.factor
+
+    def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
+        """Fourier transform on a grid of wave numbers, as that of a `MoffatPSF`."""
+        return self.psf.transform(np.multiply(kx, self.factor), np.multiply(ky, self.factor))

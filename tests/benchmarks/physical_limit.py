@@ -48,6 +48,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=2000)
     parser.add_argument("--band", default="i", choices=["g", "r", "i"])
+    parser.add_argument("--sky-error", type=float, default=0.0, help="of the sky's level, in units of its noise")
+    parser.add_argument("--psf-error", type=float, default=0.0, help="of the PSF's width, as a share of it")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="append the results to this file")
@@ -59,7 +61,8 @@ def main():
     speed = images_per_cpu_second({name: values[:1000] for name, values in galaxies.items()}, band)
     record(options.out, what="rendering", band=options.band, images_per_cpu_second=round(speed))
     start = time.process_time()
-    bound = cramer_rao_bound(galaxies, band, prior=prior, device=options.device)
+    errors = {"sky_error": options.sky_error, "psf_error": options.psf_error}
+    bound = cramer_rao_bound(galaxies, band, prior=prior, device=options.device, **errors)
     seconds = time.process_time() - start
     print("| mag | galaxies | median S/N | B/T / ln R_e / ln F |\n|---|---|---|---|")
     for low, high in [*pairwise(EDGES), (EDGES[0], EDGES[-1])]:
@@ -77,6 +80,7 @@ def main():
             magnitude=[low, high],
             galaxies=int(chosen.sum()),
             seed=options.seed,
+            **errors,
             signal_to_noise=round(signal_to_noise, 1),
             targets=list(bound.target_names),
             limit=limit,

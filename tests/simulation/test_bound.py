@@ -119,3 +119,47 @@ def test_what_the_prior_knows_exactly():
 def test_no_galaxies():
     nothing = {name: values[:0] for name, values in PRIOR.draw(1, random_state=0).items()}
     assert cramer_rao_bound(nothing, BAND, prior=PRIOR, npix=40).std.shape == (0, 3)
+
+
+# ---- a camera that is not known exactly
+
+
+def test_unknown_cameras_are_marginalized():
+    """Against a Fisher matrix of 14 parameters from finite differences, of which 12 are reported."""
+    galaxies = as_tensors(PRIOR.draw(2, random_state=4), dtype=torch.float64)
+    sky_error, psf_error = np.array([0.1, 0.3]), 0.02
+    found = cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=40, sky_error=sky_error, psf_error=psf_error)
+    images, slopes = _jacobian(galaxies, BAND, 40)
+    up, down = (
+        render(galaxies, npix=40, pixel_scale=0.168, psf=MoffatPSF(BAND.psf.fwhm * (1 + step)))
+        for step in (1e-4, -1e-4)
+    )
+    slopes = torch.cat([slopes, torch.ones_like(images)[None], ((up - down) / 2e-4)[None]]).flatten(2).numpy()
+    weight = 1 / noise_variance(images, BAND.sky_noise, BAND.gain).flatten(1).numpy()
+    for i in range(2):
+        precision = [1 / max(PRIOR.variance()[name], 1e-12) for name in PARAMETERS]
+        precision += [1 / (sky_error[i] * BAND.sky_noise) ** 2, 1 / psf_error**2]
+        fisher = (slopes[:, i] * weight[i]) @ slopes[:, i].T + np.diag(precision)
+        expected = np.linalg.inv(fisher)[:12, :12]
+        std = np.sqrt(expected.diagonal())
+        np.testing.assert_allclose(
+            found.parameter_covariance[i] / np.outer(std, std), expected / np.outer(std, std), atol=1e-3
+        )
+
+
+def test_price_of_not_knowing_the_camera():
+    """Ratios of rms bounds that were measured by another program, with other galaxies."""
+    galaxies = PRIOR.draw(60, random_state=1)
+    galaxies["flux"] = 10 ** (-0.4 * (np.linspace(21, 23, 60) - BAND.zero_point))
+    known = cramer_rao_bound(galaxies, BAND, prior=PRIOR)
+    for errors, price in (({"psf_error": 0.1}, (1.06, 1.57, 1.01)), ({"sky_error": np.inf}, (1.05, 1.28, 1.31))):
+        unknown = cramer_rao_bound(galaxies, BAND, prior=PRIOR, **errors)
+        ratio = np.sqrt((unknown.std**2).mean(axis=0) / (known.std**2).mean(axis=0))
+        np.testing.assert_allclose(ratio, price, rtol=0.15)
+
+
+def test_an_error_of_the_camera_is_a_number_or_one_per_galaxy():
+    galaxies = PRIOR.draw(3, random_state=0)
+    for errors in ({"sky_error": -0.1}, {"psf_error": [0.1, 0.2]}, {"psf_error": np.nan}):
+        with pytest.raises(ValueError, match=r"expected a number or \(3,\), at least 0"):
+            cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=16, **errors)
