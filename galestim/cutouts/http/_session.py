@@ -15,6 +15,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import ProxyManager
 
 from ... import __version__
+from ._url import is_loopback
 
 USER_AGENT = f"galestim/{__version__} (python-requests/{requests.__version__})"
 
@@ -37,10 +38,14 @@ def _unchanged(request):
 
 
 class _Session(requests.Session):
-    """A session that does not look at redirects; else it would read their bodies, however large."""
+    """A session that does not look at redirects, nor for this machine at a proxy, where it is another one."""
 
     def get_redirect_target(self, resp):
-        return None
+        return None  # else it would read their bodies, however large
+
+    def merge_environment_settings(self, url, proxies, stream, verify, cert):
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": {}} if is_loopback(url) else settings
 
 
 # --- time limits: those of a socket start anew with each byte, so a slow reply would never end ------------------
