@@ -11,13 +11,15 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image
 
+from .._bounds import check_fits, check_scans
 from ._errors import BadReplyError
 from ._source import CutoutRequest
 
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
 CENTERING = 0.05  # an image may lie this far from where it was asked for [pixels]
 
-_JPEG_END = b"\xff\xd9"  # Pillow fills the rest of a truncated image with gray if LOAD_TRUNCATED_IMAGES is set
+_JPEG_END = b"\xff\xd9"  # before it, decoders fill up with gray what is missing
+_MORE = bytes(range(255))
 
 
 def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
@@ -68,13 +70,24 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
             _check_size(image.size, npix)
             if image.mode not in ("L", "RGB"):
                 raise BadReplyError(f"the service sent a JPEG in mode {image.mode}; expected 8-bit gray or color.")
-            if not body.rstrip(b"\0\r\n ").endswith(_JPEG_END):
-                raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
-            return np.array(image.convert("RGB"))
+            check_scans(body, npix**2)
+            pixels = np.array(image.convert("RGB"))
+        if not _is_whole(body, pixels):
+            raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
+        return pixels
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         raise not_an_image(body, "JPEG", error) from error
+
+
+def _is_whole(body: bytes, pixels: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG has all its pixels: where data are missing, and only there, decoders make use of more."""
+    end = body.rstrip(b"\0\r\n ")
+    if not end.endswith(_JPEG_END):
+        return False
+    with Image.open(BytesIO(end[:-2] + _MORE + _JPEG_END), formats=("JPEG",)) as image:
+        return np.array_equal(np.array(image.convert("RGB")), pixels)
 
 
 def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArray[np.float32]:
@@ -152,14 +165,11 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
     if not body.startswith(b"SIMPLE  ="):
         raise not_an_image(body, "FITS", None)
     try:
+        check_fits(body, "what the service sent")
         with fits.open(BytesIO(body), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
                     check(hdu.shape)
-                    place = hdu.fileinfo()
-                    n_bytes = place["datSpan"] if isinstance(hdu, fits.CompImageHDU) else hdu.size
-                    if place["datLoc"] + n_bytes > len(body):
-                        raise BadReplyError(f"the service sent a FITS file that is cut off after {len(body)} bytes.")
                     return hdu.data, hdu.header
     except BadReplyError:
         raise

@@ -239,9 +239,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """
         yield from _one_by_one(self._answers(requests, store))
 
-    def _answers(
-        self, requests: Sequence[CutoutRequest], store: CutoutStore | None
-    ) -> Iterator[NDArray | Exception]:
+    def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
         """What becomes of each request, in their order."""
         keys = [self._key(row, request) for row, request in enumerate(requests)]
         uses_left = Counter(keys)

@@ -165,8 +165,9 @@ class CutoutStore:
 
     def _entry(self, key: str) -> dict:
         """Entry of a request; empty if it cannot be read, or is that of another request."""
+        file = self._request_file(key)
         try:
-            with self._request_file(key).open("rb") as stream:
+            with file.open("rb") as stream:
                 entry = json.loads(stream.read(_LONGEST_ENTRY))
             return entry if request_key(entry["request"]) == key else {}
         except (OSError, ValueError, TypeError, KeyError, RecursionError):  # json raises more than its own
