@@ -20,13 +20,16 @@ from ._unpack import UNPACKED_BYTES, Unpacked, check_unpacked, require_file, unp
 
 HEADER_BLOCKS, HDUS = 1000, 5000  # of FITS; a block is 36 cards
 AXES = FIELDS = 999  # by the FITS standard
+WCS_AXES = 99  # and the order of SIP polynomials, with whose squares a WCS grows
 SCANS, SCANNED_PIXELS = 100, 2**31  # of a JPEG, each of whose scans passes over its pixels
 
 _BLOCK, _CARD = 2880, 80  # bytes
 _PADDING = 10 * _BLOCK  # blanks that tapes left behind the last extension
 _TILE_SLACK = 2**16  # bytes that a compressed tile may take beyond its pixels
 _DEFLATE = 1032  # the most that gzip unpacks a byte to
-_NUMBERS = re.compile("(BITPIX|PCOUNT|GCOUNT|THEAP|TFIELDS|Z?NAXIS[0-9]*|ZBITPIX|ZTILE[0-9]+)$")
+_NUMBERS = re.compile(
+    "([AB]P?_ORDER|WCSAXES[A-Z]?|BITPIX|PCOUNT|GCOUNT|THEAP|TFIELDS|Z?NAXIS[0-9]*|ZBITPIX|ZTILE[0-9]+)$"
+)
 _WORDS = re.compile("(XTENSION|GROUPS|ZIMAGE|ZCMPTYPE|TTYPE[0-9]+|TFORM[0-9]+)$")
 _FORM = re.compile("([0-9]{0,18})([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
 _BITS = dict(X=1, L=8, B=8, A=8, I=16, J=32, E=32, K=64, D=64, C=64, P=64, M=128, Q=128)  # noqa: C408
@@ -108,6 +111,9 @@ class _Header:
             block = walk.stream.read(_BLOCK)
         else:
             raise self.error(f"the header has no END within {HEADER_BLOCKS * _BLOCK // _CARD} cards")
+        for key in self.numbers:
+            if key.startswith("WCSAXES") or key.endswith("_ORDER"):
+                self.number(key, WCS_AXES)
         self.shape = [self.number(f"NAXIS{axis + 1}") for axis in range(self.number("NAXIS", AXES))]
 
     def ends_in(self, block: bytes) -> bool:

@@ -70,7 +70,7 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
             _check_size(image.size, npix)
             if image.mode not in ("L", "RGB"):
                 raise BadReplyError(f"the service sent a JPEG in mode {image.mode}; expected 8-bit gray or color.")
-            check_scans(body, npix**2)
+            _within_bounds(check_scans, body, npix**2)
             pixels = np.array(image.convert("RGB"))
         if not _is_whole(body, pixels):
             raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
@@ -165,7 +165,7 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
     if not body.startswith(b"SIMPLE  ="):
         raise not_an_image(body, "FITS", None)
     try:
-        check_fits(body, "what the service sent")
+        _within_bounds(check_fits, body)
         with fits.open(BytesIO(body), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
@@ -176,6 +176,13 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
     except Exception as error:  # damaged files make astropy raise a dozen kinds, warnings among them
         raise not_an_image(body, "FITS", error) from error
     raise BadReplyError("the service sent a FITS file without an image.")
+
+
+def _within_bounds(check: Callable, *arguments) -> None:
+    try:
+        check(*arguments, "what the service sent")
+    except ValueError as error:
+        raise BadReplyError(str(error)) from error
 
 
 def _check_size(size: tuple[int, ...], npix: int) -> None:
@@ -193,7 +200,7 @@ def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int
     except Exception as error:
         raise BadReplyError(f"the service sent a FITS image whose WCS cannot be read: {error}") from error
     east, north = east / request.pixel_scale, north / request.pixel_scale
-    columns, rows = -np.sign(east[1] - east[0]), -np.sign(north[2] - north[0])
+    columns, rows = (1 if east[1] < east[0] else -1), (1 if north[2] < north[0] else -1)
     expected = np.array([[0, -columns, 0], [0, 0, -rows]])
     if not np.abs(np.array([east, north]) - expected).max() < CENTERING:  # NaN is caught, too
         raise BadReplyError(
@@ -202,7 +209,7 @@ def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int
             f"({east[2] - east[0]:.3f}, {north[2] - north[0]:.3f}); expected it centered, with axes along east and "
             f"north and pixels of {request.pixel_scale:g}″."
         )
-    return int(rows), int(columns)
+    return rows, columns
 
 
 def _tangent_plane(ra, dec, request: CutoutRequest):

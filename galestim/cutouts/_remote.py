@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._source import CutoutRequest, CutoutSource
 from ._store import request_key
-from .http import Reply, SecretUrl, Transport, digest, digested
+from .http import Reply, Transport, digest, digested, hidden
 
 if TYPE_CHECKING:
     from ._store import CutoutStore
@@ -168,7 +168,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
     # --- inherited by it ------------------------------------------------------------------------------------
 
     def get_params(self, deep=True):
-        """Parameters, of which ``url`` shows no secrets in a repr.
+        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
 
         Parameters
         ----------
@@ -179,8 +179,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         -------
         dict
         """
-        params = super().get_params(deep)
-        return {name: SecretUrl.of(value) if name == "url" else value for name, value in params.items()}
+        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
         """Make one cutout, from `store` if it is there.

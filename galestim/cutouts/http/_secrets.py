@@ -84,16 +84,27 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:16]
 
 
+class SecretText(str):
+    """A text that a repr does not show."""
+
+    def __repr__(self) -> str:
+        return repr(_MASK)
+
+
 class SecretUrl(str):
-    """An address whose repr has masks for its secrets; otherwise the text that it is."""
+    """An address of which a repr shows all but the secrets."""
 
     def __repr__(self) -> str:
         return repr(shown(self, f"{_MASK}@"))
 
-    @classmethod
-    def of(cls, url):
-        """`url`, as one of these if it is a text with secrets."""
-        return cls(url) if isinstance(url, str) and _MASK in shown(url, f"{_MASK}@") else url
+
+def hidden(name: str, value):
+    """`value` of a parameter, as it is, but with a repr that hides its secrets if it is a text with some."""
+    if not isinstance(value, str):
+        return value
+    if _SECRET_NAME.search(name):
+        return SecretText(value)
+    return SecretUrl(value) if _MASK in shown(value, f"{_MASK}@") else value
 
 
 def _forms(secret: str) -> set[str]:
