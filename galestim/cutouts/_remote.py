@@ -236,7 +236,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         ------
         ndarray of shape (npix, npix, n_channels), or CutoutError
         """
-        yield from _one_by_one(self._answers(requests, store))
+        yield from _one_by_one(self._answers(requests, store), len(requests))
 
     def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
         """What becomes of each request, in their order."""
@@ -314,7 +314,7 @@ def _canonical(request: CutoutRequest) -> CutoutRequest:
     )
 
 
-def _one_by_one(answers: Iterable[NDArray | Exception]) -> Iterator[NDArray | CutoutError]:
+def _one_by_one(answers: Iterable[NDArray | Exception], n_rows: int) -> Iterator[NDArray | CutoutError]:
     """Make failed cutouts of errors of any class; raise the first if it is not of one row, but of all.
 
     It is taken for that, such as a parameter that the service refuses, if it comes again and again and no image does.
@@ -325,7 +325,7 @@ def _one_by_one(answers: Iterable[NDArray | Exception]) -> Iterator[NDArray | Cu
             yield answer
         elif isinstance(answer, Exception):
             first, n_strange = answer if first is None else first, n_strange + 1
-            if n_strange == ALIKE and not any_image:
+            if n_strange == min(ALIKE, n_rows) and not any_image:
                 raise first
             failure = TransientCutoutError(f"{type(answer).__name__}: {answer}")
             failure.__cause__ = answer
@@ -333,8 +333,6 @@ def _one_by_one(answers: Iterable[NDArray | Exception]) -> Iterator[NDArray | Cu
         else:
             any_image = True
             yield answer
-    if first is not None and not any_image:
-        raise first
 
 
 def check_limits(

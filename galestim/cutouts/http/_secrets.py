@@ -64,7 +64,7 @@ def shown(url: str, login: str = "") -> str:
     """A URL for people: without fragment, `login` in place of name and password, masks for secrets in its query."""
     try:
         parts = urlsplit(url)
-        if not parts.netloc:
+        if not parts.netloc or parts.port == 0:  # or the port is no number
             raise ValueError
     except ValueError:  # it is no URL, but may hold a password
         return re.sub(r"^(\w*:?//)?.*@", rf"\1{login}", url.partition("?")[0])
@@ -100,7 +100,7 @@ class SecretUrl(str):
 
 def hidden(name: str, value):
     """`value` of a parameter, as it is, but with a repr that hides its secrets if it is a text with some."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, SecretText | SecretUrl):
         return value
     if _SECRET_NAME.search(name):
         return SecretText(value)
@@ -109,28 +109,18 @@ def hidden(name: str, value):
 
 def _forms(secret: str) -> set[str]:
     """A secret as it stands in texts, addresses, JSON, HTML and Python."""
-    ways = (
-        str,
-        quote,
-        quote_plus,
-        html.escape,
-        lambda text: quote(text, safe=""),
-        _escaped(json.dumps),
-        _escaped(repr),
-    )
-    return {way(text) for text in (secret, unquote(secret)) for way in ways}
-
-
-def _escaped(dump):
-    return lambda text: dump(text)[1:-1]
+    ways = (str, quote, quote_plus, html.escape, lambda text: quote(text, safe=""))
+    dumps = (json.dumps, repr, ascii)
+    texts = {secret, unquote(secret)}
+    return {way(text) for text in texts for way in ways} | {dump(text)[1:-1] for text in texts for dump in dumps}
 
 
 def _without(secret: str, text: str) -> str:
     """`text` without `secret`, also where only the beginning of it stands before an end or a quotation mark."""
     if len(secret) < _SHORT:
         return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _MASK, text)
-    text = text.replace(secret, _MASK)
+    text = re.sub(re.escape(secret), _MASK, text, flags=re.IGNORECASE)
     for length in range(len(secret) - 1, _SHORT - 1, -1):
-        if secret[:length] in text:
-            text = re.sub(re.escape(secret[:length]) + r"(?=['\"]|$)", _MASK, text)
+        if secret[:length].lower() in text.lower():
+            text = re.sub(re.escape(secret[:length]) + r"(?=['\"]|$)", _MASK, text, flags=re.IGNORECASE)
     return text

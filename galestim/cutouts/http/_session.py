@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -91,6 +92,17 @@ def watchdog(seconds: float) -> Iterator[Watchdog]:
     finally:
         timer.cancel()
         _on_duty.dog = None
+
+
+class _Discreet(logging.Filter):
+    """Drops the lines of urllib3 on the requests of this thread: they show whole addresses, and so secrets."""
+
+    def filter(self, record):
+        return getattr(_on_duty, "dog", None) is None
+
+
+for _name in ("connection", "connectionpool", "util.retry"):
+    logging.getLogger(f"urllib3.{_name}").addFilter(_Discreet())
 
 
 class _Guarded:
