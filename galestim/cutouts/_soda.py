@@ -61,7 +61,8 @@ class Soda(RemoteSource):
 
     Services take one ID per request, mostly (section 3.1 of the recommendation leaves it to them), so each channel is
     a request of its own. The circle that is asked for holds the square cutout. No pixels in it are status 204; Rubin
-    answers with an error that says so.
+    answers with an error that says so. An image that does not lie in the circle, or whose header makes no sense, is a
+    :class:`BadReplyError`, never a missing cutout.
 
     Examples
     --------
@@ -134,7 +135,7 @@ def _radius(request: CutoutRequest) -> float:
     return request.npix * request.pixel_scale / math.sqrt(2) + MARGIN
 
 
-def _check_place(shape: tuple[int, int], to_pixel: SkyToPixel, request: CutoutRequest) -> None:
+def _check_place(shape: tuple[int, ...], to_pixel: SkyToPixel, request: CutoutRequest) -> None:
     """Refuse an image that is no cut of the circle asked for: else it would count as one without pixels there."""
     angle = np.linspace(0, 2 * np.pi, 33)
     east, north = _radius(request) * ARCSEC * np.array([np.r_[0, np.cos(angle)], np.r_[0, np.sin(angle)]])

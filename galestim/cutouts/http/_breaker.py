@@ -30,8 +30,9 @@ class Breaker:
         self._service = service
         self._lock = threading.Lock()
         self._opened = threading.Event()
-        self._until, self._what = 0.0, ""
-        self._forget()
+        self._failed: set[object] = set()  # requests in a row
+        self._since, self._last, self._until = 0.0, 0.0, 0.0
+        self._n_requests, self._what = 0, ""
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless it opens."""
@@ -58,6 +59,8 @@ class Breaker:
     def failed(self, request: object, what: str, *, patience: float, n_requests: int) -> None:
         """Note a failure of `request`; it opens if those without an answer are `n_requests` in `patience` seconds."""
         with self._lock:
+            if self._opened.is_set():
+                return
             now = time.monotonic()
             if now - self._last > 6 * patience:  # long ago, of another run
                 self._forget()
@@ -67,10 +70,10 @@ class Breaker:
             self._failed.add(request)
             self._n_requests = max(self._n_requests, n_requests)
             seconds = now - self._since
-            if self._opened.is_set() or seconds < patience or len(self._failed) < self._n_requests:
+            if seconds < patience or len(self._failed) < self._n_requests:
                 return
             self._what = (
-                f"{self._service} seems to be down: {len(self._failed)} requests have failed in {seconds:.0f} s and "
+                f"{self._service} seems to be down: {len(self._failed)} requests have failed in {seconds:.3g} s and "
                 f"none has been answered, at last: {what}"
             )
             self._until = now + REST
@@ -80,8 +83,7 @@ class Breaker:
         )
 
     def _forget(self) -> None:
-        self._failed: set[object] = set()
-        self._since, self._last, self._n_requests = 0.0, 0.0, 0
+        self._failed, self._n_requests = set(), 0
         self._opened.clear()
 
 

@@ -103,7 +103,8 @@ class Transport:
         Number of redirects to follow in a row; never from https to http.
     headers : dict of str or None, default=None
         Headers such as ``Authorization``. They are secrets: sent to the host of the URL only, not where it redirects
-        to, and not shown in errors, logs or the repr. They are pickled with the transport.
+        to, and not shown in errors, logs or the repr, even if the service repeats them. They are pickled with the
+        transport.
 
     Raises
     ------
@@ -117,8 +118,13 @@ class Transport:
     `fcntl` (Windows) over the threads of one process. The pause that a host asks for is kept there too, for up to a
     day.
 
-    Proxies and certificates are taken from the environment, as `requests` does; cookies and ``~/.netrc`` are not
-    used.
+    A service that is down is left alone. It is taken to be so when requests have done nothing but fail for a sixth of
+    the total time (20 s by default): three that got no answer of any kind, or ``2 * max_in_flight + 2`` if there were
+    answers, such as status 503 or a page in place of an image. That is logged as a warning at once, and for a minute
+    every other `get` of this process from that host fails without being sent. Statuses such as 404 are answers.
+
+    Proxies and certificates are taken from the environment, as `requests` does, save that this machine itself
+    (``localhost``, ``127.0.0.1``) is never asked through a proxy. Cookies and ``~/.netrc`` are not used.
 
     Examples
     --------
@@ -208,8 +214,8 @@ class Transport:
         Raises
         ------
         TransientCutoutError
-            If no reply came within the time and number of attempts; BadReplyError, one kind of it, if the last was
-            cut short or not what `check` wants.
+            If no reply came within the time and number of attempts, or the service is down; BadReplyError, one kind
+            of it, if the last was cut short or not what `check` wants.
         ValueError
             If `url` is not one.
         """
