@@ -223,8 +223,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
     ) -> Iterator[NDArray | CutoutError]:
         """Make many at a time, yielded in their order; what fails is yielded as its error, and the others go on.
 
-        An error of another class in one row is taken for a failure of that row. If each of the first rows has one, it is
-        raised: a parameter is wrong.
+        An error of another class in one row is taken for a failure of that row. If each of the first rows has one, it
+        is raised: a parameter is wrong.
 
         As many are under way as the transport allows in flight, and twice that many are decoded and waiting, so
         memory stays bounded. The same cutout asked for again is made once, and waits in memory for its last use.

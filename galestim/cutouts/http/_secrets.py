@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 _MASK = "***"
@@ -36,8 +37,7 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """`text` without the secrets, in any form in which they are usually written."""
-        forms = {form for secret in self._found() for form in _forms(secret) if form}
-        for form in sorted(forms, key=len, reverse=True):
+        for form in self._written:
             text = _without(form, text)
         return text
 
@@ -46,6 +46,11 @@ class Secrets:
         while error is not None:
             error.args = tuple(self.mask(each) if isinstance(each, str) else each for each in error.args)
             error = error.__cause__ or error.__context__
+
+    @cached_property
+    def _written(self) -> list[str]:
+        """All forms of all secrets, the longest first."""
+        return sorted({form for secret in self._found() for form in _forms(secret) if form}, key=len, reverse=True)
 
     def _found(self) -> Iterator[str]:
         parts = urlsplit(self._url)
