@@ -76,11 +76,11 @@ class Breaker:
                 f"{self._service} seems to be down: {len(self._failed)} requests have failed in {seconds:.3g} s and "
                 f"none has been answered, at last: {what}"
             )
+            _logger.warning(
+                "%s. For %.0f s nothing more is asked of it: the other cutouts fail at once.", self._what, REST
+            )
             self._until = now + REST
             self._opened.set()
-        _logger.warning(
-            "%s. For %.0f s nothing more is asked of it: the other cutouts fail at once.", self._what, REST
-        )
 
     def _forget(self) -> None:
         self._failed, self._n_requests = set(), 0
