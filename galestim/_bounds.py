@@ -68,7 +68,7 @@ class _Walk:
 
     def error(self, what: str) -> ValueError:
         return ValueError(
-            f"{self.name} cannot be read: in extension {self.index}, {what}. Expected a complete FITS file; get it again."
+            f"{self.name} cannot be read: in extension {self.index}, {what}. Expected a complete FITS file."
         )
 
     def go(self) -> None:

@@ -1,6 +1,6 @@
 """HDF5 files, looked through in a process of its own before they are opened: damaged ones can hang the HDF5 library.
 
-It then answers to nobody, Ctrl-C included, and at other damage it ends the process. What has been read there once, can be
+It then answers to nobody, Ctrl-C included, and at other damage it ends the process. What could be read there, can be
 read here.
 """
 

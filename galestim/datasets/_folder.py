@@ -18,6 +18,7 @@ from .._files import written_whole
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
 from .._memmap import MEMMAP_BYTES, remove_with_last_view, require_space, temporary_file
+from ..catalogs import check_table
 
 
 def load_image_folder(
@@ -143,6 +144,7 @@ def _read_catalog(catalog, id_column: str):
             f"catalog is of type {type(catalog).__name__}; expected the path of a table, a data frame, "
             "an astropy Table or None."
         )
+    check_table(catalog)
     if Path(catalog).suffix.lower() != ".csv":
         return _fill_blanks(Table.read(catalog))
     # Identifiers are names, not numbers: 00123 keeps its zeros.

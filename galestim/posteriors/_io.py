@@ -82,7 +82,7 @@ def read_content(path, make: Callable[[Content], _Made]) -> _Made:
             "Draws of another program become a posterior by `Posterior.from_draws`."
         ) from error
     except Exception as error:  # damage shows in as many types as there are ways to read
-        if isinstance(error, ValueError) and str(path) in str(error):
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
             raise
         said = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
