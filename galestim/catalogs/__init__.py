@@ -1,6 +1,5 @@
 """Catalogs of galaxies, with positions, sizes and names under fixed names and units."""
 
 from ._catalog import Catalog
-from ._claims import check_table
 
 __all__ = ["Catalog"]
