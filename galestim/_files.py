@@ -105,7 +105,7 @@ def _own_folder(folder: Path) -> Iterator[str]:
 
 
 def _locked(folder: str | os.PathLike, wait: bool) -> int | None:
-    """Handle of a folder that is locked until it is closed or the process ends, in whatever way; None if it is not."""
+    """Handle of a folder, locked until it is closed or the process ends, in whatever way; None if that cannot be."""
     if fcntl is None:
         return None
     with suppress(OSError):  # it is gone, somebody has it, or the file system knows no locks

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ._unpack import require_file
+
 MEMMAP_BYTES = 2**30  # memmap="auto" keeps smaller arrays in memory
 
 
@@ -94,6 +96,23 @@ def _reserve(file: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of file systems that cannot
                 raise
+
+
+def mapped(file: str | os.PathLike) -> np.memmap:
+    """Map the array of a .npy file, to be read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no regular file.
+    ValueError
+        If it is damaged, cut off, or holds objects.
+    """
+    file = require_file(file)
+    try:
+        return np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # a damaged header can fail in many ways
+        raise ValueError(f"{file} cannot be read: {error} Expected a complete .npy file of numbers.") from error
 
 
 def read_only(array: np.memmap) -> np.memmap:

@@ -184,6 +184,8 @@ def _header(row, wcs) -> fits.Header:
 def crop_wcs(wcs, matrix: NDArray) -> WCS:
     """The celestial WCS of a crop, from that of its image (a WCS or a FITS header) and the crop's pixel matrix."""
     old = (wcs if isinstance(wcs, WCS) else WCS(wcs)).celestial
+    if old.naxis != 2:
+        raise ValueError("the WCS of an image has no celestial axes; expected right ascension and declination.")
     new = WCS(naxis=2)
     new.wcs.ctype = [kind.removesuffix("-SIP") for kind in old.wcs.ctype]
     new.wcs.crval, new.wcs.cunit = old.wcs.crval, old.wcs.cunit

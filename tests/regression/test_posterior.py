@@ -352,10 +352,10 @@ def test_crops_of_names_that_cannot_be_files_are_not_written(blobs, model, tmp_p
     images, _, targets = blobs
     fitted = model(spatial_transformer="crop").fit(images, targets)
     for names in (["a", "../b"], ["a", str(tmp_path / "b")], ["a", "a"], ["a", "b\0"], ["a", ""]):
-        with pytest.raises(ValueError, match="cannot be that of a file|more than once"):
+        with pytest.raises(ValueError, match=r"cannot be that of a file|more than once"):
             fitted.export_crops(images[:2], tmp_path / "crops", names=names, overwrite=True)
-    with pytest.raises(ValueError, match="naxis"):
-        fitted.export_crops(images[:2], tmp_path / "crops", wcs=[WCS(naxis=2), "no header"])
+    with pytest.raises(ValueError, match="the WCS of an image has no celestial axes"):
+        fitted.export_crops(images[:2], tmp_path / "crops", wcs=[WCS(naxis=1)] * 2)
     assert not list(tmp_path.iterdir())
 
 
