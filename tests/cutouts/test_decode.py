@@ -235,7 +235,8 @@ def with_cards(cards):
     """An image with more cards in front of those that it has, or in their place."""
     body = fits_of(marked()[::-1], wcs_of(request()))
     kept = [body[i : i + 80] for i in range(0, 2880, 80)]
-    kept = [old for old in kept if old.strip() and old[:8] not in {new[:8] for new in cards} and old[:3] != b"END"]
+    keys = {new[:8] for new in cards}
+    kept = [old for old in kept if old.strip() and old[:8] not in keys and old[:3] != b"END"]
     head = b"".join([*kept[:1], *cards[: cards[0].startswith(b"SIMPLE")], *kept[1:], *cards, b"END".ljust(80)])
     return head.ljust(-(-len(head) // 2880) * 2880) + body[2880:]
 
@@ -250,7 +251,7 @@ HUGE = {
     "axes without a number": [card("NAXIS", 5 * 10**8)],
     "an axis beyond the body": [card("NAXIS2", 10**15)],
     "negative axis": [card("NAXIS2", -32)],
-    "many cards": [b"COMMENT nothing".ljust(80)] * 400_000,
+    "many cards": [b"COMMENT nothing".ljust(80)] * 100_000,
     "axes of the WCS": [card("WCSAXES", 10**6)],
     "axes of another WCS": [card("WCSAXESB", 10**6)],
     "distortion": [card("A_ORDER", 30_000), card("B_ORDER", 30_000)],
@@ -267,9 +268,9 @@ HUGE = {
 
 @pytest.mark.parametrize("what", HUGE)
 def test_a_fits_file_that_claims_more_than_it_holds_is_refused_unread(what):
-    start = time.monotonic()
+    body, start = with_cards(HUGE[what]), time.monotonic()
     with pytest.raises(BadReplyError, match=r"what the service sent .* in extension 0"):
-        decode_fits(with_cards(HUGE[what]), request())
+        decode_fits(body, request())
     assert time.monotonic() - start < 5
 
 
