@@ -11,13 +11,15 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image
 
+from .._bounds import check_fits, check_scans
 from ._errors import BadReplyError
 from ._source import CutoutRequest
 
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
 CENTERING = 0.05  # an image may lie this far from where it was asked for [pixels]
 
-_JPEG_END = b"\xff\xd9"  # Pillow fills the rest of a truncated image with gray if LOAD_TRUNCATED_IMAGES is set
+_JPEG_END = b"\xff\xd9"  # before it, decoders fill up with gray what is missing
+_MORE = bytes(range(255))
 
 
 def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
@@ -68,13 +70,24 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
             _check_size(image.size, npix)
             if image.mode not in ("L", "RGB"):
                 raise BadReplyError(f"the service sent a JPEG in mode {image.mode}; expected 8-bit gray or color.")
-            if not body.rstrip(b"\0\r\n ").endswith(_JPEG_END):
-                raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
-            return np.array(image.convert("RGB"))
+            _within_bounds(check_scans, body, npix**2)
+            pixels = np.array(image.convert("RGB"))
+        if not _is_whole(body, pixels):
+            raise BadReplyError(f"the service sent a JPEG that is cut off after {len(body)} bytes.")
+        return pixels
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make Pillow raise a dozen kinds
         raise not_an_image(body, "JPEG", error) from error
+
+
+def _is_whole(body: bytes, pixels: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG has all its pixels: where data are missing, and only there, decoders make use of more."""
+    end = body.rstrip(b"\0\r\n ")
+    if not end.endswith(_JPEG_END):
+        return False
+    with Image.open(BytesIO(end[:-2] + _MORE + _JPEG_END), formats=("JPEG",)) as image:
+        return np.array_equal(np.array(image.convert("RGB")), pixels)
 
 
 def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArray[np.float32]:
@@ -152,20 +165,24 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
     if not body.startswith(b"SIMPLE  ="):
         raise not_an_image(body, "FITS", None)
     try:
+        _within_bounds(check_fits, body)
         with fits.open(BytesIO(body), memmap=False) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
                     check(hdu.shape)
-                    place = hdu.fileinfo()
-                    n_bytes = place["datSpan"] if isinstance(hdu, fits.CompImageHDU) else hdu.size
-                    if place["datLoc"] + n_bytes > len(body):
-                        raise BadReplyError(f"the service sent a FITS file that is cut off after {len(body)} bytes.")
                     return hdu.data, hdu.header
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make astropy raise a dozen kinds, warnings among them
         raise not_an_image(body, "FITS", error) from error
     raise BadReplyError("the service sent a FITS file without an image.")
+
+
+def _within_bounds(check: Callable, *arguments) -> None:
+    try:
+        check(*arguments, "what the service sent")
+    except ValueError as error:
+        raise BadReplyError(str(error)) from error
 
 
 def _check_size(size: tuple[int, ...], npix: int) -> None:
@@ -183,7 +200,7 @@ def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int
     except Exception as error:
         raise BadReplyError(f"the service sent a FITS image whose WCS cannot be read: {error}") from error
     east, north = east / request.pixel_scale, north / request.pixel_scale
-    columns, rows = -np.sign(east[1] - east[0]), -np.sign(north[2] - north[0])
+    columns, rows = (1 if east[1] < east[0] else -1), (1 if north[2] < north[0] else -1)
     expected = np.array([[0, -columns, 0], [0, 0, -rows]])
     if not np.abs(np.array([east, north]) - expected).max() < CENTERING:  # NaN is caught, too
         raise BadReplyError(
@@ -192,7 +209,7 @@ def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int
             f"({east[2] - east[0]:.3f}, {north[2] - north[0]:.3f}); expected it centered, with axes along east and "
             f"north and pixels of {request.pixel_scale:g}″."
         )
-    return int(rows), int(columns)
+    return rows, columns
 
 
 def _tangent_plane(ra, dec, request: CutoutRequest):

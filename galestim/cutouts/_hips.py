@@ -163,7 +163,7 @@ class Hips2Fits(RemoteSource):
         try:
             said = json.loads(reply.body)
             why = ": ".join(str(said[key]) for key in ("title", "description") if key in said)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return not_an_image(reply.body, "FITS or JPEG", None)
         return ValueError(
             f"hips2fits refuses hips={self.hips!r}, projection={self.projection!r}: {why.rstrip('.')}. Expected the "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from ._errors import CutoutError, MissingCutoutError
+from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._source import CutoutRequest, CutoutSource
 from ._store import request_key
-from .http import Reply, Transport
+from .http import Reply, Transport, digest, digested, hidden
 
 if TYPE_CHECKING:
     from ._store import CutoutStore
 
 _log = logging.getLogger(__name__)
+
+ALIKE = 3  # rows that fail strangely before there was an image: then it is not the row
 
 
 @cache
@@ -145,7 +146,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
     def identity(self, request: CutoutRequest) -> dict:
         """Everything that the bytes of a reply depend on, as the key under which they are kept; no credentials.
 
-        A name, a password or a key in the URL changes the key of what is kept (as a digest) but is not written.
+        A name, a password or a token in the URL or the query changes the key of what is kept (as a digest) but is not
+        written.
 
         Parameters
         ----------
@@ -159,11 +161,25 @@ class RemoteSource(BaseEstimator, CutoutSource):
         url = urlsplit(self.endpoint())
         host = url.netloc.rpartition("@")[2]
         secret = url.netloc.rpartition("@")[0] + url.query
-        digest = {"access": hashlib.sha256(secret.encode()).hexdigest()[:16]} if secret else {}
-        query = self.query(_canonical(request))
-        return {"source": type(self).__name__, "url": f"{url.scheme}://{host}{url.path}", **digest, "query": query}
+        access = {"access": digest(secret)} if secret else {}
+        query = digested(self.query(_canonical(request)))
+        return {"source": type(self).__name__, "url": f"{url.scheme}://{host}{url.path}", **access, "query": query}
 
     # --- inherited by it ------------------------------------------------------------------------------------
+
+    def get_params(self, deep=True):
+        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
         """Make one cutout, from `store` if it is there.
@@ -207,6 +223,9 @@ class RemoteSource(BaseEstimator, CutoutSource):
     ) -> Iterator[NDArray | CutoutError]:
         """Make many at a time, yielded in their order; what fails is yielded as its error, and the others go on.
 
+        An error of another class in one row is taken for a failure of that row. If each of the first rows has one, it
+        is raised: a parameter is wrong.
+
         As many are under way as the transport allows in flight, and twice that many are decoded and waiting, so
         memory stays bounded. The same cutout asked for again is made once, and waits in memory for its last use.
 
@@ -219,8 +238,17 @@ class RemoteSource(BaseEstimator, CutoutSource):
         Yields
         ------
         ndarray of shape (npix, npix, n_channels), or CutoutError
+
+        Raises
+        ------
+        Exception
+            Any that `check`, `query` or `decode` raises in the first rows, and that is no CutoutError.
         """
-        keys = [request_key(self.identity(request)) for request in requests]
+        yield from _one_by_one(self._answers(requests, store), len(requests))
+
+    def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
+        """What becomes of each request, in their order."""
+        keys = [self._key(row, request) for row, request in enumerate(requests)]
         uses_left = Counter(keys)
         # One more thread than may ask at once, so that decoding does not keep the service waiting.
         n_threads = self._transport().max_in_flight + 1
@@ -244,10 +272,17 @@ class RemoteSource(BaseEstimator, CutoutSource):
             # After an interruption nothing more is sent; what is in flight ends by itself.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _attempt(self, request: CutoutRequest, store: CutoutStore | None) -> NDArray | CutoutError:
+    def _key(self, row: int, request: CutoutRequest) -> str:
+        """The same for the same cutout; if there is none, `cutout` will say why."""
+        try:
+            return request_key(self.identity(request))
+        except Exception:
+            return f"row {row}"
+
+    def _attempt(self, request: CutoutRequest, store: CutoutStore | None) -> NDArray | Exception:
         try:
             return self.cutout(request, store)
-        except CutoutError as error:
+        except Exception as error:
             return error
 
     def _transport(self) -> Transport:
@@ -285,6 +320,27 @@ def _canonical(request: CutoutRequest) -> CutoutRequest:
     return CutoutRequest(
         round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), object_id
     )
+
+
+def _one_by_one(answers: Iterable[NDArray | Exception], n_rows: int) -> Iterator[NDArray | CutoutError]:
+    """Make failed cutouts of errors of any class; raise the first if it is not of one row, but of all.
+
+    It is taken for that, such as a parameter that the service refuses, if it comes again and again and no image does.
+    """
+    first, n_strange, any_image = None, 0, False
+    for answer in answers:
+        if isinstance(answer, CutoutError):
+            yield answer
+        elif isinstance(answer, Exception):
+            first, n_strange = answer if first is None else first, n_strange + 1
+            if n_strange == min(ALIKE, n_rows) and not any_image:
+                raise first
+            failure = TransientCutoutError(f"{type(answer).__name__}: {answer}")
+            failure.__cause__ = answer
+            yield failure
+        else:
+            any_image = True
+            yield answer
 
 
 def check_limits(

@@ -95,7 +95,7 @@ class SkyServer(RemoteSource):
         if reply.status == 404:
             # getJpegController.cs: outside the footprint, 404 with a JPEG that says so. Any other 404 is a wrong
             # address, which must not be remembered as a hole in the sky.
-            if reply.body.startswith(b"\xff\xd8"):
+            if reply.body.startswith(b"\xff\xd8") and reply.body.endswith(b"\xff\xd9"):
                 raise MissingCutoutError(missing)
             raise TransientCutoutError(
                 f"there is no image service at {self.endpoint()} (404); expected SkyServer's. Check release= and "

@@ -10,16 +10,21 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from .._tangent import ARCSEC, local_frame, position
 from ._decode import MAX_PIXELS, read_fits
 from ._errors import BadReplyError, MissingCutoutError, TransientCutoutError
 from ._remote import RemoteSource
-from ._resample import resample_onto
+from ._resample import SkyToPixel, resample_onto
 from ._source import CutoutRequest
 from ._store import CutoutStore
 from .http import Reply, Transport
 
 MARGIN = 4.0  # around what is asked for [arcsec], so that its outermost pixels are interpolated too
-_NO_PIXELS = re.compile(r"\bno (pixels|intersection|overlap)|not (overlap|intersect)|outside", re.IGNORECASE)
+_NO_PIXELS = re.compile(
+    r"\bno (pixels|intersection|overlap)|not (overlap|intersect)"
+    "|outside (of )?(the )?(image|data|footprint|field|survey)",
+    re.IGNORECASE,
+)
 
 
 class Soda(RemoteSource):
@@ -56,7 +61,8 @@ class Soda(RemoteSource):
 
     Services take one ID per request, mostly (section 3.1 of the recommendation leaves it to them), so each channel is
     a request of its own. The circle that is asked for holds the square cutout. No pixels in it are status 204; Rubin
-    answers with an error that says so.
+    answers with an error that says so. An image that does not lie in the circle, or whose header makes no sense, is a
+    :class:`BadReplyError`, never a missing cutout.
 
     Examples
     --------
@@ -93,8 +99,7 @@ class Soda(RemoteSource):
         return np.concatenate(channels, axis=-1)
 
     def query(self, request: CutoutRequest) -> dict:
-        radius = (request.npix * request.pixel_scale / math.sqrt(2) + MARGIN) / 3600  # to the corners
-        circle = {"CIRCLE": f"{request.ra:.9f} {request.dec:.9f} {radius:.9f}"}
+        circle = {"CIRCLE": f"{request.ra:.9f} {request.dec:.9f} {_radius(request) / 3600:.9f}"}
         if self.id is None:
             return circle
         return {"ID": self.id(request) if callable(self.id) else self.id, **circle}
@@ -111,13 +116,46 @@ class Soda(RemoteSource):
                 raise missing
             raise TransientCutoutError(f"the archive refuses the request: {said!r}. Check id= and url=.")
         values, header = read_fits(reply.body, _check_shape)
+        plane = values.reshape(values.shape[-2:])
         try:
-            image = resample_onto(values.reshape(values.shape[-2:]), WCS(header, naxis=2), request)
-        except ValueError as error:
+            wcs = WCS(header, naxis=2)
+            _check_place(plane.shape, SkyToPixel(wcs), request)
+            image = resample_onto(plane, wcs, request)
+        except BadReplyError:
+            raise
+        except Exception as error:  # strange headers make astropy raise a dozen kinds
             raise BadReplyError(f"the archive sent an image that cannot be resampled: {error}.") from error
         if not np.isfinite(image).any():
             raise missing
         return image[:, :, None]
+
+
+def _radius(request: CutoutRequest) -> float:
+    """Radius of the circle that is asked for [arcsec], which holds the corners."""
+    return request.npix * request.pixel_scale / math.sqrt(2) + MARGIN
+
+
+def _check_place(shape: tuple[int, ...], to_pixel: SkyToPixel, request: CutoutRequest) -> None:
+    """Refuse an image that is no cut of the circle asked for: else it would count as one without pixels there."""
+    angle = np.linspace(0, 2 * np.pi, 33)
+    east, north = _radius(request) * ARCSEC * np.array([np.r_[0, np.cos(angle)], np.r_[0, np.sin(angle)]])
+    basis = local_frame(np.array([request.ra]), np.array([request.dec]))[0]
+    places = to_pixel(*position(basis[0][:, None] * east + basis[1][:, None] * north + basis[2][:, None]))
+    center, low, high = places[:, 0], places[:, 1:].min(axis=1), places[:, 1:].max(axis=1)
+    last = np.array(shape[::-1]) - 1.0
+    sound = np.isfinite(places).all() and (high - low > 1).all()
+    apart = (high < -0.5).any() or (low > last + 0.5).any()
+    # A cut may end where the data do, but does not go on beyond the circle where the position is not in it.
+    off_center = (center < -0.5).any() or (center > last + 0.5).any()
+    slack = 3 + 0.1 * (high - low)
+    beyond = (low - slack > -0.5).any() or (last + 0.5 > high + slack).any()
+    if not sound or apart or (off_center and beyond):
+        x, y = center
+        raise BadReplyError(
+            f"the archive sent an image of {shape[1]}×{shape[0]} pixels, in which the position asked for would be at "
+            f"x={x:.4g}, y={y:.4g}, and the circle asked for {high[0] - low[0]:.4g}×{high[1] - low[1]:.4g} pixels "
+            "large; expected a part of that circle."
+        )
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ _logger = logging.getLogger(__name__)
 
 _MISSING_FOR = 30 * 24 * 3600.0  # [s] that a missing cutout is remembered
 _ABANDONED = 3600.0  # [s] after which what was being written belongs to nobody
+_LONGEST_ENTRY = 2**20  # bytes
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -112,7 +113,7 @@ class CutoutStore:
         body : bytes
             The reply, as it was served.
         request : dict
-            The request, for people to read.
+            The request that `key` is of.
         """
         name = hashlib.sha256(body).hexdigest()
         entry = {"object": name, "bytes": len(body), "request": request}
@@ -150,7 +151,7 @@ class CutoutStore:
         reason : str
             Why.
         request : dict
-            The request, for people to read.
+            The request that `key` is of.
         """
         self._write({self._request_file(key): _json({"missing": reason, "request": request})})
 
@@ -163,12 +164,14 @@ class CutoutStore:
         return self.folder / "requests" / key[:2] / f"{key}.json"
 
     def _entry(self, key: str) -> dict:
-        """Entry of a request; empty if it cannot be read."""
+        """Entry of a request; empty if it cannot be read, or is that of another request."""
+        file = self._request_file(key)
         try:
-            entry = json.loads(self._request_file(key).read_bytes())
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            with file.open("rb") as stream:
+                entry = json.loads(stream.read(_LONGEST_ENTRY))
+            return entry if request_key(entry["request"]) == key else {}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # json raises more than its own
             return {}
-        return entry if isinstance(entry, dict) else {}
 
     def _write(self, contents: dict[Path, bytes]) -> None:
         """Write files, in this order; failing is logged only, as the caller holds an image that must not be lost."""

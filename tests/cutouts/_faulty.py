@@ -232,6 +232,16 @@ def bomb(n_bytes):
     return reply(packed.getvalue(), Content_Encoding="gzip")
 
 
+def raw(answer):
+    """These bytes, whether or not they are HTTP."""
+
+    def fault(handler):
+        handler.send(answer)
+        handler.hang_up()
+
+    return fault
+
+
 @contextmanager
 def deaf(full):
     """The URL of a server that never accepts: a connection waits in its queue, or finds it `full`."""

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,48 @@ def test_every_truncation_is_refused(lenient, monkeypatch):
             decode_jpeg(body[:length], 32)
 
 
+WAYS = {
+    "baseline": {},
+    "fine": {"quality": 100, "subsampling": 0},
+    "coarse": {"quality": 5},
+    "optimized": {"optimize": True},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("npix", [2, 8, 33, 100])
+@pytest.mark.parametrize("way", WAYS)
+def test_whole_pictures_are_whole_however_they_are_encoded(way, npix, channels):
+    noise, flat = pixels(npix, channels), np.full((npix, npix, channels), 128, np.uint8)
+    for picture in (noise, flat):
+        for end in (b"", b"\0\0\0", b"\r\n"):
+            body = encoded(picture, **WAYS[way]) + end
+            with Image.open(io.BytesIO(body)) as image:
+                np.testing.assert_array_equal(decode_jpeg(body, npix), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_picture_that_ends_early_but_looks_closed_is_refused(way, share):
+    body = encoded(pixels(100), **WAYS[way])
+    begin = body.rindex(b"\xff\xda") + 14  # behind the head of the last scan
+    cut = body[: begin + int(share * (len(body) - 2 - begin))].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(BadReplyError, match="a JPEG that is cut off"):
+        decode_jpeg(cut, 100)
+
+
+@pytest.mark.parametrize(("n_scans", "npix"), [(200, 32), (5000, 32), (20000, 2048)])
+def test_a_picture_of_many_scans_is_refused_undecoded(n_scans, npix):
+    body = encoded(np.full((npix, npix, 3), 120, np.uint8), progressive=True, quality=1)
+    scan = body[body.rindex(b"\xff\xda") : -2]
+    start = time.monotonic()
+    with pytest.raises(BadReplyError, match="what the service sent has more than 100 scans"):
+        decode_jpeg(body[:-2] + scan * n_scans + b"\xff\xd9", npix)
+    assert time.monotonic() - start < 5
+
+
 def test_other_formats_are_refused_and_shown():
     page = b"<html><body>We are down for maintenance</body></html>"
     with pytest.raises(BadReplyError, match=f"no JPEG image but {len(page)} bytes that begin b'<html><body>We are"):
@@ -173,6 +216,62 @@ def test_an_image_of_another_piece_of_sky_is_refused(fault):
 def test_an_image_that_does_not_say_where_it_is_is_refused():
     with pytest.raises(BadReplyError):
         decode_fits(fits_of(marked(), None), request())
+
+
+@pytest.mark.parametrize("key", ["CDELT1", "CDELT2", "PC1_1"])
+@pytest.mark.parametrize("value", [0.0, 1e-300, 1e-12, 2.0, 1e300, -1e300])
+def test_axes_without_a_length_are_refused(key, value):
+    header = wcs_of(request())
+    header[key] = value
+    with pytest.raises(BadReplyError):
+        decode_fits(fits_of(marked(), header), request())
+
+
+def card(key, value):
+    return f"{key:<8}= {value:>20}".ljust(80).encode()
+
+
+def with_cards(cards):
+    """An image with more cards in front of those that it has, or in their place."""
+    body = fits_of(marked()[::-1], wcs_of(request()))
+    kept = [body[i : i + 80] for i in range(0, 2880, 80)]
+    keys = {new[:8] for new in cards}
+    kept = [old for old in kept if old.strip() and old[:8] not in keys and old[:3] != b"END"]
+    head = b"".join([*kept[:1], *cards[: cards[0].startswith(b"SIMPLE")], *kept[1:], *cards, b"END".ljust(80)])
+    return head.ljust(-(-len(head) // 2880) * 2880) + body[2880:]
+
+
+def test_cards_in_front_do_no_harm():
+    image = decode_fits(with_cards([b"HISTORY of it".ljust(80)] * 50), request())
+    np.testing.assert_array_equal(image[:, :, 0], marked())
+
+
+HUGE = {
+    "many axes": [card("NAXIS", 10**9)],
+    "axes without a number": [card("NAXIS", 5 * 10**8)],
+    "an axis beyond the body": [card("NAXIS2", 10**15)],
+    "negative axis": [card("NAXIS2", -32)],
+    "many cards": [b"COMMENT nothing".ljust(80)] * 100_000,
+    "axes of the WCS": [card("WCSAXES", 10**6)],
+    "axes of another WCS": [card("WCSAXESB", 10**6)],
+    "distortion": [card("A_ORDER", 30_000), card("B_ORDER", 30_000)],
+    "inverse distortion": [
+        card("A_ORDER", 2),
+        card("B_ORDER", 2),
+        card("AP_ORDER", 30_000),
+        card("BP_ORDER", 30_000),
+    ],
+    "parameters": [card("PCOUNT", 10**15)],
+    "groups": [card("GCOUNT", 10**15)],
+}
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_a_fits_file_that_claims_more_than_it_holds_is_refused_unread(what):
+    body, start = with_cards(HUGE[what]), time.monotonic()
+    with pytest.raises(BadReplyError, match=r"what the service sent .* in extension 0"):
+        decode_fits(body, request())
+    assert time.monotonic() - start < 5
 
 
 def test_planes_become_channels():

@@ -150,6 +150,35 @@ def test_strange_entries(store, entry):
     assert store.missing(KEY) is None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"7" * 5000, b'{"object": ' + b"1" * 9999 + b"}", b"[" * 10**5, b'{"a":' * 10**5, b"\xff\xfe", b"", b"null",
+     b'{"request": NaN}', b'{"missing": "outside"}', b'{"missing": "outside", "request": [[]]}', b" " * 2**21],
+    ids=lambda content: str(content[:12]),
+)  # fmt: skip
+def test_entries_that_json_cannot_read_count_as_absent(store, content):
+    store.put(KEY, b"an image", REQUEST)
+    (file,) = files(store, "requests")
+    file.write_bytes(content)
+    assert (store.get(KEY), store.missing(KEY)) == (None, None)
+    store.put(KEY, b"an image", REQUEST)
+    assert store.get(KEY) == b"an image"
+
+
+@pytest.mark.parametrize("change", [{"ra": 150.2}, {"npix": 65}, {"source": "Soda"}, {"more": None}])
+def test_the_entry_of_another_request_is_not_believed(store, change):
+    other = {**REQUEST, **change}
+    store.put(request_key(other), b"another galaxy", other)
+    (theirs,) = files(store, "requests")
+    ours = store.folder / "requests" / KEY[:2] / f"{KEY}.json"
+    ours.parent.mkdir(exist_ok=True)
+    theirs.rename(ours)  # or a tool that restored a backup did so
+    assert store.get(KEY) is None
+    store.put_missing(request_key(other), "outside", other)
+    theirs.rename(ours)
+    assert store.missing(KEY) is None
+
+
 def test_wrong_key(store):
     with pytest.raises(ValueError, match=r"key='\.\./x'; expected the 64 hexadecimal digits that request_key gives"):
         store.get("../x")
@@ -222,6 +251,29 @@ def test_fresh_temporary_files_belong_to_others_and_files_of_the_user_to_the_use
         os.utime(tmp / old, (then, then))
     CutoutStore(store.folder).put(KEY, b"image", REQUEST)
     assert {file.name for file in tmp.iterdir()} == {".galestim-fresh", "another"}
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("cache", ["a folder", "", "."])
+def test_a_folder_of_the_users_keeps_all_that_is_theirs(tmp_path, monkeypatch, cache, link):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / "tmp").symlink_to(elsewhere) if link else (home / "tmp").mkdir()
+    for folder in ("tmp", "objects", "requests"):
+        theirs = home / folder / "mine" / "only_copy.fits"
+        theirs.parent.mkdir(parents=True)
+        theirs.write_text("precious")
+        (home / folder / ("0" * 32)).write_text("precious")
+    then = time.time() - 5 * 3600
+    for file in [*home.rglob("*"), *elsewhere.rglob("*")]:
+        os.utime(file, (then, then))
+    monkeypatch.chdir(home)
+    store = CutoutStore(home if cache == "a folder" else cache)
+    store.put(KEY, b"image", REQUEST)
+    store.put_missing(KEY, "outside", REQUEST)
+    assert [file.read_text() for folder in ("tmp", "objects", "requests") for file in
+            (home / folder / "mine" / "only_copy.fits", home / folder / ("0" * 32))] == ["precious"] * 6  # fmt: skip
 
 
 # --- folders that cannot be written: the image is used, but not kept, and that is said once -------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import requests
@@ -42,17 +42,14 @@ def read_body(response: requests.Response, max_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def excerpt(response: requests.Response, secrets: Iterable[str]) -> str:
-    """The first words of a body that is text, without `secrets` that the service may have echoed."""
+def excerpt(response: requests.Response) -> str:
+    """The first words of a body that is text."""
     kind = response.headers.get("Content-Type", "")
     if "Content-Encoding" in response.headers or not re.search("text|json|xml", kind):
         return ""
     text = ""
-    with suppress(requests.RequestException, urllib3.exceptions.HTTPError):
+    with suppress(Exception):  # a broken body says nothing
         text = response.raw.read(2**12, decode_content=False).decode("utf-8", errors="replace")
-    for secret in secrets:
-        for part in (secret, *secret.split()):
-            text = text.replace(part, "***") if len(part) > 3 else text
     return " ".join(re.sub("<[^>]*>", " ", text).split())[:_EXCERPT]
 
 
@@ -68,11 +65,13 @@ def _decoded(response: requests.Response) -> Iterator[bytes]:
 
 
 def _gunzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress, a bounded amount at a time: a thousand bytes can become a million."""
+    """Decompress all members, a bounded amount at a time: a thousand bytes can become a million."""
     gunzip = zlib.decompressobj(wbits=31)
     for piece in pieces:
-        while piece and not gunzip.eof:
+        while piece := piece.lstrip(b"\0") if gunzip.eof else piece:  # zeros may fill up the end
+            if gunzip.eof:
+                gunzip = zlib.decompressobj(wbits=31)
             yield gunzip.decompress(piece, _CHUNK)
-            piece = gunzip.unconsumed_tail
+            piece = gunzip.unused_data if gunzip.eof else gunzip.unconsumed_tail
     if not gunzip.eof:
         raise EOFError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import ProxyManager
 
 from ... import __version__
+from ._url import is_loopback
 
 USER_AGENT = f"galestim/{__version__} (python-requests/{requests.__version__})"
 
@@ -37,10 +39,14 @@ def _unchanged(request):
 
 
 class _Session(requests.Session):
-    """A session that does not look at redirects; else it would read their bodies, however large."""
+    """A session that does not look at redirects, nor for this machine at a proxy, where it is another one."""
 
     def get_redirect_target(self, resp):
-        return None
+        return None  # else it would read their bodies, however large
+
+    def merge_environment_settings(self, url, proxies, stream, verify, cert):
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": {}} if is_loopback(url) else settings
 
 
 # --- time limits: those of a socket start anew with each byte, so a slow reply would never end ------------------
@@ -86,6 +92,17 @@ def watchdog(seconds: float) -> Iterator[Watchdog]:
     finally:
         timer.cancel()
         _on_duty.dog = None
+
+
+class _Discreet(logging.Filter):
+    """Drops the lines of urllib3 on the requests of this thread: they show whole addresses, and so secrets."""
+
+    def filter(self, record):
+        return getattr(_on_duty, "dog", None) is None
+
+
+for _name in ("connection", "connectionpool", "util.retry"):
+    logging.getLogger(f"urllib3.{_name}").addFilter(_Discreet())
 
 
 class _Guarded:

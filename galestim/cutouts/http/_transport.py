@@ -17,15 +17,18 @@ import requests
 import urllib3
 
 from ..._sklearn import Interval, validate_parameter_constraints
-from .._errors import BadReplyError, TransientCutoutError
+from .._errors import BadReplyError, MissingCutoutError, TransientCutoutError
 from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
+from ._breaker import Breaker, breaker_of
 from ._politeness import Deadline, HostClosed, HostGate
+from ._secrets import Secrets, shown
 from ._session import Watchdog, make_session, watchdog
-from ._url import check_headers, full_url, host_of, redirected, shown, without_login
+from ._url import check_headers, full_url, host_of, redirected, without_login
 
 _logger = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 30.0  # [s]
+_SILENT = 3  # requests without an answer of any kind, after which a service is down
 _REDIRECTS = {301, 302, 303, 307, 308}
 _WORTH_RETRYING = {408, 429, *range(500, 600)}
 _jitter = random.SystemRandom()  # not the generator that a user has seeded
@@ -53,11 +56,22 @@ class Reply(NamedTuple):
 
 
 class _Failure(Exception):
-    """Failure of one attempt: the reason, the cure, and whether to try again."""
+    """Failure of one attempt: the reason, the cure, whether to try again, and what it says of the service."""
 
-    def __init__(self, what: str, advice: str, *, again: bool = True, error: type = TransientCutoutError):
+    def __init__(
+        self,
+        what: str,
+        advice: str,
+        *,
+        again: bool = True,
+        refused: bool = False,
+        silent: bool = False,
+        error: type = TransientCutoutError,
+    ):
         super().__init__(what)
-        self.what, self.advice, self.again, self.error = what, advice, again, error
+        self.what, self.advice, self.again, self.error = what, advice, again and not refused, error
+        self.refused = refused  # the service is well, but does not want to
+        self.silent = silent  # there was no answer at all
         self.paused = False  # the host has said when to come back, so there is no wait of our own
 
 
@@ -89,7 +103,8 @@ class Transport:
         Number of redirects to follow in a row; never from https to http.
     headers : dict of str or None, default=None
         Headers such as ``Authorization``. They are secrets: sent to the host of the URL only, not where it redirects
-        to, and not shown in errors, logs or the repr. They are pickled with the transport.
+        to, and not shown in errors, logs or the repr, even if the service repeats them. They are pickled with the
+        transport.
 
     Raises
     ------
@@ -103,8 +118,13 @@ class Transport:
     `fcntl` (Windows) over the threads of one process. The pause that a host asks for is kept there too, for up to a
     day.
 
-    Proxies and certificates are taken from the environment, as `requests` does; cookies and ``~/.netrc`` are not
-    used.
+    A service that is down is left alone. It is taken to be so when requests have done nothing but fail for a sixth of
+    the total time (20 s by default): three that got no answer of any kind, or ``2 * max_in_flight + 2`` if there were
+    answers, such as status 503 or a page in place of an image. That is logged as a warning at once, and for a minute
+    every other `get` of this process from that host fails without being sent. Statuses such as 404 are answers.
+
+    Proxies and certificates are taken from the environment, as `requests` does, save that this machine itself
+    (``localhost``, ``127.0.0.1``) is never asked through a proxy. Cookies and ``~/.netrc`` are not used.
 
     Examples
     --------
@@ -194,45 +214,67 @@ class Transport:
         Raises
         ------
         TransientCutoutError
-            If no reply came within the time and number of attempts; BadReplyError, one kind of it, if the last was
-            cut short or not what `check` wants.
+            If no reply came within the time and number of attempts, or the service is down; BadReplyError, one kind
+            of it, if the last was cut short or not what `check` wants.
         ValueError
             If `url` is not one.
         """
-        url, login = without_login(full_url(url, params))
+        url = full_url(url, params)
+        secrets = Secrets(url, self.headers)
+        try:
+            return self._patiently(url, secrets, check, expect)
+        except Exception as error:
+            secrets.mask_in(error)
+            raise
+
+    def _patiently(self, url: str, secrets: Secrets, check: Callable | None, expect: Collection[int]) -> Reply:
+        """Try until there is a reply that is right."""
+        url, login = without_login(url)
         headers = {**(self.headers or {}), **login}
         deadline = Deadline(self.timeouts[2])
+        breaker = breaker_of(host_of(url))
         failure: _Failure | None = None
         for tries in range(self.max_retries + 1):
             try:
                 if failure is not None:
-                    self._back_off(tries, failure, deadline)
-                reply = self._follow(url, headers, expect, deadline)
-                if check is not None:
-                    check(reply)
+                    self._back_off(tries, failure, deadline, breaker)
+                breaker.check()
+                reply = _checked(self._follow(url, headers, expect, deadline), check)
+                breaker.answered()
                 return reply
             except HostClosed as closed:
                 what = f"{closed.what}, after: {failure.what}" if failure else closed.what
                 kind = failure.error if failure else TransientCutoutError
                 raise _error(kind, what, closed.advice, url, tries, deadline) from None
-            except BadReplyError as error:
-                failure = _Failure(str(error).rstrip("."), "Fetch again later.", error=BadReplyError)
+            except MissingCutoutError:
+                breaker.answered()
+                raise
             except _Failure as error:
                 failure = error
+            failure.what = secrets.mask(failure.what)
+            self._note(failure, breaker, deadline)
             if not failure.again:
                 break
             _logger.info("Attempt %d at %s: %s.", tries + 1, shown(url), failure.what)
         assert failure is not None
         raise _error(failure.error, failure.what, failure.advice, url, tries + 1, deadline) from None
 
-    def _back_off(self, tries: int, failure: _Failure, deadline: Deadline) -> None:
+    def _note(self, failure: _Failure, breaker: Breaker, deadline: Deadline) -> None:
+        """Tell the breaker; a service that answers, if badly, is given more chances than one that is silent."""
+        if failure.refused:
+            breaker.answered()
+            return
+        n_requests = _SILENT if failure.silent else 2 * (self.max_in_flight + 1)
+        breaker.failed(deadline, failure.what, patience=self.timeouts[2] / 6, n_requests=n_requests)
+
+    def _back_off(self, tries: int, failure: _Failure, deadline: Deadline, breaker: Breaker) -> None:
         """Wait before another attempt, a random time so that many clients do not come back at once."""
         if failure.paused:
             return
         seconds = _jitter.uniform(0, min(self.backoff * 2 ** (tries - 1), _LONGEST_BACKOFF))
         if seconds >= deadline.remaining():
             raise HostClosed(f"no time is left of {deadline.total:g} s", failure.advice)
-        time.sleep(seconds)
+        breaker.wait(seconds)
 
     def _follow(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply:
         """Ask, and ask where the answer points to."""
@@ -246,7 +288,7 @@ class Transport:
         raise _Failure(
             f"redirected more than {self.max_redirects} times, at last to {shown(url)}",
             "Give the address that the service has now as url=.",
-            again=False,
+            refused=True,
         )
 
     def _ask(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply | str:
@@ -260,8 +302,10 @@ class Transport:
                     elif response.status_code in _REDIRECTS and "Location" in response.headers:
                         answer = _target(url, response)
                     else:
-                        raise self._refused(response, headers, gate)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, BrokenBody) as error:
+                        raise self._refused(response, gate)
+            except _Failure:
+                raise
+            except Exception as error:  # strange replies make http.client raise other kinds than those of requests
                 raise self._broken(error, dog, deadline) from None
             if dog.barked:  # a shut connection may look like the end of a reply
                 raise _too_late(deadline)
@@ -279,23 +323,23 @@ class Transport:
             raise _Failure(
                 f"the reply is larger than {self.max_bytes} bytes",
                 "Ask for fewer pixels, or give the source transport=Transport(max_bytes=…).",
-                again=False,
+                refused=True,
             ) from None
         if response.status_code == HTTPStatus.OK and not body:
             raise BrokenBody("the reply is empty")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Reply(response.status_code, media_type, body, shown(response.url))
 
-    def _refused(self, response: requests.Response, headers: dict, gate: HostGate) -> _Failure:
+    def _refused(self, response: requests.Response, gate: HostGate) -> _Failure:
         """The failure of a status that is not expected; pauses the host if it asks for that."""
         status = response.status_code
         what = f"the service answered {status} {response.reason or ''}".rstrip()
-        if said := excerpt(response, headers.values()):
+        if said := excerpt(response):
             what += f" ({said!r})"
         if status not in _WORTH_RETRYING:
             login = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
             advice = "give the source transport=Transport(headers=…)" if login else "read what the service says"
-            return _Failure(what, f"Check what was asked for; {advice}.", again=False)
+            return _Failure(what, f"Check what was asked for; {advice}.", refused=True)
         failure = _Failure(what, "The service is in trouble or busy; fetch again later.")
         seconds = _retry_after(response)
         if seconds is not None:
@@ -310,16 +354,19 @@ class Transport:
             return _too_late(deadline)
         cause = _innermost(error)
         reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        advice = "Check the network and the address, or fetch again later."
+        later, advice = "Fetch again later.", "Check the network and the address, or fetch again later."
         if isinstance(error, requests.ConnectTimeout):
-            return _Failure(f"no connection within {connect:g} s", advice)
+            return _Failure(f"no connection within {connect:g} s", advice, silent=True)
         if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-            return _Failure(f"nothing came for {read:g} s", "The service is slow; fetch again later.")
+            return _Failure(f"nothing came for {read:g} s", "The service is slow; fetch again later.", silent=True)
         if isinstance(error, BrokenBody):
-            return _Failure(str(error), "Fetch again later.", error=BadReplyError)
+            return _Failure(str(error), later, error=BadReplyError)
         if isinstance(error, requests.exceptions.SSLError):
-            return _Failure(f"no secure connection: {reason}", advice, again="CERTIFICATE" not in reason)
-        return _Failure(f"connection failed: {reason}", advice)
+            again = "CERTIFICATE" not in reason
+            return _Failure(f"no secure connection: {reason}", advice, again=again, silent=True)
+        if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+            return _Failure(f"connection failed: {reason}", advice, silent=True)
+        return _Failure(f"the reply cannot be read ({type(cause).__name__}: {reason})", later, error=BadReplyError)
 
     def _connections(self) -> _Connections:
         # Those of a parent stay with it: a forked process would read the parent's replies from them.
@@ -366,6 +413,16 @@ def _validate(transport: Transport) -> None:
     check_headers(transport.headers)
 
 
+def _checked(reply: Reply, check: Callable[[Reply], object] | None) -> Reply:
+    """`reply`, if it is what `check` wants."""
+    try:
+        if check is not None:
+            check(reply)
+    except BadReplyError as error:
+        raise _Failure(str(error).rstrip("."), "Fetch again later.", error=BadReplyError) from None
+    return reply
+
+
 def _error(kind: type, what: str, advice: str, url: str, tries: int, deadline: Deadline) -> Exception:
     often = {0: "not sent", 1: "tried once"}.get(tries, f"tried {tries} times")
     return kind(f"{what}; {often} in {deadline.elapsed():.1f} s: {shown(url)}. {advice}")
@@ -385,7 +442,7 @@ def _target(url: str, response: requests.Response) -> str:
         return redirected(url, response.headers["Location"])
     except ValueError as error:
         raise _Failure(
-            str(error), "Give the address that the service has now as url=, if you trust it.", again=False
+            str(error), "Give the address that the service has now as url=, if you trust it.", refused=True
         ) from None
 
 

@@ -1,16 +1,20 @@
-"""URLs: their hosts, redirects and headers, and a form of them without secrets."""
+"""URLs: their hosts, logins and redirects; and headers."""
 
 from __future__ import annotations
 
 import base64
 import re
+import socket
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit
+from contextlib import suppress
+from ipaddress import ip_address
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 
+from ._secrets import shown
+
 _PORTS = {"http": 80, "https": 443}
-_SECRET_NAME = re.compile("token|secret|passw|signature|credential|auth|api_?key|^key$|^sig$", re.IGNORECASE)
 _HEADER_NAME = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = {"user-agent", "accept-encoding", "host", "content-length", "transfer-encoding", "connection"}
 
@@ -23,7 +27,7 @@ def full_url(url: str, params: Mapping | None) -> str:
             return whole
     except (ValueError, KeyError, requests.RequestException):  # no host, another scheme, a port that is none
         pass
-    harmless = re.sub("//[^/]*@", "//", str(url).partition("?")[0])
+    harmless = shown(str(url)).partition("?")[0]
     raise ValueError(f"url={harmless!r}; expected an address such as https://example.org/cutout.") from None
 
 
@@ -35,6 +39,17 @@ def without_login(url: str) -> tuple[str, dict[str, str]]:
         return url, {}
     secret = base64.b64encode(unquote(login).encode()).decode()
     return parts._replace(netloc=host).geturl(), {"Authorization": f"Basic {secret}"}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine itself, under any of its names and spellings."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    with suppress(OSError):
+        host = socket.inet_ntoa(socket.inet_aton(host))  # 127.1 and 2130706433 are 127.0.0.1
+    with suppress(ValueError):
+        address = ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def host_of(url: str) -> str:
@@ -52,14 +67,6 @@ def redirected(url: str, location: str) -> str:
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise ValueError(f"redirected from https to the unprotected {shown(target)}")
     return without_login(full_url(target, None))[0]  # a login in a redirect is not the user's
-
-
-def shown(url: str) -> str:
-    """A URL for people: without login and fragment, and with masks for what seems to be secret in its query."""
-    parts = urlsplit(url)
-    query = [(name, "***" if _SECRET_NAME.search(name) else value) for name, value in parse_qsl(parts.query, True)]
-    text = urlencode(query, safe="*,:/") if any(value == "***" for _, value in query) else parts.query
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=text, fragment="").geturl()
 
 
 def check_headers(headers: Mapping | None) -> None:
