@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, spline_filter1d
 from sklearn.utils import gen_batches
 
+from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest
 
 MARGIN = 10  # px that a window reaches beyond its block: the spline forgets its end by 0.43 a pixel
@@ -24,6 +25,7 @@ _SHIFTED_BYTES = 2**20  # of cutouts that are shifted together, so that they sta
 _ALIGNED = 0.01  # px by which an axis may stray and still count as straight
 _MAP_ERROR = 0.002  # px, of positions interpolated between nine exact ones
 _SPACING = 1.1  # image px between samples, at most: 1.1 aliases a PSF of 2 px FWHM by 4e-6 of its flux
+_BROKEN = 0.05  # steps by which the interpolated map of one pixel may miss, and still be one
 _ANY, _UPRIGHT, _SIDEWAYS = range(3)  # how a block lies in the image
 _MAX_SAMPLES = 512  # along a side of a block, which bounds memory
 
@@ -69,7 +71,8 @@ class SkyToPixel:
             raise ValueError(
                 f"the WCS has no celestial axes (CTYPE {axes}); expected a pair such as 'RA---TAN' and 'DEC--TAN'"
             )
-        self.wcs = wcs if wcs.naxis == 2 else wcs.celestial
+        # wcs.celestial would put longitude first, and move the pixel axes with it
+        self.wcs = wcs if wcs.naxis == 2 else wcs.sub(sorted((wcs.wcs.lng + 1, wcs.wcs.lat + 1)))
         frame = wcs_to_celestial_frame(self.wcs)
         self.frame = None if isinstance(frame, ICRS) else frame
 
@@ -91,7 +94,8 @@ class SkyToPixel:
     def inverse(self, x: ArrayLike, y: ArrayLike) -> NDArray:
         """Give the unit vectors of pixels, shape ``(3, n)``, ICRS."""
         world = self.wcs.all_pix2world(np.transpose([x, y]), 0)
-        sky = SkyCoord(world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat], unit="deg", frame=self.frame or "icrs")
+        frame = ICRS() if self.frame is None else self.frame  # frames without data are false
+        sky = SkyCoord(world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat], unit="deg", frame=frame)
         return sky.icrs.cartesian.xyz.value
 
 
@@ -279,11 +283,13 @@ def tangent_to_sky(ra: NDArray, dec: NDArray, east: NDArray, north: NDArray) -> 
 
 def resample_all(
     image: Image, placement: Placement, planes: Mapping[int, NDArray[np.float32]], surface_brightness: bool = False
-) -> None:
+) -> dict[int, CutoutError]:
     """Resample an image onto many blocks of a placement, into the planes given for their numbers.
 
     As `resample_onto` does it; those whose grid is the image's but for a shift are treated together, which is faster.
+    Those that fail, because their pixels are damaged or too wide, fail alone: their errors are given back.
     """
+    errors = {}
     blocks = np.array(list(planes))
     shifted = placement.only_shifted(image.shape)
     together = max(1, _SHIFTED_BYTES // next(iter(planes.values())).nbytes)
@@ -298,7 +304,11 @@ def resample_all(
                 else:
                     slow.append(k)
         for k in slow:
-            planes[k][...] = resample(image, placement, k, surface_brightness)
+            try:
+                planes[k][...] = resample(image, placement, k, surface_brightness)
+            except ValueError as error:
+                errors[k] = MissingCutoutError(str(error).rstrip("."))
+    return errors
 
 
 def _shift(image, placement, blocks):
@@ -342,7 +352,9 @@ def resample(image: Image, placement: Placement, k: int, surface_brightness: boo
     shape = (end_row - row, end_column - column)
     error, step = float(placement.error[k]), float(placement.step[k])
     bounds = _window_bounds(image.shape, placement.low[k].tolist(), placement.high[k].tolist())
-    if bounds is None or (shape == (1, 1) and not np.isfinite(error)):
+    # Where the map breaks, as at the seam of an all-sky map, it misses by a third of a step or more.
+    broken = shape == (1, 1) and not error <= _BROKEN * step
+    if bounds is None or broken:
         return np.full(shape, np.nan, dtype=np.float32)
     fine = error <= _MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
     if not fine and shape != (1, 1):
