@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
 # Raised by Pillow on files that are damaged or not images.
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
@@ -59,6 +60,8 @@ def files_by_name(folder: Path, extensions: str | Sequence[str]) -> dict[str, li
 def read_header(file: Path) -> tuple[str, tuple[int, int]]:
     """Pillow's mode, "L" or "RGB", and (width, height) of a JPEG or PNG file, before any pixel is decoded.
 
+    Width and height are those of the upright image, as its EXIF orientation says.
+
     Raises
     ------
     ValueError
@@ -68,7 +71,8 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _open(file) as image:
-                mode, size = image.mode, image.size
+                mode, size = _mode(image), image.size
+                size = size[::-1] if _orientation(image) in _ON_ITS_SIDE else size
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"Refusing to decode the image {file}: {error} If it is genuine, raise PIL.Image.MAX_IMAGE_PIXELS."
@@ -84,7 +88,7 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
 
 
 def read_pixels(file: Path) -> NDArray[np.uint8]:
-    """Pixels of a JPEG or PNG file whose header was read and found right: ``(H, W)`` or ``(H, W, 3)``.
+    """Pixels of a JPEG or PNG file whose header was read and found right, upright: ``(H, W)`` or ``(H, W, 3)``.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
     """
     try:
         with _open(file) as image:
-            return np.array(image)
+            return np.array(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
 
@@ -101,6 +105,17 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
 def _open(file: Path) -> Image.Image:
     # Only the decoders that are needed: whatever its name, the file is not handed to any other.
     return Image.open(file, formats=("JPEG", "PNG"))
+
+
+def _mode(image: Image.Image) -> str:
+    """Pillow's mode; of a PNG with 16 bits in each color, of which Pillow drops half, another one."""
+    raw = image.tile[0][3] if image.tile else ""
+    return f"{raw}" if isinstance(raw, str) and ";16" in raw else image.mode
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera was held, from EXIF; 1 is upright."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1
 
 
 def _unreadable(file: Path, error: Exception) -> ValueError:

@@ -23,7 +23,7 @@ from .._bounds import check_fits, unpacked
 from .._tangent import direction
 from ._resample import SkyToPixel
 
-_REMEMBERED = 2**14  # headers of images; 10 kB each
+_REMEMBERED = 2**14  # headers, of 5 kB each
 _SETTLED_NS = 10**8  # a file younger than that may be written again without a change of its times
 _MAPPED_BYTES = 16 * 2**20  # of a file kept mapped
 _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -133,7 +133,7 @@ class FitsImage:
         return values
 
     def _unpack(self) -> bytes:
-        with unpacked(self.path) as stream:
+        with unpacked(self.path, str(self.path)) as stream:
             stream.read(self.start)
             return stream.read(self.n_planes * prod(self.shape) * self._dtype.itemsize)
 

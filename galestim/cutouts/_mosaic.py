@@ -34,9 +34,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
 
     Parameters
     ----------
-    paths : str or path-like, list, or dict
-        - one file: one channel;
-        - a list: one channel for each entry, in this order;
+    paths : str or path-like, list, array, or dict
+        - one file: one channel, or one for each plane of a cube;
+        - a list, array or column of a table: the channels of each entry, in this order;
         - a dict of band → entry: the same, with names.
 
         An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
@@ -46,7 +46,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
     hdu : int, str, (str, int), a list of these, or a dict, default=None
         Which extension, by number, name, or name and version; a list, all of these are tiles; a dict of band →
-        extension, bands are extensions of the file. None, the first 2-D image with a celestial WCS.
+        extension, bands are extensions of the file. None, the first 2-D image with a celestial WCS, or, without one,
+        the first cube ``(n_planes, H, W)`` that has one.
     pixel_values : {"flux", "surface_brightness"}, default="flux"
         What a pixel holds. "flux": what falls on it; values are multiplied by the ratio of pixel areas, so that the
         sum over a galaxy is the same at whatever pixel scale. "surface_brightness" (as MJy/sr): values are kept.
@@ -54,10 +55,10 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     Attributes
     ----------
     n_channels : int
-        The number of bands.
+        The number of bands; a cube counts as many as it has planes.
     pixel_scale : float
         Side of a pixel where the first image's projection touches the sky [arcsec], used where no other is asked
-        for. It opens the file.
+        for; of pixels that are not square, the geometric mean of their sides. It opens the file.
     dtype : numpy dtype
         float32.
 
@@ -66,7 +67,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a file has no 2-D image with a celestial WCS, or is truncated, or bands are not found.
+        If a file has no image with a celestial WCS, is truncated or damaged, or is rewritten while it is read; or if
+        bands are not found.
 
     See Also
     --------
@@ -80,7 +82,12 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     others fill what it does not cover.
 
     Pixels are resampled by a quintic spline, see `resample_onto`. TAN, SIP, TPV and every other projection and
-    distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px.
+    distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px. On
+    the seam of an all-sky map pixels come from both sides, and those that the seam crosses are NaN.
+
+    Headers are remembered in the process, for all copies of a mosaic (clones, pickles); another process reads them
+    again. Files that were rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
+    damaged tiles of a ``.fz``, make a `MissingCutoutError` of the galaxies that need them.
 
     Examples
     --------
@@ -122,12 +129,12 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     @property
     def n_channels(self) -> int:  # type: ignore[override]
         """Number of channels of the images: one for each band, or each plane of a cube."""
-        return sum(tiles[0].n_planes for tiles in self._bands())
+        return sum(image.n_planes for image in self._first_images())
 
     @property
     def pixel_scale(self) -> float:  # type: ignore[override]
         """Side of a pixel if the user asks for none [arcsec]: that of the first image."""
-        wcs = self._bands()[0][0].to_pixel.wcs
+        wcs = self._first_images()[0].to_pixel.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
 
     def cutout(self, request: CutoutRequest) -> NDArray[np.float32]:
@@ -153,9 +160,12 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     def _fill(self, requests: Sequence[CutoutRequest], images: NDArray[np.float32]) -> dict[int, CutoutError]:
         """Cut all channels of some requests, from the files as they are now; the errors of those that failed."""
         errors: dict[int, CutoutError] = {}
+        bands = self._bands()
+        if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
+            raise ValueError(f"{shorten(str(self.paths), 200)} got other planes while it was read; fetch again")
         first = 0
         with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
-            for tiles in self._bands():
+            for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
                 errors |= _fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
                 first += tiles[0].n_planes
@@ -171,6 +181,11 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         """Tiles of each band, as the files are now."""
         entries = _entries(self.paths, self.bands, self.hdu)
         return [_alike([fits_image(*place) for place in _places(*entry)]) for entry in entries.values()]
+
+    def _first_images(self) -> list[FitsImage]:
+        """The first tile of each band."""
+        entries = _entries(self.paths, self.bands, self.hdu)
+        return [fits_image(*next(_places(*entry))) for entry in entries.values()]
 
 
 def _alike(tiles: list[FitsImage]) -> list[FitsImage]:

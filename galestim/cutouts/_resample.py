@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, spline_filter1d
 from sklearn.utils import gen_batches
 
+from .._tangent import tangent_to_sky
 from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest
 
@@ -270,17 +271,6 @@ def place(to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], together: int
     return parts[0]
 
 
-def tangent_to_sky(ra: NDArray, dec: NDArray, east: NDArray, north: NDArray) -> NDArray:
-    """Give ra and dec [deg] of offsets in the planes tangent at `ra`, `dec`; all arguments in radians.
-
-    Calabretta & Greisen (2002), A&A 395, 1077, section 5.1.3; written with vectors, which know no pole.
-    """
-    radial = np.cos(dec) - north * np.sin(dec)
-    x, y = radial * np.cos(ra) - east * np.sin(ra), radial * np.sin(ra) + east * np.cos(ra)
-    z = np.sin(dec) + north * np.cos(dec)
-    return np.degrees([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])
-
-
 def resample_all(
     image: Image, placement: Placement, planes: Mapping[int, NDArray[np.float32]], surface_brightness: bool = False
 ) -> dict[int, CutoutError]:
@@ -321,7 +311,10 @@ def _shift(image, placement, blocks):
     windows = np.empty((len(blocks), n + len(_TAPS) - 1, n + len(_TAPS) - 1), dtype=np.float32)
     for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
         rows, columns = (slice(first, first + len(window)) for first in corner)
-        window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
+        try:
+            window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
+        except ValueError:  # damaged: tried again alone, where it fails alone
+            window[...] = np.nan
     side = min(n, _SHIFTED_TOGETHER)
     weights = np.zeros((2, len(blocks), len(_TAPS) + 2 * side - 2), dtype=np.float32)
     weights[..., side - 1 : side - 1 + len(_TAPS)] = _powers(start - base).T @ _CARDINAL

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogs import Catalog
-from ._errors import CutoutError
+from ._errors import CutoutError, of_row
 
 RADII = "half_light_semimajor_axis", "half_light_radius"  # columns that set pixel scales, the best first
 
@@ -98,8 +98,8 @@ class CutoutSource(ABC):
         for request in requests:
             try:
                 yield self.cutout(request)
-            except CutoutError as error:
-                yield error
+            except Exception as error:  # of whatever class: the others go on
+                yield of_row(error)
 
 
 def make_requests(
