@@ -1,4 +1,4 @@
-"""Bounds on FITS and JPEG: nothing is decoded before what it claims is compared with what it holds.
+"""Bounds on FITS, Parquet and JPEG: nothing is decoded before what it claims is compared with what it holds.
 
 A file of kilobytes may claim billions of axes, pixels or scans, which its decoder would believe. Here its structure
 is walked first, cheaply. The limits are far above those of real files.
@@ -20,6 +20,7 @@ from ._unpack import UNPACKED_BYTES, Unpacked, check_unpacked, require_file, unp
 
 HEADER_BLOCKS, HDUS = 1000, 5000  # of FITS; a block is 36 cards
 AXES = FIELDS = 999  # by the FITS standard
+COLUMNS = 10_000  # of other tables
 SCANS, SCANNED_PIXELS = 100, 2**31  # of a JPEG, each of whose scans passes over its pixels
 
 _BLOCK, _CARD = 2880, 80  # bytes
@@ -66,12 +67,16 @@ class _Walk:
         self.stream, self.name, self.index = stream, name, 0
 
     def error(self, what: str) -> ValueError:
-        return ValueError(f"{self.name} is no sound FITS file: in extension {self.index}, {what}. Get it again.")
+        return ValueError(
+            f"{self.name} cannot be read: in extension {self.index}, {what}. Expected a complete FITS file; get it again."
+        )
 
     def go(self) -> None:
         block = self.stream.read(_BLOCK)
         if not block.startswith(b"SIMPLE  ="):
-            raise ValueError(f"{self.name} is not a FITS file; expected it to begin with SIMPLE, plain or in gzip.")
+            raise ValueError(
+                f"{self.name} cannot be read: it does not begin with SIMPLE. Expected a complete FITS file."
+            )
         while block.startswith(b"XTENSION") or self.index == 0:
             self.hdu(_Header(self, block))
             self.index += 1
@@ -122,6 +127,8 @@ class _Header:
 
     def take(self, key: str, sign: str, text: str) -> None:
         """Keep the value of a card that counts."""
+        known: dict
+        value: str | int
         if _WORDS.match(key):
             known, value = self.words, text.strip("'").rstrip()
         elif _NUMBERS.match(key):
@@ -243,6 +250,33 @@ class _Table:
             if n_bytes > tile_bytes:
                 raise self.error(f"a compressed tile unpacks to more than its {tile_bytes // 8} pixels")
             tile = unpacker.unused_data
+
+
+# --- Parquet ---------------------------------------------------------------------------------------------------
+
+
+def check_parquet(path: str | os.PathLike, metadata) -> None:
+    """Compare what the footer of a Parquet file claims with the size of the file.
+
+    Parameters
+    ----------
+    path : path-like
+    metadata : pyarrow.parquet.FileMetaData
+        The footer.
+
+    Raises
+    ------
+    ValueError
+        If it claims more than 10 000 columns, or more values than the file can hold.
+    """
+    if metadata.num_columns > COLUMNS:
+        raise ValueError(f"{path} has {metadata.num_columns} columns; expected at most {COLUMNS}.")
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    pieces = [group.column(i) for group in groups for i in range(group.num_columns)]
+    if any(piece.num_values < 0 or piece.total_uncompressed_size < 0 for piece in pieces):
+        raise ValueError(f"{path} is damaged: a column claims a negative size.")
+    claimed = sum(max(8 * piece.num_values, piece.total_uncompressed_size) for piece in pieces)
+    check_unpacked(max(claimed, 8 * metadata.num_rows), os.stat(path).st_size, path)
 
 
 # --- JPEG ------------------------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ def unpacked(source: str | os.PathLike | bytes, name: object) -> Iterator[Unpack
         stored = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
-            yield Unpacked(_UNPACKERS[magic](file) if magic in _UNPACKERS else file, stored, name)
+            stream = _UNPACKERS[magic](file) if magic in _UNPACKERS else file  # type: ignore[operator]
+            yield Unpacked(stream, stored, name)
         except (EOFError, zlib.error, OSError) as error:
             if getattr(error, "errno", None) is not None:
                 raise  # of the disk

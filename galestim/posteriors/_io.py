@@ -42,11 +42,14 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from .._bounds import check_fits, check_parquet
 from .._files import written_whole
+from .._hdf5 import check_hdf5
 from ._arviz import optional_import
 from ._content import COLUMNS, VERSION, Content
 
 _NUMBERS = {name for names in COLUMNS.values() for name in names}
+_UNIT_LENGTH = 200  # characters; long ones take astropy minutes
 _ROW_GROUP = 2**24  # numbers in a row group of Parquet: 128 MB
 _Made = TypeVar("_Made")
 
@@ -71,7 +74,7 @@ def read_content(path, make: Callable[[Content], _Made]) -> _Made:
         raise FileNotFoundError(f"{path} is not a file; expected one that `Posterior.write` wrote.")
     try:
         content = file_format.read(path)
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
     except KeyError as error:
         raise ValueError(
@@ -79,6 +82,8 @@ def read_content(path, make: Callable[[Content], _Made]) -> _Made:
             "Draws of another program become a posterior by `Posterior.from_draws`."
         ) from error
     except Exception as error:  # damage shows in as many types as there are ways to read
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
         said = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
             f"{path} cannot be read: {said}. Expected a complete {file_format.name} file; copy or write it again."
@@ -97,6 +102,8 @@ def _checked(content: Content) -> Content:
         raise ValueError(f"its form is {content.form!r}, expected one of {', '.join(map(repr, COLUMNS))}.")
     if missing := [name for name in COLUMNS[content.form] if name not in content.columns]:
         raise ValueError(f"it has no column {', '.join(map(repr, missing))}.")
+    if any(len(target.get("unit") or "") > _UNIT_LENGTH for target in content.targets):
+        raise ValueError(f"it has a unit of more than {_UNIT_LENGTH} characters.")
     columns = {name: np.array(content.columns[name], dtype=np.float64) for name in COLUMNS[content.form]}
     return content._replace(columns=columns)
 
@@ -149,6 +156,7 @@ def _unescaped(text: str) -> str:
 
 
 def _read_fits(path: Path) -> Content:
+    check_fits(path)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "File may have been truncated")
         with path.open("rb") as file, fits.open(file, memmap=False) as hdus:
@@ -198,6 +206,7 @@ def _nested(numbers: NDArray):
 
 def _read_parquet(path: Path) -> Content:
     with optional_import("pyarrow.parquet", "a .parquet file").ParquetFile(path) as file:
+        check_parquet(path, file.metadata)
         table = file.read()
     metadata = json.loads((table.schema.metadata or {})[b"galestim"])
     return Content(
@@ -231,12 +240,14 @@ def _write_hdf5(path: Path, content: Content) -> None:
 
 
 def _read_hdf5(path: Path) -> Content:
-    with optional_import("h5py", "an HDF5 file").File(path, "r") as file:
+    h5py = optional_import("h5py", "an HDF5 file")
+    check_hdf5(path, (*sorted(_NUMBERS), "groups"))
+    with h5py.File(path, "r") as file:
         return Content(
             version=file.attrs["version"],
             form=file.attrs["form"],
             targets=json.loads(file.attrs["targets"]),
-            columns={name: file[name][()] for name in file if name in _NUMBERS},
+            columns={name: file[name][()] for name in COLUMNS.get(file.attrs["form"], ()) if name in file},
             groups=file["groups"][()] if file.attrs["form"] == "mixture" else None,
         )
 

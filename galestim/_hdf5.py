@@ -1,0 +1,150 @@
+"""HDF5 files, looked through in a process of its own before they are opened: damaged ones can hang the HDF5 library.
+
+It then answers to nobody, Ctrl-C included, and at other damage it ends the process. What has been read there once, can be
+read here.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from functools import lru_cache
+
+from ._unpack import check_unpacked, require_file
+
+CPU_SECONDS, MEMORY_BYTES = 5, 2**32  # for looking through a small file; large ones get more
+_CHUNK_SLACK = 2**16  # bytes that a compressed chunk may take beyond what it holds
+_CHILD = "import sys; from galestim._hdf5 import _child; _child(*sys.argv[1:])"
+
+
+def check_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> None:
+    """Look through an HDF5 file, in another process: once, until the file changes.
+
+    Parameters
+    ----------
+    path : path-like
+    names : tuple of str, default=()
+        The data sets that will be read, if there are such; none: any.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no regular file.
+    ValueError
+        If it is damaged, refers to other files, claims more than it holds, or takes too long to look through.
+    """
+    path = require_file(path)
+    status = path.stat()
+    state = status.st_mtime_ns, status.st_size, status.st_ino
+    if complaint := _complaint(os.fspath(path.absolute()), state, tuple(names)):
+        raise ValueError(
+            f"{path} cannot be read: {complaint}. Expected a complete HDF5 file that refers to no other."
+        )
+
+
+@lru_cache(maxsize=1024)
+def _complaint(path: str, state: tuple[int, int, int], names: tuple[str, ...]) -> str:
+    """What is wrong with a file, or nothing."""
+    n_bytes = state[1]
+    seconds, memory = CPU_SECONDS + n_bytes // 10**7, MEMORY_BYTES + 8 * n_bytes
+    command = [sys.executable, "-P", "-c", _CHILD, str(seconds), str(memory), path, *names]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    try:
+        child = subprocess.run(command, env=environment, capture_output=True, timeout=60 + 6 * seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return "it takes too long to look through"
+    if child.returncode < 0:
+        return "it is damaged, so that it would hang or end the process"
+    said = child.stdout if child.returncode == 0 else child.stderr
+    return " ".join(said.decode(errors="replace").split())[-300:].rstrip(".")
+
+
+# --- in the other process -----------------------------------------------------------------------------------------
+
+
+def _child(seconds: str, memory: str, path: str, *names: str) -> None:
+    """Print what is wrong with a file, within bounds on time and memory."""
+    with suppress(ImportError):  # not on Windows
+        import resource
+
+        for limit, value in ((resource.RLIMIT_CPU, int(seconds)), (resource.RLIMIT_AS, int(memory))):
+            with suppress(OSError, ValueError):  # there may be a lower one
+                resource.setrlimit(limit, (value, value))
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            _attributes(file)
+            for name in names:
+                _follow(file, name.strip("/").split("/"))
+            if not names:
+                _walk(file, set())
+    except Exception as error:  # damage shows in many ways
+        print(error or type(error).__name__)
+
+
+def _follow(group, parts: list[str]) -> None:
+    """Look at what lies at the end of a path, as far as there is something."""
+    for part in parts:
+        if not hasattr(group, "get") or (group := _item(group, part)) is None:
+            return
+
+
+def _walk(group, seen: set) -> None:
+    """Look at all that a group holds."""
+    for name in group:
+        item = _item(group, name)
+        if hasattr(item, "get") and (place := hash(item.id)) not in seen:
+            seen.add(place)
+            _walk(item, seen)
+
+
+def _item(group, name: str):
+    """The item of a group, looked at; None if there is none."""
+    import h5py
+
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name!r} is a link to elsewhere; copy what it leads to into the file")
+    item = group[name]
+    _attributes(item)
+    if isinstance(item, h5py.Dataset):
+        _dataset(item)
+    return item
+
+
+def _attributes(item) -> None:
+    for name in item.attrs:
+        item.attrs[name]
+
+
+def _dataset(data) -> None:
+    """Refuse a data set that lies elsewhere, or claims more than is stored."""
+    if data.external or data.is_virtual:
+        raise ValueError(f"the data set {data.name!r} lies in other files; copy it into this one")
+    if data.shape is None:
+        return
+    if data.dtype.hasobject:
+        data[()]  # of variable length: each value leads to a place in the file
+        return
+    check_unpacked(data.nbytes, data.id.get_storage_size(), f"the data set {data.name!r}")
+    if data.chunks and data.id.get_create_plist().get_nfilters():
+        _chunks(data)
+
+
+def _chunks(data) -> None:
+    """Refuse compressed chunks that unpack to more than they hold."""
+    n_bytes = data.dtype.itemsize
+    for side in data.chunks:
+        n_bytes *= side
+    at_most = n_bytes + _CHUNK_SLACK
+
+    def check(chunk) -> None:
+        if chunk.size > at_most:
+            raise ValueError(f"a chunk of {data.name!r} takes {chunk.size} bytes for {n_bytes}")
+
+    data.id.chunk_iter(check)
