@@ -10,12 +10,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
+
+from ._bounds import check_scans
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
 # Raised by Pillow on files that are damaged or not images.
-_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
+_TURNS = {  # of EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
@@ -72,7 +82,7 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _open(file) as image:
                 mode, size = _mode(image), image.size
-                size = size[::-1] if _orientation(image) in _ON_ITS_SIDE else size
+                size = size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"Refusing to decode the image {file}: {error} If it is genuine, raise PIL.Image.MAX_IMAGE_PIXELS."
@@ -97,7 +107,11 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
     """
     try:
         with _open(file) as image:
-            return np.array(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
+            if image.format != "PNG":
+                check_scans(file, image.width * image.height, "it")
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            return np.array(image if turn is None else image.transpose(turn))
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
 
@@ -108,14 +122,16 @@ def _open(file: Path) -> Image.Image:
 
 
 def _mode(image: Image.Image) -> str:
-    """Pillow's mode; of a PNG with 16 bits in each color, of which Pillow drops half, another one."""
-    raw = image.tile[0][3] if image.tile else ""
-    return f"{raw}" if isinstance(raw, str) and ";16" in raw else image.mode
+    """Pillow's mode; that of the file, if it has 16 bits in each color, of which Pillow would drop half."""
+    raw = image.tile[0][3] if image.mode in CHANNELS and image.tile else ""
+    return raw if isinstance(raw, str) and ";16" in raw else image.mode
 
 
 def _orientation(image: Image.Image) -> int:
-    """How a camera was held, from EXIF; 1 is upright."""
-    return image.getexif().get(ExifTags.Base.Orientation, 1) if "exif" in image.info else 1
+    """How the camera was held, from EXIF; 1 is upright."""
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the image to look for it
+        return 1
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def _unreadable(file: Path, error: Exception) -> ValueError:

@@ -19,8 +19,9 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .._bounds import check_fits, unpacked
+from .._bounds import check_fits
 from .._tangent import direction
+from .._unpack import unpacked
 from ._resample import SkyToPixel
 
 _REMEMBERED = 2**14  # headers, of 5 kB each
@@ -50,9 +51,9 @@ class FitsImage:
     path : Path
         A plain file, tile-compressed (``.fz``), or compressed as a whole (``.gz``).
     hdu : int, str, (str, int) or None, default=None
-        Which extension; None, the first with an image of two dimensions or, without one, with a cube.
+        Which extension; None, the first with an image.
     celestial : bool, default=True
-        Whether only images with a celestial WCS are taken.
+        Whether only images with a celestial WCS are taken, and cubes only where there are none of two dimensions.
 
     Attributes
     ----------
@@ -218,13 +219,13 @@ def _hdu_list(path: Path, **options):
 
 
 def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPixel | None]:
-    """Find the extension wanted, or the first image, those of two dimensions first."""
+    """Find the extension wanted, or the first that will do."""
     try:
         candidates = range(len(hdus)) if wanted is None else [hdus.index(hdus[wanted])]
     except (KeyError, IndexError):
         candidates = []
     images = [index for index in candidates if hdus[index].is_image and len(hdus[index].shape) >= 2 and prod(hdus[index].shape)]
-    for index in sorted(images, key=lambda index: len(hdus[index].shape) > 2):
+    for index in sorted(images, key=lambda index: celestial and len(hdus[index].shape) > 2):
         try:
             to_pixel = _sky_to_pixel(WCS(hdus[index].header, hdus))
         except Exception as error:  # damaged headers make astropy raise a dozen kinds
@@ -233,8 +234,12 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
             return index, to_pixel
     held = "; ".join(f"{i} {hdu.name!r} {hdu.shape if hdu.is_image else 'a table'}" for i, hdu in enumerate(hdus))
     where = "" if wanted is None else f" at hdu={wanted!r}"
-    what, cure = ("image with a celestial WCS", "add a WCS (CTYPE1='RA---TAN', …), or ") if celestial else ("image", "")
-    raise ValueError(f"{str(path)!r} has no {what}{where}; it has {held}; {cure}say which extension with hdu")
+    if not celestial:
+        raise ValueError(f"{str(path)!r} has no image of 2 or more dimensions; it has {held}")
+    raise ValueError(
+        f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), or "
+        "say which extension with hdu"
+    )
 
 
 def _sky_to_pixel(wcs: WCS) -> SkyToPixel | None:

@@ -431,8 +431,9 @@ def _read_picture(file: Path) -> NDArray[np.uint8]:
 
 def _read_fits(image: FitsImage, request: CutoutRequest) -> NDArray[np.float32]:
     rows, columns = (-1, 1) if image.to_pixel is None else _steps_to_north_up(image, request)
+    height, width = image.shape
     with image.opened() as planes:
-        pixels = [plane.read(*map(slice, image.shape))[::rows, ::columns] for plane in planes]
+        pixels = [plane.read(slice(0, height), slice(0, width))[::rows, ::columns] for plane in planes]
     return np.stack(pixels, axis=-1).astype(np.float32)
 
 
