@@ -123,7 +123,8 @@ def _open(file: Path) -> Image.Image:
 
 def _mode(image: Image.Image) -> str:
     """Pillow's mode; that of the file, if it has 16 bits in each color, of which Pillow would drop half."""
-    raw = image.tile[0][3] if image.mode in CHANNELS and image.tile else ""
+    tiles = getattr(image, "tile", None) if image.mode in CHANNELS else None
+    raw = tiles[0][3] if tiles else ""
     return raw if isinstance(raw, str) and ";16" in raw else image.mode
 
 

@@ -39,15 +39,6 @@ class BadReplyError(TransientCutoutError):
     """
 
 
-def of_row(error: Exception) -> CutoutError:
-    """`error`, as the failure of one cutout alone; of another class, it may pass."""
-    if isinstance(error, CutoutError):
-        return error
-    failed = TransientCutoutError(f"{type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed
-
-
 class CutoutFetchError(RuntimeError):
     """Cutouts are missing or could not be fetched; raised after all others were tried.
 

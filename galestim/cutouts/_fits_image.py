@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .._bounds import check_fits
 from .._tangent import direction
 from .._unpack import unpacked
-from ._resample import SkyToPixel
+from ._sky_to_pixel import SkyToPixel
 
 _REMEMBERED = 2**14  # headers, of 5 kB each
 _SETTLED_NS = 10**8  # a file younger than that may be written again without a change of its times
@@ -31,7 +31,7 @@ _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8
 
 
 def fits_image(path: Path, hdu=None) -> FitsImage:
-    """The image with a celestial WCS in a file as it is now; headers are read once in a process, until files change."""
+    """The image with a celestial WCS in a file as it is now; the header is read again only if the file changed."""
     state = _state(path)
     if abs(time.time_ns() - state[0]) < _SETTLED_NS:
         return FitsImage(path, hdu)
@@ -91,6 +91,12 @@ class FitsImage:
         self._blank = self._number(header, "BLANK", None) if header["BITPIX"] > 0 else None
         self._require_unchanged(_state(path))
 
+    @property
+    def sky(self) -> SkyToPixel:
+        """`to_pixel` of an image that has one."""
+        assert self.to_pixel is not None
+        return self.to_pixel
+
     def is_near(self, ra, dec, pixel_scale, npix) -> NDArray[np.bool_]:
         """Mask of the cutouts that may touch the image; others need not be projected."""
         center, radius = self._cap
@@ -103,7 +109,7 @@ class FitsImage:
         height, width = self.shape
         t = np.linspace(0, 1, 9)
         u, v = np.r_[t, t, 0 * t, 0 * t + 1, 0.5], np.r_[0 * t, 0 * t + 1, t, t, 0.5]
-        sky = self.to_pixel.inverse(u * width - 0.5, v * height - 0.5)
+        sky = self.sky.inverse(u * width - 0.5, v * height - 0.5)
         radius = _angle(sky[:, :-1], sky[:, -1:]).max()
         return sky[:, -1:], radius if np.isfinite(radius) else np.pi
 
@@ -125,7 +131,7 @@ class FitsImage:
         """What stored values stand for: scaled, and NaN where integers are BLANK."""
         if self._blank is None and (self._scale, self._zero) == (1, 0):
             return stored
-        if stored.dtype.itemsize == 8 and (self._scale, self._zero) == (1, 2**63):  # unsigned: floats have 53 bits
+        if stored.dtype.str[1:] == "i8" and (self._scale, self._zero) == (1, 2**63):  # unsigned: floats have 53 bits
             values = (stored.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)).astype(float)
         else:
             values = stored * float(self._scale) + self._zero
@@ -134,8 +140,9 @@ class FitsImage:
         return values
 
     def _unpack(self) -> bytes:
+        """The pixels of a file that is compressed as a whole."""
         with unpacked(self.path, str(self.path)) as stream:
-            stream.read(self.start)
+            stream.read(self.start or 0)
             return stream.read(self.n_planes * prod(self.shape) * self._dtype.itemsize)
 
     def _number(self, header: fits.Header, key: str, default):
@@ -224,8 +231,9 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
         candidates = range(len(hdus)) if wanted is None else [hdus.index(hdus[wanted])]
     except (KeyError, IndexError):
         candidates = []
-    images = [index for index in candidates if hdus[index].is_image and len(hdus[index].shape) >= 2 and prod(hdus[index].shape)]
-    for index in sorted(images, key=lambda index: celestial and len(hdus[index].shape) > 2):
+    shapes = {index: hdus[index].shape for index in candidates if hdus[index].is_image}
+    images = [index for index, shape in shapes.items() if len(shape) >= 2 and min(shape) > 0]
+    for index in sorted(images, key=lambda index: celestial and len(shapes[index]) > 2):
         try:
             to_pixel = _sky_to_pixel(WCS(hdus[index].header, hdus))
         except Exception as error:  # damaged headers make astropy raise a dozen kinds
@@ -237,8 +245,8 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
     if not celestial:
         raise ValueError(f"{str(path)!r} has no image of 2 or more dimensions; it has {held}")
     raise ValueError(
-        f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), or "
-        "say which extension with hdu"
+        f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), "
+        "or say which extension with hdu"
     )
 
 

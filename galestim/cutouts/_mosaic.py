@@ -134,7 +134,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     @property
     def pixel_scale(self) -> float:  # type: ignore[override]
         """Side of a pixel if the user asks for none [arcsec]: that of the first image."""
-        wcs = self._first_images()[0].to_pixel.wcs
+        wcs = self._first_images()[0].sky.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
 
     def cutout(self, request: CutoutRequest) -> NDArray[np.float32]:
@@ -253,7 +253,8 @@ def _places(paths, hdus) -> Iterator[tuple[Path, int | str | tuple | None]]:
 def _fill_band(tiles, requests, planes, surface_brightness):
     """Cut one band, from the tile in which each galaxy lies deepest; others fill what that does not cover."""
     placements, jobs = _jobs(tiles, requests)
-    empty, errors = np.ones(len(requests), dtype=bool), {}
+    empty = np.ones(len(requests), dtype=bool)
+    errors: dict[int, CutoutError] = {}
     for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
         wanted = {block: i for _, _, block, i in of_tile if rank == 0 or np.isnan(planes[i]).any()}
         if wanted:
@@ -280,7 +281,7 @@ def _jobs(tiles, requests):
     for t, tile in enumerate(tiles):
         near = np.flatnonzero(tile.is_near(*sky))
         if len(near):
-            placements[t] = place(tile.to_pixel, [requests[i] for i in near])
+            placements[t] = place(tile.sky, [requests[i] for i in near])
             x, y = placements[t].nodes[:, :, 1, 1].T
             depth = np.min([x, y, tile.shape[1] - 1 - x, tile.shape[0] - 1 - y], axis=0)
             jobs.append(np.stack([near, -depth, np.full(len(near), t), np.arange(len(near)), y], axis=1))

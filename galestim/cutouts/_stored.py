@@ -20,9 +20,9 @@ from .._images import release_pages
 from .._masked import without_mask
 from .._sklearn import Interval
 from .._tangent import ARCSEC, direction, local_frame, position
-from ._errors import CutoutError, MissingCutoutError, of_row
+from ._errors import CutoutError, MissingCutoutError
 from ._fits_image import FitsImage
-from ._source import CutoutRequest, CutoutSource
+from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 
 MAX_TILT = 0.02  # rad; more than that, and an image is not north up
 MAX_STRETCH = 0.02  # by which its pixels may be larger or smaller than was asked for
@@ -178,12 +178,12 @@ class ArrayStack(StoredImages):
         ndarray of shape (npix, npix, n_channels), or CutoutError
         """
         with self._open() as (images, row_of):
-            for request in requests:
+
+            def read(request):
                 self._check_scale(request)
-                try:
-                    yield _read(images, row_of, request)
-                except Exception as error:
-                    yield of_row(error)
+                return _read(images, row_of, request)
+
+            yield from one_by_one(attempt(read, request) for request in requests)
 
     @contextmanager
     def _open(self):
@@ -354,13 +354,13 @@ class ImageDirectory(StoredImages):
         """
         files_of = self._files()
         like, first = _first_kind(files_of)
-        for request in requests:
+
+        def read(request):
             self._check_scale(request)
-            try:
-                file = self._file(request.object_id, files_of)
-                yield _crop_to(request.npix, _read_file(file, like, first, request))
-            except Exception as error:
-                yield of_row(error)
+            file = self._file(request.object_id, files_of)
+            return _crop_to(request.npix, _read_file(file, like, first, request))
+
+        yield from one_by_one(attempt(read, request) for request in requests)
 
     def _files(self) -> dict[str, list[Path]]:
         self._validate_params()
@@ -440,7 +440,7 @@ def _read_fits(image: FitsImage, request: CutoutRequest) -> NDArray[np.float32]:
 def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, int]:
     """Steps (1 or -1) along the file's rows and columns that go south and west; the WCS must fit the request."""
     height, width = image.shape
-    sky = image.to_pixel.inverse(*(np.array([[width], [height]]) - 1) / 2 + [[0, 1, 0], [0, 0, 1]])
+    sky = image.sky.inverse(*(np.array([[width], [height]]) - 1) / 2 + [[0, 1, 0], [0, 0, 1]])
     frame = local_frame(*position(sky[:, :1]))[0][:2] / ARCSEC
     (east_x, east_y), (north_x, north_y) = frame @ (sky[:, 1:] - sky[:, :1])
     cure = "Use FitsMosaic, which resamples"
@@ -449,8 +449,8 @@ def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, i
     scale = request.pixel_scale
     if not max(abs(abs(east_x) - scale), abs(abs(north_y) - scale)) <= MAX_STRETCH * scale:
         raise ValueError(
-            f"{image.path} has pixels of {abs(east_x):.4g}″ × {abs(north_y):.4g}″; expected {scale:g}″ on both sides. "
-            f"{cure}, or ask for its scale"
+            f"{image.path} has pixels of {abs(east_x):.4g}″ × {abs(north_y):.4g}″; expected {scale:g}″ on both "
+            f"sides. {cure}, or ask for its scale"
         )
     offset = np.array(direction(request.ra, request.dec)) - sky[:, 0]
     east, north = frame @ offset / scale

@@ -18,6 +18,7 @@ from .._files import written_whole
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
 from .._memmap import MEMMAP_BYTES, remove_with_last_view, require_space, temporary_file
+from ..catalogs import as_table
 
 
 def load_image_folder(
@@ -43,8 +44,8 @@ def load_image_folder(
     path : str or path-like
         The folder.
     catalog : str, path-like, DataFrame, astropy Table or None, default=None
-        The objects, one per row. A path is read as an astropy Table (CSV, or any format that Table recognizes
-        by the name); blank numbers in it become NaN. None takes all images, sorted by file name.
+        The objects, one per row. A path is read as :class:`~galestim.Catalog` reads it (CSV, FITS, Parquet,
+        VOTable), as an astropy Table; blank numbers in it become NaN. None takes all images, sorted by file name.
     id_column : str, default="object_id"
         The column of `catalog` with the file names, without extension.
     extensions : str or sequence of str, default=(".jpg", ".jpeg", ".png")
@@ -63,7 +64,7 @@ def load_image_folder(
     -------
     data : :class:`~sklearn.utils.Bunch`
         images : ndarray or read-only memmap of shape (n_samples, H, W) or (n_samples, H, W, 3), uint8
-            Row 0 is the top of the image.
+            Row 0 is the top of the image, after it is turned as its EXIF orientation says.
         catalog : DataFrame, Table or None
             The catalog, one row per image.
         object_id : ndarray of str, shape (n_samples,)
@@ -143,10 +144,7 @@ def _read_catalog(catalog, id_column: str):
             f"catalog is of type {type(catalog).__name__}; expected the path of a table, a data frame, "
             "an astropy Table or None."
         )
-    if Path(catalog).suffix.lower() != ".csv":
-        return _fill_blanks(Table.read(catalog))
-    # Identifiers are names, not numbers: 00123 keeps its zeros.
-    return _fill_blanks(Table.read(catalog, format="ascii.csv", converters={id_column: str}))
+    return _fill_blanks(as_table(catalog, id_column, {}))
 
 
 def _fill_blanks(table: Table) -> Table:

@@ -348,7 +348,9 @@ def test_paths_in_any_sequence(tmp_path, field, kind):
     assert "FitsMosaic(" in repr(bands)
 
 
-@pytest.mark.parametrize("paths", [None, 3, {"a.fits"}, (path for path in ["a.fits"]), [None], {"r": [np.nan]}, [[3]]])
+@pytest.mark.parametrize(
+    "paths", [None, 3, {"a.fits"}, (path for path in ["a.fits"]), [None], {"r": [np.nan]}, [[3]]]
+)
 def test_what_is_no_path(paths):
     with pytest.raises(TypeError, match="expected a path"):
         FitsMosaic(paths).cutout(request())

@@ -1,8 +1,8 @@
 import gc
 import os
+import re
 import struct
 import zlib
-import re
 from collections import namedtuple
 from pathlib import Path
 
@@ -419,8 +419,15 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
 
 def test_png_of_16_bits_per_color_stops_the_load(tmp_path):
     rows = b"".join(b"\0" + np.arange(36, dtype=">u2").tobytes() for _ in range(12))  # 12 × 12 pixels of 3 colors
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 12, 12, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 12, 12, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with pytest.raises(ValueError, match=r"a.png has mode RGB;16B; expected 8-bit gray \(L\) or 8-bit color \(RGB\)"):
         load_image_folder(tmp_path)
