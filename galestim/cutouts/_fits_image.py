@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from ._sky_to_pixel import SkyToPixel
 _REMEMBERED = 2**14  # headers, of 5 kB each
 _SETTLED_NS = 10**8  # a file younger than that may be written again without a change of its times
 _MAPPED_BYTES = 16 * 2**20  # of a file kept mapped
+_CELESTIAL = re.compile("(RA|DEC|..?L(ON|AT|N|T))-")  # CTYPE
 _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -235,7 +237,7 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
     images = [index for index, shape in shapes.items() if len(shape) >= 2 and min(shape) > 0]
     for index in sorted(images, key=lambda index: celestial and len(shapes[index]) > 2):
         try:
-            to_pixel = _sky_to_pixel(WCS(hdus[index].header, hdus))
+            to_pixel = _sky_to_pixel(hdus[index].header, hdus)
         except Exception as error:  # damaged headers make astropy raise a dozen kinds
             raise ValueError(f"{str(path)!r}, extension {index}: its WCS cannot be used: {error}") from error
         if to_pixel is not None or not celestial:
@@ -250,9 +252,10 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
     )
 
 
-def _sky_to_pixel(wcs: WCS) -> SkyToPixel | None:
-    if not wcs.has_celestial:
-        return None
-    if {wcs.wcs.lng, wcs.wcs.lat} != {0, 1}:
-        raise ValueError(f"its axes are {', '.join(wcs.wcs.ctype)}; expected the celestial ones first")
-    return SkyToPixel(wcs)
+def _sky_to_pixel(header: fits.Header, hdus) -> SkyToPixel | None:
+    """Of the first two axes, as astropy bears no others beside distortions. None if they are not celestial."""
+    axes = {axis: str(header[f"CTYPE{axis}"]) for axis in range(1, 10) if f"CTYPE{axis}" in header}
+    if [axis for axis, kind in axes.items() if _CELESTIAL.match(kind)] not in ([], [1, 2]):
+        raise ValueError(f"its axes are {', '.join(axes.values())}; expected the celestial ones first")
+    wcs = WCS(header, hdus, naxis=2)
+    return SkyToPixel(wcs) if wcs.has_celestial else None

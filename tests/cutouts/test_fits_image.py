@@ -258,6 +258,19 @@ def test_planes_of_a_cube_are_channels(tmp_path, container, lead):
         np.testing.assert_allclose(cutout, np.moveaxis(planes[:, ::-1], 0, -1), atol=2e-5)
 
 
+@pytest.mark.parametrize("third", [{}, {"WCSAXES": 3, "CTYPE3": "FREQ", "CRVAL3": 1e9, "CDELT3": 1e6, "CRPIX3": 1.0}])
+def test_distorted_cube(tmp_path, third):
+    sip = {"A_ORDER": 2, "A_2_0": 2e-3, "B_ORDER": 2, "B_0_2": -2e-3}
+    image = header(axes=("RA---TAN-SIP", "DEC--TAN-SIP"), **sip)
+    plane = point(RA + 0.8 / 3600, wcs=WCS(image))
+    image.update(third)
+    fits.writeto(tmp_path / "7.fits", np.stack([plane, 2 * plane]), image)
+    cutout = FitsMosaic(tmp_path / "7.fits").cutout(request(RA + 0.8 / 3600))
+    for channel, sum_ in enumerate((1, 2)):
+        assert center(cutout[..., channel]) == pytest.approx((15, 15), abs=0.05)
+        assert cutout[15, 15, channel] == pytest.approx(sum_, rel=0.02)
+
+
 def test_cubes_and_images_together(tmp_path):
     top = header()
     fits.writeto(tmp_path / "cube.fits", np.stack([np.full((NPIX, NPIX), k, np.float32) for k in (1, 2)]), top)
