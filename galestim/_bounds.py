@@ -20,7 +20,6 @@ from ._unpack import UNPACKED_BYTES, Unpacked, check_unpacked, require_file, unp
 
 HEADER_BLOCKS, HDUS = 1000, 5000  # of FITS; a block is 36 cards
 AXES = FIELDS = 999  # by the FITS standard
-COLUMNS = 10_000  # of other tables
 SCANS, SCANNED_PIXELS = 100, 2**31  # of a JPEG, each of whose scans passes over its pixels
 
 _BLOCK, _CARD = 2880, 80  # bytes
@@ -31,6 +30,7 @@ _NUMBERS = re.compile("(BITPIX|PCOUNT|GCOUNT|THEAP|TFIELDS|Z?NAXIS[0-9]*|ZBITPIX
 _WORDS = re.compile("(XTENSION|GROUPS|ZIMAGE|ZCMPTYPE|TTYPE[0-9]+|TFORM[0-9]+)$")
 _FORM = re.compile("([0-9]{0,18})([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
 _BITS = dict(X=1, L=8, B=8, A=8, I=16, J=32, E=32, K=64, D=64, C=64, P=64, M=128, Q=128)  # noqa: C408
+COLUMNS = 10_000  # of other tables
 _TILES = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 
 
@@ -68,7 +68,7 @@ class _Walk:
 
     def error(self, what: str) -> ValueError:
         return ValueError(
-            f"{self.name} cannot be read: in extension {self.index}, {what}. Expected a complete FITS file; get it again."
+            f"{self.name} cannot be read: in extension {self.index}, {what}. Expected a complete FITS file."
         )
 
     def go(self) -> None:

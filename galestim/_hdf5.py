@@ -1,6 +1,6 @@
 """HDF5 files, looked through in a process of its own before they are opened: damaged ones can hang the HDF5 library.
 
-It then answers to nobody, Ctrl-C included, and at other damage it ends the process. What has been read there once, can be
+It then answers to nobody, Ctrl-C included, and at other damage it ends the process. What could be read there, can be
 read here.
 """
 
@@ -9,14 +9,35 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from typing import Any
 
 from ._unpack import check_unpacked, require_file
 
 CPU_SECONDS, MEMORY_BYTES = 5, 2**32  # for looking through a small file; large ones get more
 _CHUNK_SLACK = 2**16  # bytes that a compressed chunk may take beyond what it holds
 _CHILD = "import sys; from galestim._hdf5 import _child; _child(*sys.argv[1:])"
+
+
+@contextmanager
+def opened_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Give an HDF5 file to read, once `check_hdf5` has looked through it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `check_hdf5`; or if what is read from it is damaged.
+    """
+    import h5py
+
+    check_hdf5(path, names)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}. Expected a complete HDF5 file.") from error
 
 
 def check_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO, StringIO
 
 import numpy as np
 from astropy.table import QTable, Table
 from astropy.utils.data_info import DataInfo
 
+from ._claims import check_table
 from ._columns import check_positions, has_units, standard_columns
 from ._read import as_table
 
@@ -184,6 +186,12 @@ class Catalog(QTable):
         -------
         Catalog
         """
+        if hasattr(path, "read"):
+            content = path.read()
+            check_table(content if isinstance(content, bytes) else content.encode())
+            path = BytesIO(content) if isinstance(content, bytes) else StringIO(content)
+        elif kwargs:
+            check_table(path)
         return cls(Table.read(path, **kwargs) if kwargs or hasattr(path, "read") else path)
 
     def take(self, indices, axis=0) -> Catalog:

@@ -13,6 +13,7 @@ from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.table import QTable, Row, Table
 
 from .._tables import frame_table
+from ._claims import check_table
 from ._columns import may_be
 
 
@@ -41,14 +42,17 @@ def _read(path: Path, object_id: str | None) -> Table:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected the path of a table of galaxies.")
     try:
+        check_table(path)
         if path.suffix.lower() == ".csv":
             return _read_csv(path, object_id)
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path)
         return Table.read(path)
-    except (ImportError, MemoryError, Warning):
+    except (ImportError, Warning):
         raise
     except Exception as error:  # damage shows in as many types as there are formats
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
         said = str(error).strip().partition("\n")[0].rstrip(".:")
         raise ValueError(
             f"{path} cannot be read: {said or type(error).__name__}. Expected a CSV, FITS, Parquet or VOTable file; "

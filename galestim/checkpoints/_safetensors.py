@@ -23,11 +23,13 @@ from .. import __version__
 from .._device import resolve_device
 from .._files import written_whole
 from ..regression import CNNRegressor, PosteriorRegressor, STNPosteriorRegressor
+from ._fitting import check_counts, check_finite, check_fitted, no_more_than
 from ._plain import Tensors, described_each, made, named, restored
 
 FORMAT = 2
 ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor)}
 LEFT_OUT = ("callbacks", "device")  # of the parameters: code, and a matter of the machine
+OF_NETWORKS = ("network", "spatial_transformer", "head", "n_estimators")  # parameters that say how large they are
 WEIGHTS = "weights."
 FITTED = {
     "_one_dimensional_y",
@@ -176,7 +178,7 @@ def load_estimator(path, device="auto") -> CNNRegressor | PosteriorRegressor:
     content = _read(path)
     try:
         return _estimator(content, device)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except Exception as error:  # what was forged can fail in any way
         raise ValueError(f"{str(path)!r} holds no estimator that this galestim can read: {error}") from error
 
 
@@ -228,11 +230,16 @@ def _estimator(content: _Content, device):
         raise ValueError(f"it has no {', '.join(sorted(missing))}.")
     if unknown := fitted.keys() - _fitted(kind.__name__) - FITTED_TO_FRAMES:
         raise ValueError(f"it has {', '.join(sorted(unknown))}, unknown to a {kind.__name__}.")
+    check_finite(tensors)
+    check_fitted(fitted)
+    weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
+    sizes = {name: description["parameters"].get(name) for name in OF_NETWORKS}
+    check_counts(sizes, weights, fitted["image_shape_"])
     estimator = made(kind, description["parameters"], tensors).set_params(device=device)
     estimator._validate_params()
-    weights = {name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)}
     versions = {"_galestim_version": description["galestim"]}
-    estimator.__setstate__({**vars(estimator), **fitted, **versions, "_weights": weights})
+    with no_more_than(weights):
+        estimator.__setstate__({**vars(estimator), **fitted, **versions, "_weights": weights})
     if description["card"] is not None:
         estimator.card_ = description["card"]
     return estimator

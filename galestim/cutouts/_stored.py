@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._hdf5 import opened_hdf5
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages
 from .._masked import without_mask
+from .._memmap import mapped
 from .._sklearn import Interval
 from .._tangent import ARCSEC, direction, local_frame, position
 from ._errors import CutoutError, MissingCutoutError
@@ -193,12 +195,11 @@ class ArrayStack(StoredImages):
             images = without_mask(self.images if hasattr(self.images, "dtype") else np.asarray(self.images))
             yield _checked(images), _rows(len(images), self.ids)
         elif Path(self.images).suffix.lower() == ".npy":
-            images = _checked(np.load(self.images, mmap_mode="r"))
+            images = _checked(mapped(self.images))
             yield images, _rows(len(images), self.ids)
         else:
-            import h5py
-
-            with h5py.File(self.images) as file:
+            names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
+            with opened_hdf5(self.images, names) as file:
                 images = _checked(file[_only_dataset(file) if self.dataset is None else self.dataset])
                 ids = file[self.ids].asstr()[:] if isinstance(self.ids, str) else self.ids
                 yield images, _rows(len(images), ids)

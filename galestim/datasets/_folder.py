@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from sklearn.utils import Bunch
 from .._files import written_whole
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
-from .._memmap import MEMMAP_BYTES, remove_with_last_view, require_space, temporary_file
+from .._memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
 from ..catalogs import as_table
 
 
@@ -227,29 +226,14 @@ def _load(files: Sequence[Path], shape: tuple[int, ...], memmap, n_jobs: int | N
     n_bytes = int(np.prod(shape))
     if memmap is False or (memmap == "auto" and n_bytes <= MEMMAP_BYTES):
         return _decode_all(files, np.empty(shape, dtype=np.uint8), n_jobs)
-    temporary = memmap is True or memmap == "auto"
-    if not temporary and not isinstance(memmap, str | os.PathLike):
+    cure = "pass memmap= a path on another disk, or set TMPDIR"
+    if memmap is True or memmap == "auto":
+        return read_only(_decode_all(files, temporary_map(shape, np.uint8, cure), n_jobs))
+    if not isinstance(memmap, str | os.PathLike):
         raise ValueError(f"memmap={memmap!r}; expected 'auto', True, False or the path of a .npy file.")
-    folder = Path(tempfile.gettempdir()) if temporary else Path(memmap).absolute().parent
-    require_space(folder, n_bytes, cure="pass memmap= a path on another disk, or set TMPDIR")
-    if not temporary:
-        with written_whole(memmap) as target:
-            _write(target, files, shape, n_jobs)
-        return np.load(memmap, mmap_mode="r")
-    target = temporary_file()
-    try:
-        _write(target, files, shape, n_jobs)
-    except BaseException:
-        target.unlink()
-        raise
-    images = np.load(target, mmap_mode="r")
-    remove_with_last_view(target, images)
-    return images
-
-
-def _write(target: Path, files: Sequence[Path], shape: tuple[int, ...], n_jobs: int | None) -> None:
-    pixels = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
-    _decode_all(files, pixels, n_jobs).flush()
+    with written_whole(memmap) as target:
+        _decode_all(files, new_map(target, shape, np.uint8, cure), n_jobs).flush()
+    return np.load(memmap, mmap_mode="r")
 
 
 def _decode_all(files: Sequence[Path], images, n_jobs: int | None):

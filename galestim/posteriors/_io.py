@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from .._bounds import check_fits, check_parquet
 from .._files import written_whole
-from .._hdf5 import check_hdf5
+from .._hdf5 import opened_hdf5
 from ._arviz import optional_import
 from ._content import COLUMNS, VERSION, Content
 
@@ -82,7 +82,7 @@ def read_content(path, make: Callable[[Content], _Made]) -> _Made:
             "Draws of another program become a posterior by `Posterior.from_draws`."
         ) from error
     except Exception as error:  # damage shows in as many types as there are ways to read
-        if isinstance(error, ValueError) and str(path) in str(error):
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
             raise
         said = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
@@ -240,9 +240,8 @@ def _write_hdf5(path: Path, content: Content) -> None:
 
 
 def _read_hdf5(path: Path) -> Content:
-    h5py = optional_import("h5py", "an HDF5 file")
-    check_hdf5(path, (*sorted(_NUMBERS), "groups"))
-    with h5py.File(path, "r") as file:
+    optional_import("h5py", "an HDF5 file")
+    with opened_hdf5(path, (*sorted(_NUMBERS), "groups")) as file:
         return Content(
             version=file.attrs["version"],
             form=file.attrs["form"],

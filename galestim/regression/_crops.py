@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .._files import written_whole
+from .._files import file_names, written_whole
 from ..networks import CroppedNetwork, as_images
 from ._rows import TrainingRows
 
@@ -88,7 +88,7 @@ class CropsMixin:
         folder : str or Path
             Where to write; made if absent.
         names : sequence of str, default=None
-            Name of each file, without suffix; None numbers them.
+            Name of each file, without suffix: one that a file can have, and unique. None numbers them.
         wcs : sequence of astropy WCS or FITS headers, default=None
             That of each image.
         overwrite : bool, default=False
@@ -99,10 +99,12 @@ class CropsMixin:
         Returns
         -------
         list of Path
-            The files, in the order of the images.
+            The files, in the order of the images. That of a missing image holds NaN, and has no WCS.
 
         Raises
         ------
+        ValueError
+            If a name cannot be that of a file, or two are equal; nothing is written then.
         FileExistsError
             If a file exists and `overwrite` is False; nothing is written then.
         """
@@ -155,25 +157,35 @@ def crop_table(matrices: NDArray, image_size: tuple[int, int], crop_size: tuple[
 
 def write_crops(crops: NDArray, table: NDArray, folder: Path, names: list[str], wcs, overwrite: bool) -> list[Path]:
     """One FITS file per crop; see `PosteriorRegressor.export_crops`."""
-    files = [folder / f"{name}.fits" for name in names]
+    files = [folder / name for name in file_names(names, ".fits")]
     existing = [file for file in files if file.exists()]
     if existing and not overwrite:
         raise FileExistsError(
             f"{existing[0]} exists (one of {len(existing)}); pass overwrite=True, or another folder."
         )
+    headers = [_header(row, None if wcs is None else wcs[i]) for i, row in enumerate(table)]
     folder.mkdir(parents=True, exist_ok=True)
-    for i, file in enumerate(files):
-        header = fits.Header() if wcs is None else crop_wcs(wcs[i], table["matrix"][i]).to_header()
-        header["CROPSCAL"] = (float(table["scale"][i]), "side of the crop / side of the image")
-        planes = crops[i, ..., 0] if crops.shape[3] == 1 else np.moveaxis(crops[i], -1, 0)
+    for file, crop, header in zip(files, crops, headers):
+        planes = crop[..., 0] if crop.shape[2] == 1 else np.moveaxis(crop, -1, 0)
         with written_whole(file) as path:
             fits.PrimaryHDU(planes, header).writeto(path)
     return files
 
 
+def _header(row, wcs) -> fits.Header:
+    """What is known of a crop; nothing of that of a missing image."""
+    if not np.isfinite(row["scale"]):
+        return fits.Header()
+    header = fits.Header() if wcs is None else crop_wcs(wcs, row["matrix"]).to_header()
+    header["CROPSCAL"] = (float(row["scale"]), "side of the crop / side of the image")
+    return header
+
+
 def crop_wcs(wcs, matrix: NDArray) -> WCS:
     """The celestial WCS of a crop, from that of its image (a WCS or a FITS header) and the crop's pixel matrix."""
     old = (wcs if isinstance(wcs, WCS) else WCS(wcs)).celestial
+    if old.naxis != 2:
+        raise ValueError("the WCS of an image has no celestial axes; expected right ascension and declination.")
     new = WCS(naxis=2)
     new.wcs.ctype = [kind.removesuffix("-SIP") for kind in old.wcs.ctype]
     new.wcs.crval, new.wcs.cunit = old.wcs.crval, old.wcs.cunit

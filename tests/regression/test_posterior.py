@@ -348,6 +348,27 @@ def test_exported_crops_know_their_sky(blobs, model, tmp_path):
         fitted.export_crops(images[:2], tmp_path, names=["a"])
 
 
+def test_crops_of_names_that_cannot_be_files_are_not_written(blobs, model, tmp_path):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer="crop").fit(images, targets)
+    for names in (["a", "../b"], ["a", str(tmp_path / "b")], ["a", "a"], ["a", "b\0"], ["a", ""]):
+        with pytest.raises(ValueError, match=r"cannot be that of a file|more than once"):
+            fitted.export_crops(images[:2], tmp_path / "crops", names=names, overwrite=True)
+    with pytest.raises(ValueError, match="the WCS of an image has no celestial axes"):
+        fitted.export_crops(images[:2], tmp_path / "crops", wcs=[WCS(naxis=1)] * 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_crop_of_a_missing_image_is_a_file_of_nan(blobs, model, tmp_path):
+    images, _, targets = blobs
+    fitted = model(spatial_transformer="crop").fit(images, targets)
+    some = np.array(images[:3], dtype=float)
+    some[1] = np.nan
+    files = fitted.export_crops(some, tmp_path)
+    assert [bool(np.isnan(fits.getdata(file)).all()) for file in files] == [False, True, False]
+    assert ["CROPSCAL" in fits.getheader(file) for file in files] == [True, False, True]
+
+
 @pytest.mark.parametrize("size_target", ["half_light_radius", None])
 def test_crops_follow_the_radius_if_asked_to(blobs, model, size_target):
     images, radius, targets = blobs
