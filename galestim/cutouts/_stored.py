@@ -192,7 +192,8 @@ class ArrayStack(StoredImages):
         """The images, of whatever type, and the row of each name."""
         self._validate_params()
         if not isinstance(self.images, str | os.PathLike):
-            images = without_mask(self.images if hasattr(self.images, "dtype") else np.asarray(self.images))
+            images = without_mask(self.images)
+            images = images if hasattr(images, "dtype") else np.asarray(images)
             yield _checked(images), _rows(len(images), self.ids)
         elif Path(self.images).suffix.lower() == ".npy":
             images = _checked(mapped(self.images))

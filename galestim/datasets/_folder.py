@@ -17,7 +17,6 @@ from .._files import written_whole
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
 from .._memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
-from ..catalogs import as_table
 
 
 def load_image_folder(
@@ -43,8 +42,8 @@ def load_image_folder(
     path : str or path-like
         The folder.
     catalog : str, path-like, DataFrame, astropy Table or None, default=None
-        The objects, one per row. A path is read as :class:`~galestim.Catalog` reads it (CSV, FITS, Parquet,
-        VOTable), as an astropy Table; blank numbers in it become NaN. None takes all images, sorted by file name.
+        The objects, one per row. A path is read as an astropy Table (CSV, or any format that Table recognizes
+        by the name); blank numbers in it become NaN. None takes all images, sorted by file name.
     id_column : str, default="object_id"
         The column of `catalog` with the file names, without extension.
     extensions : str or sequence of str, default=(".jpg", ".jpeg", ".png")
@@ -143,7 +142,10 @@ def _read_catalog(catalog, id_column: str):
             f"catalog is of type {type(catalog).__name__}; expected the path of a table, a data frame, "
             "an astropy Table or None."
         )
-    return _fill_blanks(as_table(catalog, id_column, {}))
+    if Path(catalog).suffix.lower() != ".csv":
+        return _fill_blanks(Table.read(catalog))
+    # Identifiers are names, not numbers: 00123 keeps its zeros.
+    return _fill_blanks(Table.read(catalog, format="ascii.csv", converters={id_column: str}))
 
 
 def _fill_blanks(table: Table) -> Table:
