@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ._errors import BadReplyError
+from ._fits_image import numbers
 from ._source import CutoutRequest
 
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
@@ -152,7 +153,7 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
     if not body.startswith(b"SIMPLE  ="):
         raise not_an_image(body, "FITS", None)
     try:
-        with fits.open(BytesIO(body), memmap=False) as hdus:
+        with fits.open(BytesIO(body), memmap=False, do_not_scale_image_data=True) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
                     check(hdu.shape)
@@ -160,7 +161,7 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
                     n_bytes = place["datSpan"] if isinstance(hdu, fits.CompImageHDU) else hdu.size
                     if place["datLoc"] + n_bytes > len(body):
                         raise BadReplyError(f"the service sent a FITS file that is cut off after {len(body)} bytes.")
-                    return hdu.data, hdu.header
+                    return numbers(hdu.data, hdu.header), hdu.header
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make astropy raise a dozen kinds, warnings among them

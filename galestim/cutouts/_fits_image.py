@@ -7,7 +7,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from math import prod
@@ -65,6 +65,8 @@ class FitsImage:
         1, or those of the cube.
     to_pixel : SkyToPixel or None
         None if the WCS is not celestial.
+    code : dict
+        The header's BITPIX, BSCALE, BZERO and BLANK, see `numbers`.
     start : int or None
         The first byte of the pixels in the unpacked file; None if they are in compressed tiles.
 
@@ -89,8 +91,11 @@ class FitsImage:
         self.n_planes = prod(self._lead)
         self._packed = packed
         self._dtype = np.dtype(_PIXEL_DTYPES[header["BITPIX"]])
-        self._scale, self._zero = self._number(header, "BSCALE", 1), self._number(header, "BZERO", 0)
-        self._blank = self._number(header, "BLANK", None) if header["BITPIX"] > 0 else None
+        self.code = {key: header[key] for key in ("BITPIX", "BSCALE", "BZERO", "BLANK") if key in header}
+        try:
+            numbers(np.zeros(1, self._dtype), self.code)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} cannot be read: {error}. Correct its header.") from error
         self._require_unchanged(_state(path))
 
     @property
@@ -129,29 +134,11 @@ class FitsImage:
         stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, 0 if self._packed else self.start)
         yield [(Plane if self._packed else _MappedPlane)(self, stored, (plane,)) for plane in range(self.n_planes)]
 
-    def numbers(self, stored: NDArray) -> NDArray:
-        """What stored values stand for: scaled, and NaN where integers are BLANK."""
-        if self._blank is None and (self._scale, self._zero) == (1, 0):
-            return stored
-        if stored.dtype.str[1:] == "i8" and (self._scale, self._zero) == (1, 2**63):  # unsigned: floats have 53 bits
-            values = (stored.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)).astype(float)
-        else:
-            values = stored * float(self._scale) + self._zero
-        if self._blank is not None:
-            values[stored == self._blank] = np.nan
-        return values
-
     def _unpack(self) -> bytes:
         """The pixels of a file that is compressed as a whole."""
         with unpacked(self.path, str(self.path)) as stream:
             stream.read(self.start or 0)
             return stream.read(self.n_planes * prod(self.shape) * self._dtype.itemsize)
-
-    def _number(self, header: fits.Header, key: str, default):
-        value = header.get(key, default)
-        if value is not default and not isinstance(value, Real):
-            raise ValueError(f"{str(self.path)!r} has {key}={value!r}; expected a number. Correct its header.")
-        return value
 
     def _require_unchanged(self, state: tuple[int, ...]) -> None:
         if state != self._found:
@@ -177,7 +164,7 @@ class Plane:
             stored = self._stored[(*self._index, rows, columns)]
         except Exception as error:  # decoders of tiles raise many kinds
             raise ValueError(f"{str(self._image.path)!r} is damaged: {error}; get it again.") from error
-        return self._image.numbers(stored)
+        return numbers(stored, self._image.code)
 
 
 class _MappedPlane(Plane):
@@ -199,6 +186,32 @@ class _MappedPlane(Plane):
         if end > 0 and hasattr(mmap, "MADV_DONTNEED"):
             self._stored.base.madvise(mmap.MADV_DONTNEED, 0, end)
         self._first_row = row
+
+
+def numbers(stored: NDArray, header: Mapping) -> NDArray:
+    """What the integers or floats of a FITS image stand for: scaled, and NaN where integers are BLANK.
+
+    `stored` is what astropy gives for ``do_not_scale_image_data=True``; otherwise it forgets BLANK, or rounds.
+
+    Raises
+    ------
+    ValueError
+        If BSCALE, BZERO or BLANK is no number.
+    """
+    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
+    for key, value in {"BSCALE": scale, "BZERO": zero, "BLANK": 0 if blank is None else blank}.items():
+        if not isinstance(value, Real):
+            raise ValueError(f"{key}={value!r}; expected a number")
+    if blank is None and (scale, zero) == (1, 0):
+        return stored
+    if stored.dtype.str[1:] == "i8" and (scale, zero) == (1, 2**63):  # unsigned: floats have 53 bits
+        values = (stored.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)).astype(float)
+    else:
+        values = stored * float(scale) + zero
+    if blank is not None:
+        values[stored == blank] = np.nan
+    return values
 
 
 def _angle(a: NDArray, b: NDArray) -> NDArray:

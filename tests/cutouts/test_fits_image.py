@@ -14,7 +14,7 @@ from astropy.wcs import WCS, DistortionLookupTable
 from sklearn.base import clone
 
 from galestim import CutoutFetcher
-from galestim.cutouts import CutoutRequest, FitsMosaic, ImageDirectory, MissingCutoutError
+from galestim.cutouts import CutoutRequest, FitsMosaic, ImageDirectory, MissingCutoutError, decode_fits
 from galestim.cutouts._fits_image import FitsImage, _remembered
 
 RA, DEC, NPIX, SCALE = 150.0, 2.0, 31, 0.2
@@ -123,10 +123,17 @@ def test_stored_numbers_mean_the_same_everywhere(tmp_path, form, container, sour
     np.testing.assert_allclose(cutout, expected, rtol=1e-6 if source == "directory" else 1e-4)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_replies_of_services_mean_the_same(tmp_path, form):
+    dtype, numbers, cards, meant = FORMATS[form]
+    body = write(tmp_path / "7.fits", thirds(numbers, dtype), dict(header()) | cards).read_bytes()
+    np.testing.assert_allclose(decode_fits(body, request())[..., 0], thirds(meant, float), rtol=1e-6)
+
+
 @pytest.mark.parametrize(("key", "value"), [("BSCALE", "2"), ("BZERO", "none"), ("BLANK", "-1")])
 def test_numbers_that_are_none(tmp_path, key, value):
     write(tmp_path / "7.fits", np.ones((NPIX, NPIX), np.int16), dict(header()) | {key: value})
-    with pytest.raises(ValueError, match=rf"7.fits' has {key}='{value}'; expected a number"):
+    with pytest.raises(ValueError, match=rf"7.fits' cannot be read: {key}='{value}'; expected a number"):
         FitsMosaic(tmp_path / "7.fits").cutout(request())
 
 
