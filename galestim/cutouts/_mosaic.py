@@ -155,7 +155,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
                 errors = self._fill(some[rows], images)
                 for i, request in enumerate(some[rows]):
                     covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
-                    yield errors.get(i) or (images[i].copy() if covered else self._missing(request))
+                    failed = errors[i] if i in errors else self._missing(request)
+                    yield images[i].copy() if covered and i not in errors else failed
 
     def _fill(self, requests: Sequence[CutoutRequest], images: NDArray[np.float32]) -> dict[int, CutoutError]:
         """Cut all channels of some requests, from the files as they are now; the errors of those that failed."""
@@ -202,6 +203,8 @@ def _alike(tiles: list[FitsImage]) -> list[FitsImage]:
 def _entries(paths, bands, hdu) -> dict:
     """Give band → (path or paths, extension or extensions), in the order of the channels."""
     names = None if bands is None else list(bands)
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"bands={names} has one of them twice; expected each once")
     if isinstance(paths, Mapping):
         named = dict(paths)
     elif not _is_path(paths):
@@ -210,8 +213,8 @@ def _entries(paths, bands, hdu) -> dict:
         named = dict(zip(range(len(paths)) if names is None else names, paths))
     elif isinstance(hdu, Mapping):
         named = dict.fromkeys(hdu, paths)
-    elif names is not None and (len(names) == 1 or "{band}" in str(paths)):
-        named = {name: str(paths).replace("{band}", name) for name in names}
+    elif names is not None and (len(names) == 1 or "{band}" in os.fsdecode(paths)):
+        named = {name: os.fsdecode(paths).replace("{band}", name) for name in names}
     elif names is None:
         named = {0: paths}
     else:
@@ -236,7 +239,10 @@ def _is_path(paths) -> bool:
 
 def _places(paths, hdus) -> Iterator[tuple[Path, int | str | tuple | None]]:
     """Give every tile of a band: a file and an extension."""
-    for pattern in [paths] if _is_path(paths) else paths:
+    patterns = [paths] if _is_path(paths) else paths
+    if not len(patterns):
+        raise ValueError("a band has no tiles, but an empty list; expected at least one path")
+    for pattern in patterns:
         if not _is_path(pattern):
             raise TypeError(f"{pattern!r} is in a list of tiles; expected a path")
         path = os.path.expanduser(os.fsdecode(pattern))

@@ -356,6 +356,10 @@ def test_what_is_no_path(paths):
         FitsMosaic(paths).cutout(request())
 
 
-def test_no_bands(field):
+def test_no_bands_no_tiles_and_bands_that_come_twice(field):
+    with pytest.raises(ValueError, match="a band has no tiles, but an empty list; expected at least one path"):
+        FitsMosaic({"r": []}).cutout(request())
+    with pytest.raises(ValueError, match=r"bands=\['g', 'g'\] has one of them twice; expected each once"):
+        FitsMosaic([field, field], bands="gg").cutout(request())
     with pytest.raises(ValueError, match=r"no path or hdu for the bands \[\]; expected some of \['r'\]"):
         FitsMosaic({"r": field}, bands=[]).cutout(request())
