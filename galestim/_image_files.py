@@ -10,11 +10,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
+
+from ._bounds import check_scans
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
 # Raised by Pillow on files that are damaged or not images.
+_TURNS = {  # of EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
@@ -59,6 +70,8 @@ def files_by_name(folder: Path, extensions: str | Sequence[str]) -> dict[str, li
 def read_header(file: Path) -> tuple[str, tuple[int, int]]:
     """Pillow's mode, "L" or "RGB", and (width, height) of a JPEG or PNG file, before any pixel is decoded.
 
+    Width and height are those of the upright image, as its EXIF orientation says.
+
     Raises
     ------
     ValueError
@@ -68,7 +81,8 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with _open(file) as image:
-                mode, size = image.mode, image.size
+                mode, size = _mode(image), image.size
+                size = size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
             f"Refusing to decode the image {file}: {error} If it is genuine, raise PIL.Image.MAX_IMAGE_PIXELS."
@@ -84,7 +98,7 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
 
 
 def read_pixels(file: Path) -> NDArray[np.uint8]:
-    """Pixels of a JPEG or PNG file whose header was read and found right: ``(H, W)`` or ``(H, W, 3)``.
+    """Pixels of a JPEG or PNG file whose header was read and found right, upright: ``(H, W)`` or ``(H, W, 3)``.
 
     Raises
     ------
@@ -93,7 +107,11 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
     """
     try:
         with _open(file) as image:
-            return np.array(image)
+            if image.format != "PNG":
+                check_scans(file, image.width * image.height, "it")
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            return np.array(image if turn is None else image.transpose(turn))
     except _DECODING_ERRORS as error:
         raise _unreadable(file, error) from error
 
@@ -101,6 +119,20 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
 def _open(file: Path) -> Image.Image:
     # Only the decoders that are needed: whatever its name, the file is not handed to any other.
     return Image.open(file, formats=("JPEG", "PNG"))
+
+
+def _mode(image: Image.Image) -> str:
+    """Pillow's mode; that of the file, if it has 16 bits in each color, of which Pillow would drop half."""
+    tiles = getattr(image, "tile", None) if image.mode in CHANNELS else None
+    raw = tiles[0][3] if tiles else ""
+    return raw if isinstance(raw, str) and ";16" in raw else image.mode
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, from EXIF; 1 is upright."""
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the image to look for it
+        return 1
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def _unreadable(file: Path, error: Exception) -> ValueError:

@@ -24,7 +24,7 @@ class TangentGrid:
     ):
         self.frame = local_frame(np.array([ra]), np.array([dec]))[0]
         self.shape, self.pixel_scale = shape, pixel_scale
-        self.center = center or ((shape[0] - 1) / 2, (shape[1] - 1) / 2)
+        self.center = ((shape[0] - 1) / 2, (shape[1] - 1) / 2) if center is None else center
         self.rotation = np.radians(rotation)
 
     def directions(self, rows: slice = slice(None), columns: slice = slice(None)) -> NDArray[np.float64]:
@@ -48,6 +48,17 @@ def tangent_header(ra: float, dec: float, shape: tuple[int, int], pixel_scale: f
         "LONPOLE": 180.0,
     }  # fmt: skip
     return fits.Header(cards.items())
+
+
+def tangent_to_sky(ra: NDArray, dec: NDArray, east: NDArray, north: NDArray) -> NDArray:
+    """Give ra and dec [deg] of offsets in the planes tangent at `ra`, `dec`; all arguments in radians.
+
+    Calabretta & Greisen (2002), A&A 395, 1077, section 5.1.3; written with vectors, which know no pole.
+    """
+    radial = np.cos(dec) - north * np.sin(dec)
+    x, y = radial * np.cos(ra) - east * np.sin(ra), radial * np.sin(ra) + east * np.cos(ra)
+    z = np.sin(dec) + north * np.cos(dec)
+    return np.degrees([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])
 
 
 def direction(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:

@@ -144,7 +144,7 @@ class Catalog(QTable):
         given = {"ra": ra, "dec": dec, "half_light_radius": half_light_radius}
         given |= {"half_light_semimajor_axis": half_light_semimajor_axis, "object_id": object_id}
         # astropy builds slices, selections and joins by this very call; what they are made of was checked before.
-        if not any(given.values()) and _is_astropys(data, kwargs):
+        if all(name is None for name in given.values()) and _is_astropys(data, kwargs):
             super().__init__(data, **kwargs)
             return
         table = as_table(data, given["object_id"], kwargs)

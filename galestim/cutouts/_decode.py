@@ -13,6 +13,7 @@ from PIL import Image
 
 from .._bounds import check_fits, check_scans
 from ._errors import BadReplyError
+from ._fits_image import numbers
 from ._source import CutoutRequest
 
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
@@ -166,11 +167,11 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
         raise not_an_image(body, "FITS", None)
     try:
         _within_bounds(check_fits, body)
-        with fits.open(BytesIO(body), memmap=False) as hdus:
+        with fits.open(BytesIO(body), memmap=False, do_not_scale_image_data=True) as hdus:
             for hdu in hdus:
                 if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
                     check(hdu.shape)
-                    return hdu.data, hdu.header
+                    return numbers(hdu.data, hdu.header), hdu.header
     except BadReplyError:
         raise
     except Exception as error:  # damaged files make astropy raise a dozen kinds, warnings among them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
-from ._source import CutoutRequest, CutoutSource
+from ._errors import CutoutError, MissingCutoutError
+from ._source import CutoutRequest, CutoutSource, one_by_one
 from ._store import request_key
 from .http import Reply, Transport, digest, digested, hidden
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ._store import CutoutStore
 
 _log = logging.getLogger(__name__)
-
-ALIKE = 3  # rows that fail strangely before there was an image: then it is not the row
 
 
 @cache
@@ -244,7 +242,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
         Exception
             Any that `check`, `query` or `decode` raises in the first rows, and that is no CutoutError.
         """
-        yield from _one_by_one(self._answers(requests, store), len(requests))
+        yield from one_by_one(self._answers(requests, store))
 
     def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
         """What becomes of each request, in their order."""
@@ -320,27 +318,6 @@ def _canonical(request: CutoutRequest) -> CutoutRequest:
     return CutoutRequest(
         round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), object_id
     )
-
-
-def _one_by_one(answers: Iterable[NDArray | Exception], n_rows: int) -> Iterator[NDArray | CutoutError]:
-    """Make failed cutouts of errors of any class; raise the first if it is not of one row, but of all.
-
-    It is taken for that, such as a parameter that the service refuses, if it comes again and again and no image does.
-    """
-    first, n_strange, any_image = None, 0, False
-    for answer in answers:
-        if isinstance(answer, CutoutError):
-            yield answer
-        elif isinstance(answer, Exception):
-            first, n_strange = answer if first is None else first, n_strange + 1
-            if n_strange == min(ALIKE, n_rows) and not any_image:
-                raise first
-            failure = TransientCutoutError(f"{type(answer).__name__}: {answer}")
-            failure.__cause__ = answer
-            yield failure
-        else:
-            any_image = True
-            yield answer
 
 
 def check_limits(

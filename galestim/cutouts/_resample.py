@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from math import ceil, floor
 from typing import Protocol
 
 import numpy as np
-from astropy.coordinates import ICRS, SkyCoord
-from astropy.wcs import WCS, NoConvergence
-from astropy.wcs.utils import wcs_to_celestial_frame
+from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, spline_filter1d
 from sklearn.utils import gen_batches
 
+from .._tangent import tangent_to_sky
+from ._errors import CutoutError, MissingCutoutError
+from ._sky_to_pixel import SkyToPixel
 from ._source import CutoutRequest
 
 MARGIN = 10  # px that a window reaches beyond its block: the spline forgets its end by 0.43 a pixel
@@ -24,6 +26,7 @@ _SHIFTED_BYTES = 2**20  # of cutouts that are shifted together, so that they sta
 _ALIGNED = 0.01  # px by which an axis may stray and still count as straight
 _MAP_ERROR = 0.002  # px, of positions interpolated between nine exact ones
 _SPACING = 1.1  # image px between samples, at most: 1.1 aliases a PSF of 2 px FWHM by 4e-6 of its flux
+_BROKEN = 0.05  # steps by which the interpolated map of one pixel may miss, and still be one
 _ANY, _UPRIGHT, _SIDEWAYS = range(3)  # how a block lies in the image
 _MAX_SAMPLES = 512  # along a side of a block, which bounds memory
 
@@ -47,52 +50,6 @@ _SLOPE = np.array([[-1.5, 2, -0.5], [-0.5, 0, 0.5], [0.5, -2, 1.5]])  # from val
 # Nine nodes that span a block, then four points that test the interpolation between them
 _ROW = np.r_[np.repeat(_NODES, 3), -0.5, -0.5, 0.5, 0.5]
 _COLUMN = np.r_[np.tile(_NODES, 3), -0.5, 0.5, -0.5, 0.5]
-
-
-class SkyToPixel:
-    """Pixel coordinates of ICRS positions by any celestial WCS, 0 at the center of the first pixel.
-
-    Parameters
-    ----------
-    wcs : astropy.wcs.WCS
-        With two celestial axes among its axes; distortions and the frame (FK5, Galactic, …) are accounted for.
-
-    Raises
-    ------
-    ValueError
-        If it has no celestial axes.
-    """
-
-    def __init__(self, wcs: WCS):
-        if not wcs.has_celestial:
-            axes = ", ".join(repr(name) for name in wcs.wcs.ctype)
-            raise ValueError(
-                f"the WCS has no celestial axes (CTYPE {axes}); expected a pair such as 'RA---TAN' and 'DEC--TAN'"
-            )
-        self.wcs = wcs if wcs.naxis == 2 else wcs.celestial
-        frame = wcs_to_celestial_frame(self.wcs)
-        self.frame = None if isinstance(frame, ICRS) else frame
-
-    def __call__(self, ra: NDArray, dec: NDArray) -> NDArray:
-        """Give x and y, shape ``(2, n)``; NaN where the projection has none."""
-        if self.frame is not None:
-            sky = SkyCoord(ra, dec, unit="deg").transform_to(self.frame).spherical
-            ra, dec = sky.lon.deg, sky.lat.deg
-        world = np.empty((len(ra), 2))
-        world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat] = ra, dec
-        try:
-            pixel = self.wcs.all_world2pix(world, 0)
-        except NoConvergence as failure:
-            pixel = failure.best_solution
-            for failed in (failure.divergent, failure.slow_conv):
-                pixel[[] if failed is None else failed] = np.nan
-        return pixel.T
-
-    def inverse(self, x: ArrayLike, y: ArrayLike) -> NDArray:
-        """Give the unit vectors of pixels, shape ``(3, n)``, ICRS."""
-        world = self.wcs.all_pix2world(np.transpose([x, y]), 0)
-        sky = SkyCoord(world[:, self.wcs.wcs.lng], world[:, self.wcs.wcs.lat], unit="deg", frame=self.frame or "icrs")
-        return sky.icrs.cartesian.xyz.value
 
 
 def resample_onto(
@@ -266,24 +223,14 @@ def place(to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], together: int
     return parts[0]
 
 
-def tangent_to_sky(ra: NDArray, dec: NDArray, east: NDArray, north: NDArray) -> NDArray:
-    """Give ra and dec [deg] of offsets in the planes tangent at `ra`, `dec`; all arguments in radians.
-
-    Calabretta & Greisen (2002), A&A 395, 1077, section 5.1.3; written with vectors, which know no pole.
-    """
-    radial = np.cos(dec) - north * np.sin(dec)
-    x, y = radial * np.cos(ra) - east * np.sin(ra), radial * np.sin(ra) + east * np.cos(ra)
-    z = np.sin(dec) + north * np.cos(dec)
-    return np.degrees([np.arctan2(y, x) % (2 * np.pi), np.arctan2(z, np.hypot(x, y))])
-
-
 def resample_all(
     image: Image, placement: Placement, planes: Mapping[int, NDArray[np.float32]], surface_brightness: bool = False
-) -> None:
-    """Resample an image onto many blocks of a placement, into the planes given for their numbers.
+) -> dict[int, CutoutError]:
+    """Resample an image onto many blocks, into the planes given for their numbers; give back errors by number.
 
     As `resample_onto` does it; those whose grid is the image's but for a shift are treated together, which is faster.
     """
+    errors: dict[int, CutoutError] = {}
     blocks = np.array(list(planes))
     shifted = placement.only_shifted(image.shape)
     together = max(1, _SHIFTED_BYTES // next(iter(planes.values())).nbytes)
@@ -298,7 +245,11 @@ def resample_all(
                 else:
                     slow.append(k)
         for k in slow:
-            planes[k][...] = resample(image, placement, k, surface_brightness)
+            try:
+                planes[k][...] = resample(image, placement, k, surface_brightness)
+            except ValueError as error:
+                errors[k] = MissingCutoutError(str(error).rstrip("."))
+    return errors
 
 
 def _shift(image, placement, blocks):
@@ -308,10 +259,13 @@ def _shift(image, placement, blocks):
     down, across = (nodes[:, 0, :, 1], nodes[:, 1, 1]) if sideways else (nodes[:, 1, :, 1], nodes[:, 0, 1])
     start = np.stack([down[:, 1], across[:, 1]], axis=1) - (n - 1) / 2
     base = np.floor(start).astype(int)
-    windows = np.empty((len(blocks), n + len(_TAPS) - 1, n + len(_TAPS) - 1), dtype=np.float32)
+    windows = np.full(
+        (len(blocks), *[n + len(_TAPS) - 1] * 2), np.float32(np.nan)
+    )  # for damaged ones, tried again alone
     for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
         rows, columns = (slice(first, first + len(window)) for first in corner)
-        window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
+        with suppress(ValueError):
+            window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
     side = min(n, _SHIFTED_TOGETHER)
     weights = np.zeros((2, len(blocks), len(_TAPS) + 2 * side - 2), dtype=np.float32)
     weights[..., side - 1 : side - 1 + len(_TAPS)] = _powers(start - base).T @ _CARDINAL
@@ -342,7 +296,9 @@ def resample(image: Image, placement: Placement, k: int, surface_brightness: boo
     shape = (end_row - row, end_column - column)
     error, step = float(placement.error[k]), float(placement.step[k])
     bounds = _window_bounds(image.shape, placement.low[k].tolist(), placement.high[k].tolist())
-    if bounds is None or (shape == (1, 1) and not np.isfinite(error)):
+    if bounds is None or (
+        shape == (1, 1) and not error <= _BROKEN * step
+    ):  # broken as by the seam of a map of the sky
         return np.full(shape, np.nan, dtype=np.float32)
     fine = error <= _MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
     if not fine and shape != (1, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..catalogs import Catalog
-from ._errors import CutoutError
+from ._errors import CutoutError, TransientCutoutError
 
 RADII = "half_light_semimajor_axis", "half_light_radius"  # columns that set pixel scales, the best first
+
+
+ALIKE = 3  # rows that fail strangely before there was an image: then it is not the row
 
 
 class CutoutRequest(NamedTuple):
@@ -95,11 +98,48 @@ class CutoutSource(ABC):
         ------
         ndarray of shape (npix, npix, n_channels), or CutoutError
         """
-        for request in requests:
-            try:
-                yield self.cutout(request)
-            except CutoutError as error:
-                yield error
+        yield from one_by_one(attempt(self.cutout, request) for request in requests)
+
+
+def attempt(make: Callable[[CutoutRequest], NDArray], request: CutoutRequest) -> NDArray | Exception:
+    """The image that `make` gives for `request`, or the error that it raises."""
+    try:
+        return make(request)
+    except Exception as error:
+        return error
+
+
+def one_by_one(answers: Iterable[NDArray | Exception]) -> Iterator[NDArray | CutoutError]:
+    """Make failed cutouts of errors of any class; raise the first if it is not of one row, but of all.
+
+    It is taken for that, such as a parameter that the source refuses, if it comes again and again and no image does.
+    """
+    held: list[CutoutError] = []  # back, until there is an image
+    first, n_strange, any_image = None, 0, False
+    for answer in answers:
+        if not isinstance(answer, Exception):
+            any_image = True
+        elif not isinstance(answer, CutoutError):
+            first, n_strange = answer if first is None else first, n_strange + 1
+            if n_strange == ALIKE and not any_image:
+                raise first
+        if isinstance(answer, Exception):
+            held.append(_of_row(answer))
+        if any_image or first is None:
+            yield from held
+            held.clear()
+        if not isinstance(answer, Exception):
+            yield answer
+    if first is not None and held:
+        raise first
+
+
+def _of_row(error: Exception) -> CutoutError:
+    if isinstance(error, CutoutError):
+        return error
+    failure = TransientCutoutError(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def make_requests(

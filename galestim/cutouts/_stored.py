@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections import Counter
 from contextlib import contextmanager
+from itertools import chain
 from numbers import Real
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from .._hdf5 import opened_hdf5
-from .._image_files import files_by_name, read_header, read_pixels
+from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages
+from .._masked import without_mask
 from .._memmap import mapped
 from .._sklearn import Interval
+from .._tangent import ARCSEC, direction, local_frame, position
 from ._errors import CutoutError, MissingCutoutError
-from ._source import CutoutRequest, CutoutSource
+from ._fits_image import FitsImage
+from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 
 MAX_TILT = 0.02  # rad; more than that, and an image is not north up
+MAX_STRETCH = 0.02  # by which its pixels may be larger or smaller than was asked for
+MAX_OFFSET = 1.5  # px along each axis from its middle to the galaxy: 1 comes of cutting at whole pixels
 
 
 class StoredImages(BaseEstimator, CutoutSource):
@@ -112,7 +114,7 @@ class ArrayStack(StoredImages):
     Attributes
     ----------
     dtype : numpy dtype
-        That of the images.
+        That of the images; of masked ones, a dtype that has NaN.
     n_channels : int
         ``C``, or 1.
 
@@ -178,19 +180,20 @@ class ArrayStack(StoredImages):
         ndarray of shape (npix, npix, n_channels), or CutoutError
         """
         with self._open() as (images, row_of):
-            for request in requests:
+
+            def read(request):
                 self._check_scale(request)
-                try:
-                    yield _read(images, row_of, request)
-                except CutoutError as error:
-                    yield error
+                return _read(images, row_of, request)
+
+            yield from one_by_one(attempt(read, request) for request in requests)
 
     @contextmanager
     def _open(self):
         """The images, of whatever type, and the row of each name."""
         self._validate_params()
         if not isinstance(self.images, str | os.PathLike):
-            images = self.images if hasattr(self.images, "dtype") else np.asarray(self.images)
+            images = without_mask(self.images)
+            images = images if hasattr(images, "dtype") else np.asarray(images)
             yield _checked(images), _rows(len(images), self.ids)
         elif Path(self.images).suffix.lower() == ".npy":
             images = _checked(mapped(self.images))
@@ -198,7 +201,7 @@ class ArrayStack(StoredImages):
         else:
             names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
             with opened_hdf5(self.images, names) as file:
-                images = _checked(file[self.dataset or _only_dataset(file)])
+                images = _checked(file[_only_dataset(file) if self.dataset is None else self.dataset])
                 ids = file[self.ids].asstr()[:] if isinstance(self.ids, str) else self.ids
                 yield images, _rows(len(images), ids)
 
@@ -273,7 +276,7 @@ class ImageDirectory(StoredImages):
     Attributes
     ----------
     dtype : numpy dtype
-        uint8 for JPEG and PNG, float32 for FITS; that of the first file.
+        uint8 for JPEG and PNG, float32 for FITS; that of the first file that can be read.
     n_channels : int
         1 or 3 for JPEG and PNG; the number of planes for FITS.
 
@@ -282,14 +285,17 @@ class ImageDirectory(StoredImages):
     FileNotFoundError
         If the folder does not exist, or holds no image.
     ValueError
-        If another pixel scale is asked for.
+        If another pixel scale is asked for, or no image can be read.
 
     Notes
     -----
-    The first row of a JPEG or PNG is taken for north. FITS images are turned by their WCS, if it is along the axes;
-    without one, their last row is taken for north and their first column for east. Those that are rotated count as
-    missing, as files that are damaged and those of another kind than the first do: :class:`FitsMosaic` resamples.
-    The galaxy must be in the middle of its image.
+    The first row of a JPEG or PNG is taken for north, after it is turned as its EXIF orientation says. FITS images
+    are turned by their WCS, if rows and columns lie along east and north (ICRS); without one, their last row is taken
+    for north and their first column for east. The galaxy must be in the middle of its image.
+
+    Missing, each by itself, are images of another kind than the first that can be read, files that are damaged, and
+    FITS images whose WCS says that they are rotated, have pixels of another scale than was asked for, or that the
+    galaxy is not in their middle: :class:`FitsMosaic` resamples those.
 
     Images that are larger than ``npix`` are cropped to it about their center; an odd number of superfluous pixels
     would move it by half a pixel, so such images count as missing, as do smaller ones.
@@ -329,11 +335,11 @@ class ImageDirectory(StoredImages):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
-        return self._first_image().dtype
+        return _first_kind(self._files())[0].dtype
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
-        return self._first_image().shape[2]
+        return _first_kind(self._files())[0].n_channels
 
     def cutouts(self, requests, store=None):
         """Read many images; see :meth:`CutoutSource.cutouts`.
@@ -349,22 +355,18 @@ class ImageDirectory(StoredImages):
         ndarray of shape (npix, npix, n_channels), or CutoutError
         """
         files_of = self._files()
-        like = self._first_image(files_of)
-        for request in requests:
+        like, first = _first_kind(files_of)
+
+        def read(request):
             self._check_scale(request)
-            try:
-                file = self._file(request.object_id, files_of)
-                yield _crop_to(request.npix, _check_alike(file, _read_file(file), like))
-            except CutoutError as error:
-                yield error
+            file = self._file(request.object_id, files_of)
+            return _crop_to(request.npix, _read_file(file, like, first, request))
+
+        yield from one_by_one(attempt(read, request) for request in requests)
 
     def _files(self) -> dict[str, list[Path]]:
         self._validate_params()
         return files_by_name(Path(self.path), self.extensions)
-
-    def _first_image(self, files_of: dict[str, list[Path]] | None = None) -> NDArray:
-        """The first image by name; the others must be like it."""
-        return _read_file(next(iter((files_of or self._files()).values()))[0])
 
     def _file(self, name: str, files_of: dict[str, list[Path]]) -> Path:
         """The one file of the galaxy `name`."""
@@ -377,52 +379,86 @@ class ImageDirectory(StoredImages):
         return files[0]
 
 
-def _check_alike(file: Path, image: NDArray, like: NDArray) -> NDArray:
-    """`image` itself, if it has the channels and the dtype of `like`."""
-    if (image.dtype, image.shape[2]) != (like.dtype, like.shape[2]):
-        raise MissingCutoutError(
-            f"{file} has {image.shape[2]} channels of {image.dtype}, but the first image of its folder has "
-            f"{like.shape[2]} of {like.dtype}; expected all alike"
-        )
-    return image
+class _Kind(NamedTuple):
+    """What all images of a folder have in common."""
+
+    n_channels: int
+    dtype: np.dtype
 
 
-def _read_file(file: Path) -> NDArray:
-    """Pixels of a JPEG, PNG or FITS file as ``(H, W, C)``, north up and east left."""
-    if file.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        return _read_fits(file)
+def _first_kind(files_of: dict[str, list[Path]]) -> tuple[_Kind, str]:
+    """Kind of the first image by name whose header can be read, and that name; the others must be like it."""
+    errors: list[Exception] = []
+    for file in chain.from_iterable(files_of.values()):
+        try:
+            return _opened(file)[0], file.name
+        except (ValueError, OSError) as error:
+            errors.append(error)
+    raise ValueError(f"None of {len(errors)} images can be read. The first: {errors[0]}") from errors[0]
+
+
+def _opened(file: Path) -> tuple[_Kind, FitsImage | None]:
+    """Kind of a JPEG, PNG or FITS file, from its header; the image, if it is FITS.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    if file.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        mode, _ = read_header(file)
+        return _Kind(3 if CHANNELS[mode] else 1, np.dtype(np.uint8)), None
+    image = FitsImage(file, celestial=False)
+    return _Kind(image.n_planes, np.dtype(np.float32)), image
+
+
+def _read_file(file: Path, like: _Kind, first: str, request: CutoutRequest) -> NDArray:
+    """Pixels of a JPEG, PNG or FITS file as ``(H, W, C)``, north up and east left, if it is of the right kind."""
     try:
-        read_header(file)
-        pixels = read_pixels(file)
+        kind, image = _opened(file)
+        if kind != like:
+            raise ValueError(
+                f"{file} has {kind.n_channels} channels of {kind.dtype}, but the first image of its folder, {first}, "
+                f"has {like.n_channels} of {like.dtype}; expected all alike"
+            )
+        return _read_picture(file) if image is None else _read_fits(image, request)
     except ValueError as error:
         raise MissingCutoutError(str(error).rstrip(".")) from error
+
+
+def _read_picture(file: Path) -> NDArray[np.uint8]:
+    pixels = read_pixels(file)
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _read_fits(file: Path) -> NDArray[np.float32]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AstropyWarning)  # old keywords, which WCS translates
-            with fits.open(file, memmap=False) as hdus:
-                hdu = next((hdu for hdu in hdus if hdu.is_image and len(hdu.shape) in (2, 3)), None)
-                if hdu is None:
-                    raise MissingCutoutError(f"{file} holds no image of 2 or 3 dimensions")
-                planes = np.asarray(hdu.data, dtype=np.float32).reshape(-1, *hdu.shape[-2:])
-                rows, columns = _steps_to_north_up(file, WCS(hdu.header, naxis=2))
-    except MissingCutoutError:
-        raise
-    except Exception as error:  # damaged files make astropy raise a dozen kinds
-        raise MissingCutoutError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
-    return np.ascontiguousarray(np.moveaxis(planes[:, ::rows, ::columns], 0, -1))
+def _read_fits(image: FitsImage, request: CutoutRequest) -> NDArray[np.float32]:
+    rows, columns = (-1, 1) if image.to_pixel is None else _steps_to_north_up(image, request)
+    height, width = image.shape
+    with image.opened() as planes:
+        pixels = [plane.read(slice(0, height), slice(0, width))[::rows, ::columns] for plane in planes]
+    return np.stack(pixels, axis=-1).astype(np.float32)
 
 
-def _steps_to_north_up(file: Path, wcs: WCS) -> tuple[int, int]:
-    """Steps (1 or -1) along the file's rows and columns that go south and west."""
-    if not wcs.has_celestial:
-        return -1, 1
-    (east_x, east_y), (north_x, north_y) = wcs.celestial.pixel_scale_matrix
-    if abs(east_y) > MAX_TILT * abs(east_x) or abs(north_x) > MAX_TILT * abs(north_y):
-        raise MissingCutoutError(
-            f"{file} is rotated; expected rows along east and columns along north. Use FitsMosaic"
+def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, int]:
+    """Steps (1 or -1) along the file's rows and columns that go south and west; the WCS must fit the request."""
+    height, width = image.shape
+    sky = image.sky.inverse(*(np.array([[width], [height]]) - 1) / 2 + [[0, 1, 0], [0, 0, 1]])
+    frame = local_frame(*position(sky[:, :1]))[0][:2] / ARCSEC
+    (east_x, east_y), (north_x, north_y) = frame @ (sky[:, 1:] - sky[:, :1])
+    cure = "Use FitsMosaic, which resamples"
+    if not (abs(east_y) <= MAX_TILT * abs(east_x) and abs(north_x) <= MAX_TILT * abs(north_y)):
+        raise ValueError(f"{image.path} is rotated; expected rows along east and columns along north. {cure}")
+    scale = request.pixel_scale
+    if not max(abs(abs(east_x) - scale), abs(abs(north_y) - scale)) <= MAX_STRETCH * scale:
+        raise ValueError(
+            f"{image.path} has pixels of {abs(east_x):.4g}″ × {abs(north_y):.4g}″; expected {scale:g}″ on both "
+            f"sides. {cure}, or ask for its scale"
+        )
+    offset = np.array(direction(request.ra, request.dec)) - sky[:, 0]
+    east, north = frame @ offset / scale
+    if not max(abs(east), abs(north), np.linalg.norm(offset) / ARCSEC / scale / 2) <= MAX_OFFSET:
+        raise ValueError(
+            f"{image.path} has ra={request.ra:g}, dec={request.dec:g} {east:.1f} pixels east and {north:.1f} pixels "
+            f"north of its middle; expected the galaxy there. {cure}"
         )
     return -int(np.sign(north_y)), -int(np.sign(east_x))

@@ -62,7 +62,7 @@ def load_image_folder(
     -------
     data : :class:`~sklearn.utils.Bunch`
         images : ndarray or read-only memmap of shape (n_samples, H, W) or (n_samples, H, W, 3), uint8
-            Row 0 is the top of the image.
+            Row 0 is the top of the image, after it is turned as its EXIF orientation says.
         catalog : DataFrame, Table or None
             The catalog, one row per image.
         object_id : ndarray of str, shape (n_samples,)
@@ -80,7 +80,8 @@ def load_image_folder(
 
     Examples
     --------
-    >>>     >>> from pathlib import Path
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
     >>> from galestim.datasets import load_image_folder
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,8 @@ def request(name, npix=12):
 def wcs(east_x=-1.0, north_y=1.0, tilt=0.0, **other):
     """Header of a tangent plane whose axes go along east and north, or against them."""
     kinds = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0, "CRPIX1": 6.5, "CRPIX2": 6.5}
-    matrix = {"CD1_1": east_x * 1e-4, "CD1_2": tilt * 1e-4, "CD2_1": -tilt * 1e-4, "CD2_2": north_y * 1e-4}
+    matrix = {"CD1_1": east_x, "CD1_2": tilt, "CD2_1": -tilt, "CD2_2": north_y}
+    matrix = {key: value * 0.4 / 3600 for key, value in matrix.items()}
     return fits.Header(kinds | matrix | other)
 
 
@@ -99,11 +100,11 @@ PROBLEMS = {
     "cut": "Expected a complete JPEG or PNG; fetch it again, or remove it",
     "html": "html.jpg: cannot identify image file",
     "damaged": "damaged.fits cannot be read: ",
-    "empty": "empty.fits holds no image of 2 or 3 dimensions",
-    "gray": "gray.png has 1 channels of uint8, but the first image of its folder has 3 of uint8; expected all alike",
+    "empty": "empty.fits' has no image of 2 or more dimensions",
+    "gray": "gray.png has 1 channels of uint8, but the first image of its folder, a.png, has 3 of uint8; expected",
     "cmyk": "cmyk.jpg has mode CMYK; expected 8-bit gray (L) or 8-bit color (RGB)",
     "twice": "has 2 files: twice.jpg, twice.png",
-    "other": "other.fits has 1 channels of float32, but the first image of its folder has 3 of uint8",
+    "other": "other.fits has 1 channels of float32, but the first image of its folder, a.png, has 3 of uint8",
     "absent": "has no file 'absent.jpg', nor with another extension",
     "../a": "has no file",
 }
@@ -165,3 +166,71 @@ def test_files_are_read_row_by_row(tmp_path):
         source.cutout(request("b"))
     os.rename(tmp_path / "a.png", tmp_path / "b.png")
     assert source.cutout(request("b")).shape == (12, 12, 1)
+
+
+def first_truncated_jpeg(file):
+    Image.fromarray(noise(12, 12, 3)).save(file.with_suffix(".jpg"))
+    file.with_suffix(".jpg").write_bytes(file.with_suffix(".jpg").read_bytes()[:-200])
+
+
+FIRST = {
+    "a truncated JPEG": first_truncated_jpeg,
+    "a file of macOS": lambda file: (file.parent / "._a.jpg").write_bytes(b"a resource fork"),
+    "a page": lambda file: file.with_suffix(".jpg").write_text("<html>"),
+    "an empty file": lambda file: file.with_suffix(".png").write_bytes(b""),
+    "damaged FITS": lambda file: file.with_suffix(".fits").write_bytes(b"SIMPLE  =                    T"),
+    "nothing": lambda file: file.with_suffix(".jpg").symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_a_bad_file_that_comes_first_fails_alone(tmp_path, kind):
+    FIRST[kind](tmp_path / "a")
+    Image.fromarray(noise(12, 12, 3)).save(tmp_path / "b.png")
+    fetcher = CutoutFetcher(ImageDirectory(tmp_path), npix=12, pixel_scale=1, on_error="nan")
+    names = ["b", "a", "b"]
+    images = fetcher.transform({"ra": [1.0, 2.0, 3.0], "dec": [0.0, 0.0, 0.0], "object_id": names})
+    assert fetcher.report_["status"].tolist() == ["ok", "missing", "ok"]
+    np.testing.assert_array_equal(images[[0, 2]], [noise(12, 12, 3)] * 2)
+
+
+def test_no_file_can_be_read(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.jpg").write_text("<html>")
+    with pytest.raises(ValueError, match=r"None of 2 images can be read. The first: Cannot read the image .*a.jpg"):
+        ImageDirectory(tmp_path).cutout(request("b"))
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a/../b", "\0", "", "."])
+def test_names_that_no_file_can_have(tmp_path, name):
+    Image.fromarray(noise(12, 12)).save(tmp_path / "b.png")
+    fetcher = CutoutFetcher(ImageDirectory(tmp_path), npix=12, pixel_scale=1, on_error="nan")
+    fetcher.transform(Catalog({"ra": [1.0, 2.0], "dec": [0.0, 0.0], "object_id": ["b", name]}))
+    assert fetcher.report_["status"].tolist() == ["ok", "missing"]
+
+
+def test_a_file_that_may_not_be_read_fails_alone(tmp_path, monkeypatch):
+    for name in "ab":
+        Image.fromarray(noise(12, 12)).save(tmp_path / f"{name}.png")
+    source = ImageDirectory(tmp_path)
+    arriving = source.cutouts([request("a"), request("b"), request("a")])
+    assert next(arriving).shape == (12, 12, 1)
+    (tmp_path / "b.png").unlink()  # between the list of files and its turn
+    assert "b.png" in str(next(arriving))
+    assert next(arriving).shape == (12, 12, 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_exif_orientation_is_applied(tmp_path, extension, orientation):
+    upright = np.kron(np.array([[0, 80, 160], [240, 40, 120]], np.uint8), np.ones((8, 8), np.uint8))
+    image = Image.fromarray(np.pad(upright, ((0, 8), (0, 0)), constant_values=200))
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions that undo an orientation
+    stored = image if orientation == 1 else image.transpose(Image.Transpose(back[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / f"a{extension}", exif=exif, **({"quality": 95} if extension == ".jpg" else {}))
+    cutout = ImageDirectory(tmp_path).cutout(request("a", npix=24))[..., 0]
+    np.testing.assert_allclose(
+        cutout.astype(int), np.asarray(image).astype(int), atol=0 if extension == ".png" else 12
+    )

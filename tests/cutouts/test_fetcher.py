@@ -74,6 +74,19 @@ def values(images):
     return images[:, 0, 0, 0].tolist()
 
 
+class Fragile(Plates):
+    """Plates, some of which raise what nobody thought of."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def cutout(self, request):
+        if request.ra == 99:
+            raise self.error
+        return super().cutout(request)
+
+
 # --- what comes out -----------------------------------------------------------------------------------------------
 
 
@@ -82,6 +95,26 @@ def test_one_image_per_row_in_order():
     assert images.shape == (4, 6, 6, 2)
     assert images.dtype == np.float32
     assert values(images) == [3, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(36, "File name too long"), KeyError("7"), ValueError("odd"), TypeError("odd"), ZeroDivisionError("odd"),
+     MemoryError("large"), UnicodeDecodeError("ascii", b"7", 0, 1, "odd"), AssertionError()],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_rows_fail_alone_whatever_the_error(error):
+    fetcher = CutoutFetcher(Fragile(error), npix=6, on_error="nan")
+    with pytest.raises(
+        CutoutFetchError, match=rf"1 of 3 cutouts could not be had: 1 failed.\n.*{type(error).__name__}"
+    ):
+        fetcher.transform(catalog(3, 99, 5))
+    assert fetcher.report_["status"].tolist() == ["ok", "failed", "ok"]
+
+
+def test_interrupts_are_not_failures_of_a_row():
+    with pytest.raises(KeyboardInterrupt):
+        CutoutFetcher(Fragile(KeyboardInterrupt()), npix=6).transform(catalog(3, 99, 5))
 
 
 def test_report():

@@ -3,14 +3,17 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy.table import Column
 from astropy.wcs import WCS
 from joblib import Parallel, delayed
 from scipy.special import erf
 from sklearn.base import clone
 
+from galestim import CutoutFetcher
 from galestim.cutouts._errors import MissingCutoutError
 from galestim.cutouts._mosaic import FitsMosaic
 from galestim.cutouts._source import CutoutRequest, CutoutSource
@@ -253,7 +256,7 @@ def test_many_come_in_order_whatever_the_memory(field, monkeypatch):
     ]
     expected = [FitsMosaic(field).cutout(one) for one in requests]
     monkeypatch.setattr("galestim.cutouts._mosaic._CHUNK_BYTES", 10_000)
-    monkeypatch.setattr("galestim.cutouts._mosaic._MAPPED_BYTES", 20_000)
+    monkeypatch.setattr("galestim.cutouts._fits_image._MAPPED_BYTES", 20_000)
     for image, alone in zip(FitsMosaic(field).cutouts(requests), expected, strict=True):
         np.testing.assert_allclose(image, alone, atol=1e-5)
 
@@ -284,16 +287,16 @@ def test_files_that_cannot_be_used(field, tmp_path):
         FitsMosaic(str(tmp_path / "none_*.fits")).cutout(request())
     fits.PrimaryHDU(np.ones((5, 5))).writeto(tmp_path / "no_wcs.fits")
     with pytest.raises(
-        ValueError, match=r"no_wcs.fits' has no 2-D image with a celestial WCS; it has 0 'PRIMARY' \(5, 5\)"
+        ValueError, match=r"no_wcs.fits' has no image with a celestial WCS; it has 0 'PRIMARY' \(5, 5\)"
     ):
         FitsMosaic(tmp_path / "no_wcs.fits").cutout(request())
-    with pytest.raises(ValueError, match="no 2-D image with a celestial WCS at hdu='SCI'"):
+    with pytest.raises(ValueError, match="no image with a celestial WCS at hdu='SCI'"):
         FitsMosaic(field, hdu="SCI").cutout(request())
     (tmp_path / "page.fits").write_text("<html>maintenance</html>" * 200)
-    with pytest.raises(ValueError, match=r"page.fits' cannot be read as FITS"):
+    with pytest.raises(ValueError, match=r"page.fits.* begin with SIMPLE"):
         FitsMosaic(tmp_path / "page.fits").cutout(request())
     (tmp_path / "short.fits").write_bytes(field.read_bytes()[:-40_000])
-    with pytest.raises(ValueError, match=r"short.fits' is truncated: got .* bytes, expected .*; get it again"):
+    with pytest.raises(ValueError, match=r"short.fits.* its data are cut off"):
         FitsMosaic(tmp_path / "short.fits").cutout(request())
 
 
@@ -304,3 +307,59 @@ def test_bands_that_cannot_be_had(field):
         FitsMosaic([field], bands="gr").cutout(request())
     with pytest.raises(ValueError, match=r"bands=\['g', 'r'\] of one path, .*; expected '\{band\}' in it, or a dict"):
         FitsMosaic(field, bands="gr").cutout(request())
+
+
+@pytest.mark.parametrize("projection", ["CAR", "CEA", "AIT", "MOL"])
+def test_seam_of_an_all_sky_map(tmp_path, projection):
+    cards = {"CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}", "CRVAL1": 180.0, "CRVAL2": 0.0}
+    cards |= {"CRPIX1": 360.5, "CRPIX2": 180.5, "CDELT1": -0.5, "CDELT2": 0.5}
+    image = np.ones((360, 720), dtype=np.float32)
+    image[:, :360] = 2.0  # east of the seam, which is 360° west of it
+    fits.writeto(tmp_path / "sky.fits", image, fits.Header(cards))
+    fetcher = CutoutFetcher(
+        FitsMosaic(tmp_path / "sky.fits", pixel_values="surface_brightness"), npix=16, min_coverage=0.9
+    )
+    images = fetcher.transform({"ra": [20.0, 0.1, 359.9], "dec": [0.0, 1.0, -1.0]})[..., 0]
+    assert fetcher.report_["coverage"][0] == 1
+    for image in images[1:]:
+        known = image[:, np.isfinite(image).all(axis=0)]
+        np.testing.assert_allclose(known[:, :6], 1, rtol=1e-3)
+        np.testing.assert_allclose(known[:, -6:], 2, rtol=1e-3)
+
+
+def test_rows_with_too_wide_pixels_fail_alone(field):
+    catalog = {"ra": [RA, RA, RA], "dec": [DEC, DEC, DEC], "half_light_radius": [1.0, 1e4, 1.0]}
+    fetcher = CutoutFetcher(FitsMosaic(field), npix=3, pixel_scale_re=0.2, on_error="nan", min_coverage=0.1)
+    images = fetcher.transform(catalog)
+    assert fetcher.report_["status"].tolist() == ["ok", "missing", "ok"]
+    assert fetcher.report_["reason"][1].startswith("pixel_scale=2000 arcsec makes a pixel as wide as 10000 of the")
+    np.testing.assert_array_equal(images[0], images[2])
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, pd.Series, Column, lambda paths: np.array(paths).astype(bytes)])
+def test_paths_in_any_sequence(tmp_path, field, kind):
+    other = write(tmp_path / "other.fits", np.full(SHAPE, 3.0), make_wcs())
+    bands = FitsMosaic(kind([str(other), str(field)]))
+    assert bands.n_channels == 2
+    assert bands.pixel_scale == pytest.approx(0.2)
+    np.testing.assert_allclose(clone(bands).cutout(request())[..., 0], 3, rtol=1e-6)
+    tiles = FitsMosaic({"r": kind([str(other), str(field)])})
+    assert tiles.cutout(request()).shape == (33, 33, 1)
+    assert "FitsMosaic(" in repr(bands)
+
+
+@pytest.mark.parametrize(
+    "paths", [None, 3, {"a.fits"}, (path for path in ["a.fits"]), [None], {"r": [np.nan]}, [[3]]]
+)
+def test_what_is_no_path(paths):
+    with pytest.raises(TypeError, match="expected a path"):
+        FitsMosaic(paths).cutout(request())
+
+
+def test_no_bands_no_tiles_and_bands_that_come_twice(field):
+    with pytest.raises(ValueError, match="a band has no tiles, but an empty list; expected at least one path"):
+        FitsMosaic({"r": []}).cutout(request())
+    with pytest.raises(ValueError, match=r"bands=\['g', 'g'\] has one of them twice; expected each once"):
+        FitsMosaic([field, field], bands="gg").cutout(request())
+    with pytest.raises(ValueError, match=r"no path or hdu for the bands \[\]; expected some of \['r'\]"):
+        FitsMosaic({"r": field}, bands=[]).cutout(request())

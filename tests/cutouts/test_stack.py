@@ -1,10 +1,11 @@
 import joblib
 import numpy as np
 import pytest
+from astropy.utils.masked import Masked
 from sklearn.base import clone
 
 from galestim.catalogs import Catalog
-from galestim.cutouts import ArrayStack, CutoutFetcher, CutoutRequest, MissingCutoutError
+from galestim.cutouts import ArrayStack, CutoutError, CutoutFetcher, CutoutRequest, MissingCutoutError
 
 NAMES = ["NGC 1", "NGC 2", "007"]
 
@@ -130,3 +131,29 @@ def test_files_are_not_pickled(tmp_path):
     assert (tmp_path / "source.joblib").stat().st_size < 2000
     loaded = joblib.load(tmp_path / "source.joblib")
     np.testing.assert_array_equal(loaded.cutout(request("299")), source.cutout(request("299")))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+@pytest.mark.parametrize("container", [np.ma.array, lambda *args, mask: Masked(args[0], mask=mask)])
+def test_masked_pixels_are_nan(dtype, container):
+    images, mask = noise(3, 8, 8, dtype=dtype), np.zeros((3, 8, 8), dtype=bool)
+    mask[1, 2, 3] = True
+    source = ArrayStack(container(images, mask=mask))
+    fetched = CutoutFetcher(source, npix=8, pixel_scale=1, min_coverage=0.5).transform(catalog([0, 1, 2]))[..., 0]
+    np.testing.assert_array_equal(np.isnan(fetched), mask)
+    np.testing.assert_array_equal(fetched[~mask], images[~mask])
+
+
+def test_rows_that_cannot_be_read_fail_alone(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    images = np.random.default_rng(0).integers(0, 255, (3, 8, 8), dtype=np.uint8)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file.create_dataset("images", data=images, chunks=(1, 8, 8), compression="gzip", fletcher32=True)
+        place = file["images"].id.get_chunk_info(1).byte_offset
+    content = bytearray((tmp_path / "images.h5").read_bytes())
+    content[place + 10] ^= 255
+    (tmp_path / "images.h5").write_bytes(content)
+    answers = list(ArrayStack(tmp_path / "images.h5").cutouts([request(name) for name in "012"]))
+    np.testing.assert_array_equal(answers[0][..., 0], images[0])
+    assert isinstance(answers[1], CutoutError)
+    np.testing.assert_array_equal(answers[2][..., 0], images[2])

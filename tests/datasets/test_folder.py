@@ -1,6 +1,8 @@
 import gc
 import os
 import re
+import struct
+import zlib
 from collections import namedtuple
 from pathlib import Path
 
@@ -402,3 +404,39 @@ def test_sdss_images():
     for row in (0, 700, 1399):
         with Image.open(SDSS / f"{data.object_id[row]}.jpg") as image:
             np.testing.assert_array_equal(data.images[row], np.asarray(image))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    upright = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.rot90(upright, 2 if orientation == 3 else 1))
+    stored.save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(upright).save(tmp_path / "b.png")
+    np.testing.assert_array_equal(load_image_folder(tmp_path).images, [upright] * 2)
+
+
+def test_png_of_16_bits_per_color_stops_the_load(tmp_path):
+    rows = b"".join(b"\0" + np.arange(36, dtype=">u2").tobytes() for _ in range(12))  # 12 × 12 pixels of 3 colors
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 12, 12, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with pytest.raises(ValueError, match=r"a.png has mode RGB;16B; expected 8-bit gray \(L\) or 8-bit color \(RGB\)"):
+        load_image_folder(tmp_path)
+
+
+def test_jpeg_of_many_scans_stops_the_load(tmp_path):
+    Image.new("L", (12, 12)).save(tmp_path / "a.jpg", progressive=True)
+    content = (tmp_path / "a.jpg").read_bytes()
+    first = content.index(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(content[:first] + content[first:-2] * 300 + content[-2:])
+    with pytest.raises(ValueError, match=r"Cannot read the image .*a.jpg: it has more than 100 scans"):
+        load_image_folder(tmp_path)

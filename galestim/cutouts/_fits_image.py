@@ -1,0 +1,274 @@
+"""Images in FITS files: where they lie on the sky, and their pixels, however these are stored and compressed."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from math import prod
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from .._bounds import check_fits
+from .._tangent import direction
+from .._unpack import unpacked
+from ._sky_to_pixel import SkyToPixel
+
+_REMEMBERED = 2**14  # headers, of 5 kB each
+_SETTLED_NS = 10**8  # a file younger than that may be written again without a change of its times
+_MAPPED_BYTES = 16 * 2**20  # of a file kept mapped
+_CELESTIAL = re.compile("(RA|DEC|..?L(ON|AT|N|T))-")  # CTYPE
+_PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+
+
+def fits_image(path: Path, hdu=None) -> FitsImage:
+    """The image with a celestial WCS in a file as it is now; the header is read again only if the file changed."""
+    state = _state(path)
+    if abs(time.time_ns() - state[0]) < _SETTLED_NS:
+        return FitsImage(path, hdu)
+    return _remembered(path, hdu, state)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(path: Path, hdu, state: tuple[int, ...]) -> FitsImage:
+    return FitsImage(path, hdu)
+
+
+class FitsImage:
+    """One image of a FITS file, or a cube of planes.
+
+    Parameters
+    ----------
+    path : Path
+        A plain file, tile-compressed (``.fz``), or compressed as a whole (``.gz``).
+    hdu : int, str, (str, int) or None, default=None
+        Which extension; None, the first with an image.
+    celestial : bool, default=True
+        Whether only images with a celestial WCS are taken, and cubes only where there are none of two dimensions.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Of a plane.
+    n_planes : int
+        1, or those of the cube.
+    to_pixel : SkyToPixel or None
+        None if the WCS is not celestial.
+    code : dict
+        The header's BITPIX, BSCALE, BZERO and BLANK, see `numbers`.
+    start : int or None
+        The first byte of the pixels in the unpacked file; None if they are in compressed tiles.
+
+    Raises
+    ------
+    ValueError
+        If there is no such image, its WCS cannot be used, or the file is truncated, damaged or changed meanwhile.
+    """
+
+    def __init__(self, path: Path, hdu=None, *, celestial: bool = True):
+        self.path = path
+        self._found = _state(path)
+        check_fits(path)
+        with path.open("rb") as file:
+            packed = file.read(6) != b"SIMPLE"
+        with _hdu_list(path) as hdus:
+            self._index, self.to_pixel = _find_image(hdus, path, hdu, celestial)
+            image = hdus[self._index]
+            header, whole = image.header, image.shape
+            self.start = None if isinstance(image, fits.CompImageHDU) else image.fileinfo()["datLoc"]
+        self._lead, self.shape = whole[:-2], whole[-2:]
+        self.n_planes = prod(self._lead)
+        self._packed = packed
+        self._dtype = np.dtype(_PIXEL_DTYPES[header["BITPIX"]])
+        self.code = {key: header[key] for key in ("BITPIX", "BSCALE", "BZERO", "BLANK") if key in header}
+        try:
+            numbers(np.zeros(1, self._dtype), self.code)
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} cannot be read: {error}. Correct its header.") from error
+        self._require_unchanged(_state(path))
+
+    @property
+    def sky(self) -> SkyToPixel:
+        """`to_pixel` of an image that has one."""
+        assert self.to_pixel is not None
+        return self.to_pixel
+
+    def is_near(self, ra, dec, pixel_scale, npix) -> NDArray[np.bool_]:
+        """Mask of the cutouts that may touch the image; others need not be projected."""
+        center, radius = self._cap
+        reach = radius + np.radians(pixel_scale * npix / 3600)
+        return ~(_angle(np.array(direction(ra, dec)), center) > reach)
+
+    @cached_property
+    def _cap(self) -> tuple[NDArray, float]:
+        """Center (unit vector) and radius [rad] of a circle on the sky that holds the image."""
+        height, width = self.shape
+        t = np.linspace(0, 1, 9)
+        u, v = np.r_[t, t, 0 * t, 0 * t + 1, 0.5], np.r_[0 * t, 0 * t + 1, t, t, 0.5]
+        sky = self.sky.inverse(u * width - 0.5, v * height - 0.5)
+        radius = _angle(sky[:, :-1], sky[:, -1:]).max()
+        return sky[:, -1:], radius if np.isfinite(radius) else np.pi
+
+    @contextmanager
+    def opened(self) -> Iterator[list[Plane]]:
+        """Give the planes, each an `Image` to resample, while the file is open."""
+        if self.start is None:
+            with _hdu_list(self.path, do_not_scale_image_data=True) as hdus:
+                self._require_unchanged(_state(self.path))
+                yield [Plane(self, hdus[self._index].section, index) for index in np.ndindex(self._lead)]
+            return
+        with self.path.open("rb") as file:
+            self._require_unchanged(_state(file.fileno()))
+            buffer = self._unpack() if self._packed else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, 0 if self._packed else self.start)
+        yield [(Plane if self._packed else _MappedPlane)(self, stored, (plane,)) for plane in range(self.n_planes)]
+
+    def _unpack(self) -> bytes:
+        """The pixels of a file that is compressed as a whole."""
+        with unpacked(self.path, str(self.path)) as stream:
+            stream.read(self.start or 0)
+            return stream.read(self.n_planes * prod(self.shape) * self._dtype.itemsize)
+
+    def _require_unchanged(self, state: tuple[int, ...]) -> None:
+        if state != self._found:
+            raise ValueError(f"{str(self.path)!r} was rewritten while it was read; fetch again.")
+
+
+class Plane:
+    """One plane of a FITS image, as an `Image` to resample."""
+
+    def __init__(self, image: FitsImage, stored, index: tuple[int, ...] = ()):
+        self.shape = image.shape
+        self._image, self._stored, self._index = image, stored, index
+
+    def read(self, rows: slice, columns: slice) -> NDArray:
+        """Read a window.
+
+        Raises
+        ------
+        ValueError
+            If its pixels are damaged.
+        """
+        try:
+            stored = self._stored[(*self._index, rows, columns)]
+        except Exception as error:  # decoders of tiles raise many kinds
+            raise ValueError(f"{str(self._image.path)!r} is damaged: {error}; get it again.") from error
+        return numbers(stored, self._image.code)
+
+
+class _MappedPlane(Plane):
+    """One of a plain file; pages read some time ago are given back, as they count as used memory."""
+
+    _first_row = 0  # mapped
+
+    def read(self, rows, columns):
+        if (rows.stop - self._first_row) * self._stored.strides[1] > _MAPPED_BYTES:
+            self._release(rows.start)
+        self._first_row = min(self._first_row, rows.start)
+        return super().read(rows, columns)
+
+    def _release(self, row: int) -> None:
+        """Unmap what lies before a row, where the system can."""
+        plane_bytes, row_bytes, _ = self._stored.strides
+        before = self._image.start + self._index[0] * plane_bytes + row * row_bytes
+        end = before // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self._stored.base.madvise(mmap.MADV_DONTNEED, 0, end)
+        self._first_row = row
+
+
+def numbers(stored: NDArray, header: Mapping) -> NDArray:
+    """What the integers or floats of a FITS image stand for: scaled, and NaN where integers are BLANK.
+
+    `stored` is what astropy gives for ``do_not_scale_image_data=True``; otherwise it forgets BLANK, or rounds.
+
+    Raises
+    ------
+    ValueError
+        If BSCALE, BZERO or BLANK is no number.
+    """
+    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
+    for key, value in {"BSCALE": scale, "BZERO": zero, "BLANK": 0 if blank is None else blank}.items():
+        if not isinstance(value, Real):
+            raise ValueError(f"{key}={value!r}; expected a number")
+    if blank is None and (scale, zero) == (1, 0):
+        return stored
+    if stored.dtype.str[1:] == "i8" and (scale, zero) == (1, 2**63):  # unsigned: floats have 53 bits
+        values = (stored.astype(np.int64).view(np.uint64) ^ np.uint64(2**63)).astype(float)
+    else:
+        values = stored * float(scale) + zero
+    if blank is not None:
+        values[stored == blank] = np.nan
+    return values
+
+
+def _angle(a: NDArray, b: NDArray) -> NDArray:
+    return 2 * np.arcsin(np.minimum(np.linalg.norm(a - b, axis=0) / 2, 1))
+
+
+# --- headers ------------------------------------------------------------------------------------------------
+
+
+def _state(file: Path | int) -> tuple[int, ...]:
+    """What changes when a file is rewritten or replaced; the time of its last change first."""
+    found = os.stat(file)
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+@contextmanager
+def _hdu_list(path: Path, **options):
+    """Open a file, without astropy's warnings about headers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            hdus = fits.open(path, **options)
+        except Exception as error:  # damaged files make astropy raise a dozen kinds
+            raise ValueError(f"{str(path)!r} cannot be read as FITS: {error}") from error
+        with hdus:
+            yield hdus
+
+
+def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPixel | None]:
+    """Find the extension wanted, or the first that will do."""
+    try:
+        candidates = range(len(hdus)) if wanted is None else [hdus.index(hdus[wanted])]
+    except (KeyError, IndexError):
+        candidates = []
+    shapes = {index: hdus[index].shape for index in candidates if hdus[index].is_image}
+    images = [index for index, shape in shapes.items() if len(shape) >= 2 and min(shape) > 0]
+    for index in sorted(images, key=lambda index: celestial and len(shapes[index]) > 2):
+        try:
+            to_pixel = _sky_to_pixel(hdus[index].header, hdus)
+        except Exception as error:  # damaged headers make astropy raise a dozen kinds
+            raise ValueError(f"{str(path)!r}, extension {index}: its WCS cannot be used: {error}") from error
+        if to_pixel is not None or not celestial:
+            return index, to_pixel
+    held = "; ".join(f"{i} {hdu.name!r} {hdu.shape if hdu.is_image else 'a table'}" for i, hdu in enumerate(hdus))
+    where = "" if wanted is None else f" at hdu={wanted!r}"
+    if not celestial:
+        raise ValueError(f"{str(path)!r} has no image of 2 or more dimensions; it has {held}")
+    raise ValueError(
+        f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), "
+        "or say which extension with hdu"
+    )
+
+
+def _sky_to_pixel(header: fits.Header, hdus) -> SkyToPixel | None:
+    """Of the first two axes, as astropy bears no others beside distortions. None if they are not celestial."""
+    axes = {axis: str(header[f"CTYPE{axis}"]) for axis in range(1, 10) if f"CTYPE{axis}" in header}
+    if [axis for axis, kind in axes.items() if _CELESTIAL.match(kind)] not in ([], [1, 2]):
+        raise ValueError(f"its axes are {', '.join(axes.values())}; expected the celestial ones first")
+    wcs = WCS(header, hdus, naxis=2)
+    return SkyToPixel(wcs) if wcs.has_celestial else None
