@@ -276,6 +276,7 @@ def forged(path, rng):
 
 
 def _odd_array(array, rng):
+    array = np.atleast_1d(array)
     others = [
         array[..., None],
         array[:0],
@@ -323,7 +324,7 @@ def judged(name, read, path, expected) -> tuple[str, str]:
         try:
             verdict = ("right" if digest(read(path)) == expected else "other"), ""
         except clear as error:
-            names_it = "reply" in name or str(path.parent) in str(error) or re.search("^row |column", str(error))
+            names_it = "reply" in name or str(path.parent) in str(error) or re.search(r"\brow |column", str(error))
             is_clear = names_it and len(str(error)) > 40 and not isinstance(error, UnicodeError)
             verdict = ("error" if is_clear else "wrong"), f"{type(error).__name__}: {error}"
         except BaseException as error:
