@@ -401,7 +401,7 @@ def network(**parameters):
         (parameter("n_passes", 2**31), "n_passes is 2147483648; expected at most 100000"),
         (network(hidden=2**20), "network.parameters.hidden is 1048576, but its weights are for"),
         (network(blocks=10**6), "network.parameters.blocks is 1000000, but its weights are for"),
-        (network(hidden=40), "its network does not fit: by its parameters it is larger than its weights"),
+        (network(hidden=30), "its network does not fit: by its parameters it is larger than its weights"),
         (lambda d, t: t.pop(max(t)), "its network does not fit"),
         (lambda d, t: t.update({"weights.more": np.zeros(3)}), "its network does not fit"),
     ],
