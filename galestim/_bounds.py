@@ -12,6 +12,7 @@ import re
 import zlib
 from itertools import islice
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +134,8 @@ class _Header:
 
     def take(self, key: str, sign: str, text: str) -> None:
         """Keep the value of a card that counts."""
-        known: dict
-        value: str | int
+        known: dict[str, Any]
+        value: Any
         if _WORDS.match(key):
             known, value = self.words, text.strip("'").rstrip()
         elif _NUMBERS.match(key):

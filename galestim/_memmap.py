@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -33,7 +34,7 @@ def empty_array(shape: tuple[int, ...], dtype: DTypeLike, memmap: bool | str = "
     return temporary_map(shape, dtype, cure="set TMPDIR to a folder on another disk")
 
 
-def temporary_map(shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> np.memmap:
+def temporary_map(shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> Any:
     """Map a new file where :mod:`tempfile` puts it, which goes with the last view of the array.
 
     Where the system shows open files (Linux), it loses its name at once, so that it goes with the process, too,
@@ -47,7 +48,7 @@ def temporary_map(shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> np.mem
     handle, name = tempfile.mkstemp(prefix="galestim-", suffix=".npy")
     file = Path(name)
     try:
-        array = new_map(file, shape, dtype, cure)
+        array: Any = new_map(file, shape, dtype, cure)
     except BaseException:
         os.close(handle)
         file.unlink()

@@ -30,6 +30,7 @@ FORMAT = 2
 ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor)}
 LEFT_OUT = ("callbacks", "device")  # of the parameters: code, and a matter of the machine
 OF_NETWORKS = ("network", "spatial_transformer", "head", "n_estimators")  # parameters that say how large they are
+MAX_PASSES = 10**5  # of each image through the network
 WEIGHTS = "weights."
 FITTED = {
     "_one_dimensional_y",
@@ -237,6 +238,8 @@ def _estimator(content: _Content, device):
     check_counts(sizes, weights, fitted["image_shape_"])
     estimator = made(kind, description["parameters"], tensors).set_params(device=device)
     estimator._validate_params()
+    if getattr(estimator, "n_passes", 1) > MAX_PASSES:
+        raise ValueError(f"n_passes is {estimator.n_passes}; expected at most {MAX_PASSES}.")
     versions = {"_galestim_version": description["galestim"]}
     with no_more_than(weights):
         estimator.__setstate__({**vars(estimator), **fitted, **versions, "_weights": weights})

@@ -343,6 +343,20 @@ def attribute(name, value):
     return lambda description, tensors: description["fitted"].update({name: value})
 
 
+def array(name, change):
+    """Change an array; None is the largest of the weights."""
+
+    def forged(description, tensors):
+        key = name or max((key for key in tensors if key.startswith("weights.")), key=lambda key: tensors[key].size)
+        tensors[key] = np.ascontiguousarray(change(tensors[key]))
+
+    return forged
+
+
+def network(**parameters):
+    return lambda description, tensors: description["parameters"]["network"]["parameters"].update(parameters)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -368,6 +382,26 @@ def attribute(name, value):
         (lambda d, t: d["fitted"].pop("_seed"), "it has no _seed"),
         (attribute("image_shape_", 3), "holds no estimator that this galestim can read"),
         (lambda d, t: t.pop("fitted.pixel_mean_"), "it names the array 'fitted.pixel_mean_'"),
+        (attribute("image_shape_", {"tuple": [12, 12]}), r"image_shape_ is \(12, 12\); expected \(H, W, C\)"),
+        (attribute("n_features_in_", 145), "n_features_in_ is 145; expected 144"),
+        (attribute("n_outputs_", 3), "target_mean_ is .*; expected 3 finite numbers"),
+        (attribute("target_names_", ["y0", "y0"]), "expected 2 different names"),
+        (attribute("target_units_", ["mag"]), "expected None, or 2 units"),
+        (attribute("target_transforms_", [None, None]), "expected 2 transforms"),
+        (attribute("history_", [1]), "expected a list of dicts, one per epoch"),
+        (attribute("_seed", "1"), "_seed is '1'; expected a whole number"),
+        (attribute("_one_dimensional_y", True), "_one_dimensional_y is True; expected a bool"),
+        (array("fitted.pixel_scale_", lambda a: a * 0), "pixel_scale_ is .*; expected 1 finite numbers above 0"),
+        (array("fitted.target_mean_", lambda a: a[:1]), "target_mean_ is .*; expected 2 finite numbers"),
+        (array("fitted.width_spreads_", lambda a: a[None]), "width_spreads_ is .*; expected 2 finite numbers"),
+        (array("fitted.pixel_mean_", lambda a: a.astype("i8")), "pixel_mean_ is .*; expected 1 finite numbers"),
+        (array(None, lambda a: np.full_like(a, np.nan)), "weights.* has [0-9]+ numbers that are not finite"),
+        (array(None, lambda a: a + np.inf), "weights.* has [0-9]+ numbers that are not finite"),
+        (parameter("n_estimators", 2**31), "n_estimators is 2147483648, but its weights are for"),
+        (parameter("n_passes", 2**31), "n_passes is 2147483648; expected at most 100000"),
+        (network(hidden=2**20), "network.parameters.hidden is 1048576, but its weights are for"),
+        (network(blocks=10**6), "network.parameters.blocks is 1000000, but its weights are for"),
+        (network(hidden=30), "its network does not fit: by its parameters it is larger than its weights"),
         (lambda d, t: t.pop(max(t)), "its network does not fit"),
         (lambda d, t: t.update({"weights.more": np.zeros(3)}), "its network does not fit"),
     ],
