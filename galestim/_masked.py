@@ -14,13 +14,15 @@ def mask_of(values) -> NDArray[np.bool_] | None:
 
 
 def without_mask(values):
-    """`values` as an array of floats, NaN where masked; as they are if nothing is masked.
+    """`values` as an array of floats, NaN where masked; as they are if nothing is masked. Lists part by part.
 
     Examples
     --------
     >>> without_mask(np.ma.array([1, 999], mask=[False, True]))
     array([ 1., nan])
     """
+    if isinstance(values, list | tuple) and any(mask_of(item) is not None for item in values):
+        return [without_mask(item) for item in values]
     mask = mask_of(values)
     if mask is None:
         return values

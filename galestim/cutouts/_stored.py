@@ -18,8 +18,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._identifiers import identifiers
 from .._image_files import files_by_name, read_header, read_pixels
 from .._images import release_pages
+from .._masked import without_mask
 from .._sklearn import Interval
 from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest, CutoutSource
@@ -188,7 +190,8 @@ class ArrayStack(StoredImages):
         """The images, of whatever type, and the row of each name."""
         self._validate_params()
         if not isinstance(self.images, str | os.PathLike):
-            images = self.images if hasattr(self.images, "dtype") else np.asarray(self.images)
+            images = without_mask(self.images)
+            images = images if hasattr(images, "dtype") else np.asarray(images)
             yield _checked(images), _rows(len(images), self.ids)
         elif Path(self.images).suffix.lower() == ".npy":
             images = _checked(np.load(self.images, mmap_mode="r"))
@@ -198,7 +201,7 @@ class ArrayStack(StoredImages):
 
             with h5py.File(self.images) as file:
                 images = _checked(file[self.dataset or _only_dataset(file)])
-                ids = file[self.ids].asstr()[:] if isinstance(self.ids, str) else self.ids
+                ids = file[self.ids][:] if isinstance(self.ids, str) else self.ids
                 yield images, _rows(len(images), ids)
 
 
@@ -226,12 +229,12 @@ def _only_dataset(file) -> str:
 
 def _rows(n: int, ids) -> dict[str, int]:
     """Row of each name."""
-    names = list(map(str, range(n) if ids is None else np.asarray(ids).ravel().tolist()))
+    names = identifiers(range(n) if ids is None else ids.ravel() if isinstance(ids, np.ndarray) else ids, "ids")
     if len(names) != n:
         raise ValueError(f"ArrayStack has {n} images, but {len(names)} ids; expected one for each.")
-    row_of = dict(zip(names, range(n)))
-    if len(row_of) < n:
-        doubles = [name for name, count in Counter(names).items() if count > 1]
+    row_of = {name: row for row, name in enumerate(names) if name}  # an image without a name is that of no galaxy
+    if len(row_of) < n - names.count(""):
+        doubles = [name for name, count in Counter(names).items() if count > 1 and name]
         raise ValueError(
             f"{len(doubles)} ids of ArrayStack occur more than once, such as {doubles[0]!r}; expected unique ones."
         )

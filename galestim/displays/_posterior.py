@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .._descend import descend
 from .._images import input_ndim
 from .._sklearn import num_samples, safe_indexing
-from .._tables import named_columns
+from .._tables import target_values
 from ..posteriors import Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
@@ -138,7 +138,7 @@ class PosteriorDisplay:
         inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
         posterior = inner.predict_posterior(images)
         if y is not None:
-            kwargs["truth"] = named_columns(y).in_order_of(posterior.target_names)[rows[0]]
+            kwargs["truth"] = target_values(y, posterior.target_names, posterior.units)[rows[0]]
         if input_ndim(images) in (3, 4):
             kwargs.setdefault("image", np.asarray(images)[0])
         return cls.from_posterior(posterior, **kwargs)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._descend import find
-from .._tables import column_names, named_columns
+from .._tables import is_unnamed, named_columns, target_values
 from ..posteriors import Posterior
 
 
@@ -36,11 +36,12 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
 
 
 def as_predicted(estimator, y):
-    """`y` with its columns in the order in which `estimator` predicts them, if both have names for them."""
+    """`y` under the names, in the order and units in which `estimator` predicts it, if that has names for it."""
     names, _ = find(estimator, "target_names_")
-    if not names or not set(names) <= set(column_names(y) or []):
+    if is_unnamed(names):
         return y
-    return dict(zip(names, named_columns(y, select=names).values.T))
+    values = target_values(y, names, find(estimator, "target_units_")[0])
+    return dict(zip(names, values.T)) if values.shape[1] == len(names) else y
 
 
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:

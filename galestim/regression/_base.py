@@ -18,6 +18,7 @@ from .. import __version__
 from .._device import private_torch_seed, resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
+from .._masked import without_mask
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
 from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
 from ..targets import resolve_transforms
@@ -153,7 +154,7 @@ class ImageRegressor(Estimates, ImageEstimator):
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         targets = read_targets(y, X, self, y_err)
         weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+            without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
         if isinstance(images, RedrawnImages):
             targets = images.match(targets, sample_weight, y_err)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._estimates import PosteriorEstimates
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from .._tables import named_columns
+from .._tables import target_values
 from ..calibration import Widths, find_widths
 from ..networks import (
     ContextAsChannels,
@@ -421,5 +421,5 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         -------
         ndarray of shape (n,)
         """
-        y = named_columns(y).in_order_of(self.target_names_)
+        y = target_values(y, self.target_names_, self.target_units_)
         return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))

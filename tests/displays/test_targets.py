@@ -126,5 +126,7 @@ def test_columns_are_paired_by_the_names_of_the_fit(wrap):
         20,
         30,
     ]
-    for other in (TWO["flux"], TWO.to_numpy()):
-        assert as_predicted(wrap(Fitted()), other) is other
+    array = TWO[["flux", "bulge_to_total"]].to_numpy()
+    assert pair_target(as_predicted(wrap(Fitted()), array), array, target="flux").actual.tolist() == [10, 20, 30]
+    with pytest.raises(ValueError, match="none named 'bulge_to_total'; expected 'flux', 'bulge_to_total'"):
+        as_predicted(wrap(Fitted()), TWO["flux"])
