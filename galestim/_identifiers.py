@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from ._masked import cells_of
 from ._tables import series_column
 
 _MISSING = "NoneType", "NAType", "NaTType", "MaskedConstant"
@@ -33,15 +34,14 @@ def identifiers(values, what: str = "object_id") -> list[str]:
         If they are floats so large that neighboring integers are one float; names the first row.
     """
     values = series_column(values)
-    cells = values.tolist() if hasattr(values, "tolist") else list(values)
-    dtype = getattr(values, "dtype", None)
+    cells, dtype = cells_of(values), getattr(values, "dtype", None)
     exact = 2.0 ** (np.finfo(dtype).nmant + 1) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 2.0**53
     rounded = [row for row, cell in enumerate(cells) if _float(cell) >= exact]
     if rounded:
         warnings.warn(
             f"{what} holds {len(rounded)} numbers that may be rounded, the first in row {rounded[0]}: floats from "
-            f"{exact:.0f} on leave out integers, so that a galaxy may have got another's name. Read the column as text "
-            'or integers, such as dtype={"objID": "Int64"} in pandas.',
+            f"{exact:.0f} on leave out integers, so that a galaxy may have another's name. Read the column as text "
+            'or as integers, such as dtype={"objID": "Int64"} in pandas.',
             stacklevel=2,
         )
     return [_text(cell) for cell in cells]

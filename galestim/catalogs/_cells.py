@@ -10,6 +10,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from .._identifiers import identifiers
+from .._masked import cells_of
 
 UNITS = {"ra": u.deg, "dec": u.deg, "half_light_radius": u.arcsec, "half_light_semimajor_axis": u.arcsec}
 """Unit of each quantity that is an angle."""
@@ -43,7 +44,7 @@ def _angles(column, quantity: str, unit: u.UnitBase) -> NDArray[np.float64]:
         raise ValueError(f"{quantity} has the dtype {column.dtype}; expected numbers, or text such as '12:30:49.4'.")
     number = 1.0 if own is None else own.to(unit)
     sexagesimal = 15.0 if quantity == "ra" and own != u.deg else 1.0
-    cells = enumerate(column.tolist())
+    cells = enumerate(cells_of(column))
     return np.array([_angle(cell, row, quantity, number, sexagesimal) for row, cell in cells], dtype=float)
 
 

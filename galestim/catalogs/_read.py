@@ -80,13 +80,13 @@ def _read_csv(path: Path, object_id: str | None) -> Table:
 
 def _without_comments(lines: list[str]) -> list[str]:
     """The lines from the header on: what begins with # before it is no table, unless it is the header itself."""
-    lines = lines[len(list(takewhile(lambda line: not line.strip(), lines))) :]
-    n = len(list(takewhile(lambda line: line.startswith("#"), lines)))
-    first = next(csv.reader(lines[n:]), [])
-    header = next(csv.reader([lines[n - 1].lstrip("# ")])) if n else []
-    if len(header) == len(first) and any(map(_is_number, first)):
-        return [lines[n - 1].lstrip("# "), *lines[n:]]
-    return lines[n:]
+    before = list(takewhile(lambda line: line.startswith("#") or not line.strip(), lines))
+    lines = lines[len(before) :]
+    if not lines:
+        raise ValueError("it has no header")
+    header = next((line.lstrip("# ") for line in reversed(before) if line.strip()), "")
+    first, names = next(csv.reader(lines)), next(csv.reader([header]), [])
+    return [header, *lines] if len(names) == len(first) and any(map(_is_number, first)) else lines
 
 
 def _is_number(cell: str) -> bool:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .._descend import descend
 from .._images import input_ndim
+from .._masked import without_mask
 from .._sklearn import num_samples, safe_indexing
 from .._tables import target_values
 from ..posteriors import Posterior
@@ -140,7 +141,7 @@ class PosteriorDisplay:
         if y is not None:
             kwargs["truth"] = target_values(y, posterior.target_names, posterior.units)[rows[0]]
         if input_ndim(images) in (3, 4):
-            kwargs.setdefault("image", np.asarray(images)[0])
+            kwargs.setdefault("image", np.asarray(without_mask(images))[0])
         return cls.from_posterior(posterior, **kwargs)
 
     @classmethod
@@ -183,7 +184,7 @@ class PosteriorDisplay:
         if np.isnan(one.weights).any() or np.isnan(one.median()).any():
             raise ValueError("This galaxy has no posterior (NaN): its cutout is missing. Choose another row.")
         if truth is not None:
-            truth = _one_per_target("truth", np.asarray(truth, dtype=np.float64), k)
+            truth = _one_per_target("truth", np.asarray(without_mask(truth), dtype=np.float64), k)
         pairs = {(i, j): density(one, [j, i]) for i in range(k) for j in range(i)}
         display = cls(
             marginals=[density(one, [target]) for target in range(k)],
@@ -194,7 +195,7 @@ class PosteriorDisplay:
             levels=levels,
             labels=_one_per_target("labels", _default_labels(one) if labels is None else list(labels), k),
             truth=truth,
-            image=None if image is None else np.asarray(image),
+            image=None if image is None else np.asarray(without_mask(image)),
         )
         return display.plot(axes, **plot_kwargs)
 

@@ -65,11 +65,10 @@ def test_missing_predictions_stay_nan():
         ),
         (
             TWO,
-            TWO[["flux", "bulge_to_total"]],
+            TWO.rename(columns={"flux": "radius"}),
             "flux",
-            "y_true has columns ['bulge_to_total', 'flux'] "
-            "and y_pred has columns ['flux', 'bulge_to_total']; "
-            "expected the same names in the same order.",
+            "y_pred has the columns 'bulge_to_total', 'radius', but none named 'flux'; expected 'bulge_to_total', "
+            "'flux'. Add or rename columns, or pass an array without names.",
         ),
         (
             [1, np.nan, 3],
