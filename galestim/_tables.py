@@ -130,7 +130,9 @@ def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y")
     return NamedColumns(values, names, _as_units([_unit(column) for _, column in columns]), False)
 
 
-def target_values(y, names: Sequence[str] | None, units: Sequence | None = None, what: str = "y") -> NDArray:
+def target_values(
+    y, names: Sequence[str] | None, units: Sequence | None = None, what: str = "y", errors: bool = False
+) -> NDArray[np.float64]:
     """Values ``(n, k)`` of targets that are known by names and units; other columns of a table are not read.
 
     Raises
@@ -139,7 +141,7 @@ def target_values(y, names: Sequence[str] | None, units: Sequence | None = None,
         As `named_columns` and `NamedColumns.in_order_of` do.
     """
     select = names if names and set(names) <= set(column_names(y) or []) else None
-    return named_columns(y, select=select, what=what).in_order_of(names, units, what)
+    return named_columns(y, select=select, what=what).in_order_of(names, units, what, errors)
 
 
 def refuse_unknown(values: NDArray, what: str = "y") -> None:
@@ -172,7 +174,7 @@ def converted(values: NDArray, own, unit, label: str, errors: bool = False) -> N
         return values
     try:
         return u.Quantity(values, own, subok=True).to_value(unit)
-    except (u.UnitsError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # of units, and of those that astropy does not know
         raise ValueError(f"{label}; expected {str(unit)!r}, or what converts to it. Convert it.") from error
 
 
@@ -198,6 +200,11 @@ def rows_of(data, rows: NDArray[np.intp]):
 def splittable(data):
     """`data` with a length that is its number of rows: a mapping of columns as a table."""
     return Table(dict(data)) if isinstance(data, Mapping) and not isinstance(data, Table) else data
+
+
+def is_table(data) -> bool:
+    """Whether `data` are columns with names or numbers for names, not an array or a single column."""
+    return _columns(data) is not None
 
 
 def column_names(data) -> list[str] | None:
@@ -267,8 +274,9 @@ def _astropys(data) -> Table | None:
     try:
         return Table.read(file, format="parquet")
     except (KeyError, ValueError) as error:
+        said = str(error).partition("\n")[0]
         raise ValueError(
-            f"The columns of the pyarrow table are not those that astropy wrote: {error}. Expected all of them; pass "
+            f"The columns of the pyarrow table are not those that astropy wrote: {said}. Expected all of them; pass "
             "what astropy reads from the file, or leave out its description: table.replace_schema_metadata(None)."
         ) from error
 

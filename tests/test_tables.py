@@ -145,7 +145,7 @@ RADII = np.array([60.0, 90.0])
     ],
 )
 def test_units_are_converted(data, own, expected):
-    np.testing.assert_allclose(target_values(data, ["radius"], [own])[:, 0], expected, atol=2e-6)
+    np.testing.assert_allclose(target_values(data, ["radius"], [own])[:, 0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("unit", "expected"), [("Jy", "arcsec"), ("nanomaggies", "arcsec"), ("mag(AB)", "arcsec")])
@@ -204,9 +204,7 @@ def test_masks_that_astropy_put_beside_their_columns(read, tmp_path):
 def test_half_of_what_astropy_wrote(tmp_path):
     MASKED.write(tmp_path / "t.parquet")
     half = pq.read_table(tmp_path / "t.parquet").select(["n"])
-    with pytest.raises(
-        ValueError, match=r"columns of the pyarrow table are not those that astropy wrote: .*Expected"
-    ):
+    with pytest.raises(ValueError, match=r"columns of the pyarrow .* Expected all of them"):
         named_columns(half)
 
 

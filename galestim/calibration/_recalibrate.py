@@ -24,7 +24,7 @@ from .._sklearn import (
     fit_context,
     routing_enabled,
 )
-from .._tables import named_columns, splittable
+from .._tables import is_table, named_columns, splittable
 from ..posteriors import DrawsPosterior, Posterior
 from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of
 from ._inputs import check_posterior, check_targets
@@ -221,14 +221,14 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         weights = check_sample_weight(
             without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        columns, splitter = named_columns(y), self._splitter()
+        one_dimensional, splitter = not is_table(y) and named_columns(y).one_dimensional, self._splitter()
         routed = self._routed(sample_weight, fit_params)
         splits = None if splitter is None else list(splitter.split(X, y, **routed.splitter.split))
         self.estimator_, held_out = fit_and_hold_out(
             self.estimator, splits, X, y, routed.estimator.fit, n_jobs=self.n_jobs
         )
         self._learn(held_out, weights[held_out.rows])
-        self._one_dimensional_y = columns.one_dimensional
+        self._one_dimensional_y = one_dimensional
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
