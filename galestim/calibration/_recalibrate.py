@@ -192,7 +192,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         ----------
         X : array-like with n rows
             What the estimator takes. Rows that it gives NaN for (missing cutouts) are left out.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Targets, in physical units.
         sample_weight : array-like of shape (n,), default=None
             How much each row counts, in the fit of the estimator (if that takes weights) and in the curves.
@@ -349,7 +349,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         ----------
         X : array-like with n rows
             What the estimator takes.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Labels at the bounds of a logit target are moved inside its margins first, as in a fit.
 
         Returns

@@ -56,8 +56,8 @@ def tarp(
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     references : {"posterior", "random"} or array-like of shape (n_galaxies, n_targets), default="posterior"
         Centers of the balls. "posterior": half a standard deviation above the mean of each posterior, in every
         target. "random": a draw of another galaxy's posterior, which knows nothing of the image; for comparison

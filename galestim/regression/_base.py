@@ -99,7 +99,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
             one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Targets, in their own units. The columns of a table give their names and units.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import cross_val_score
 
 from galestim import Catalog, CompactCNN, PosteriorRegressor, make_pipeline
-from galestim.displays import CoverageDisplay, CutoutGridDisplay, RegressionDisplay
+from galestim.displays import CoverageDisplay, CutoutGridDisplay, PosteriorDisplay, RegressionDisplay
 from galestim.model_selection import PosteriorScorer
 from galestim.preprocessing import Downsampler
 from galestim.regression import CNNRegressor
@@ -159,3 +159,31 @@ def test_predictions_in_another_order():
     y_pred = QTable({"radius": RADIUS / 60 * u.arcmin, "flux": FLUX * u.nJy})
     display = RegressionDisplay.from_predictions(FITTED, y_pred, target="radius", random_state=0)
     assert display.rmse == pytest.approx(0, abs=1e-12)
+
+
+RECORDS = SAME["without units"].to_records()
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        FITTED[3],
+        FITTED[3:4],
+        SAME["both"][3],
+        dict(SAME["both"][3]),
+        SAME["without units"].iloc[3],
+        SAME["without units"].iloc[[3]],
+        RECORDS[3],
+        RECORDS[3:4],
+        Y[3],
+    ],
+)
+def test_the_truth_of_one_galaxy_by_name(model, truth):
+    display = PosteriorDisplay.from_posterior(model.predict_posterior(X), row=3, truth=truth)
+    assert_allclose(display.truth, Y[3])
+
+
+@pytest.mark.parametrize("truth", [FITTED[:2], FITTED["flux"][3], {"flux": 1.0, "size": 2.0}])
+def test_what_is_no_truth_of_one_galaxy(model, truth):
+    with pytest.raises(ValueError, match=r"truth has shape|none named 'radius'"):
+        PosteriorDisplay.from_posterior(model.predict_posterior(X), row=3, truth=truth)
