@@ -221,7 +221,7 @@ def pyarrow(columns):
 
 
 def fits_rec(columns):
-    return fits.BinTableHDU(table(columns)).data
+    return fits.table_to_hdu(table(columns)).data
 
 
 IN_MEMORY = {
@@ -235,7 +235,7 @@ IN_MEMORY = {
     ),
     "masked structured": (masked_structured, without_units),
     "FITS_rec": (fits_rec, in_fits),
-    "BinTableHDU": (lambda columns: fits.BinTableHDU(table(columns)), in_fits),
+    "BinTableHDU": (lambda columns: fits.table_to_hdu(table(columns)), in_fits),
     "pandas": (pandas_default, lambda columns: floats_for_gaps(without_units(as_text(columns)))),
     "pandas nullable": (pandas_nullable, lambda columns: native(without_units(as_text(columns)))),
     "pandas categorical": (pandas_categorical, lambda columns: native(without_units(as_text(columns)))),

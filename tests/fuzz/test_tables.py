@@ -115,8 +115,8 @@ def assert_column(found, column):
 
 
 def cells_of(found):
-    """The cells of a column or quantity as Python values, None where there is none."""
+    """The cells of a column or quantity as Python values, None where there is none; text that is empty is none."""
     mask = np.asarray(getattr(found, "mask", np.zeros(len(found), bool)))
     values = np.asarray(getattr(found, "unmasked", found)).tolist()
     values = [value.decode() if isinstance(value, bytes) else value for value in values]
-    return [None if gap or value is None or value != value else value for gap, value in zip(mask, values)]
+    return [None if gap or value in (None, "") or value != value else value for gap, value in zip(mask, values)]
