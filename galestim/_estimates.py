@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from ._tables import named_columns
+from ._descend import find
+from ._masked import without_mask
+from ._sklearn import check_sample_weight
+from ._tables import target_values
 
 
 class Estimates(RegressorMixin):
@@ -30,7 +33,8 @@ class Estimates(RegressorMixin):
         X : array-like with n rows
             As for `predict`.
         y : array-like or table of shape (n,) or (n, n_targets)
-            Targets, in the units of those of `fit`, and in their order if they have no names.
+            Targets. Columns of a table are found by the names of those of `fit`, and converted to their units; all
+            else is taken in the units and order of `fit`.
         sample_weight : array-like of shape (n,), default=None
 
         Returns
@@ -39,10 +43,9 @@ class Estimates(RegressorMixin):
         """
         predicted = self.predict(X)
         present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
-        weight = None if sample_weight is None else np.asarray(sample_weight)[present]
-        columns = named_columns(y)
-        truth = columns.in_order_of(getattr(self, "target_names_", columns.names or []))
-        return r2_score(truth[present], predicted[present], sample_weight=weight)
+        weight = check_sample_weight(without_mask(sample_weight), predicted, dtype=np.float64)
+        truth = target_values(y, find(self, "target_names_")[0], find(self, "target_units_")[0])
+        return r2_score(truth[present], predicted[present], sample_weight=weight[present])
 
 
 class PosteriorEstimates(Estimates):

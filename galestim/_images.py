@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from ._masked import without_mask
 from ._sklearn import check_feature_names
 
 CHUNK_BYTES = 32 * 2**20
@@ -136,6 +137,7 @@ class ImageEstimator(BaseEstimator):
 
         With ``reset=True`` the shape is remembered; otherwise it must be the remembered one.
         """
+        X = without_mask(X)
         if input_ndim(X) > 2:
             X = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=self)
             check_feature_names(self, X, reset=reset)

@@ -13,14 +13,24 @@ def mask_of(values) -> NDArray[np.bool_] | None:
     return np.asarray(values.mask) if hasattr(values, "unmasked") else None
 
 
+def cells_of(values) -> list:
+    """The cells of a column, array or sequence as Python objects, None where masked."""
+    mask = mask_of(values)
+    # not column.tolist(): of masked bytes it has what lies under the mask
+    cells = np.asarray(getattr(values, "unmasked", values)).tolist() if hasattr(values, "dtype") else list(values)
+    return cells if mask is None else [None if gap else cell for gap, cell in zip(mask, cells)]
+
+
 def without_mask(values):
-    """`values` as an array of floats, NaN where masked; as they are if nothing is masked.
+    """`values` as an array of floats, NaN where masked; as they are if nothing is masked. Lists part by part.
 
     Examples
     --------
     >>> without_mask(np.ma.array([1, 999], mask=[False, True]))
     array([ 1., nan])
     """
+    if isinstance(values, list | tuple) and any(mask_of(item) is not None for item in values):
+        return [without_mask(item) for item in values]
     mask = mask_of(values)
     if mask is None:
         return values

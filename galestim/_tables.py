@@ -5,17 +5,22 @@ One reader for targets, labels and catalogs, so that a table that one function u
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import narwhals.stable.v2 as nw  # scikit-learn's own way to see data frames
 import numpy as np
+from astropy import units as u
+from astropy.io.fits import BinTableHDU, FITS_rec
 from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from ._masked import mask_of
+from ._masked import mask_of, without_mask
+from ._sklearn import safe_indexing
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,24 +54,42 @@ class NamedColumns:
         """Cells without a value, ``(n_samples, n_columns)``."""
         return np.isnan(self.values)
 
-    def in_order_of(self, names: Sequence[str], what: str = "y") -> NDArray[np.float64]:
-        """Values of the columns `names`, whatever their order; all columns as they stand if none has such a name.
+    def in_order_of(
+        self, names: Sequence[str] | None, units: Sequence | None = None, what: str = "y", errors: bool = False
+    ) -> NDArray[np.float64]:
+        """Values of the columns `names` in `units`, whatever their order; as they stand where there are no names.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            None, or such as `y` and `y0`: those of data without names.
+        units : sequence of str, units or None, default=None
+            A column whose unit is another is converted; one without a unit is taken to have it.
+        what : str, default="y"
+            What errors call the data.
+        errors : bool, default=False
+            Whether the values are standard deviations of what has these units.
 
         Raises
         ------
         ValueError
-            If some of the names are there and some are not.
+            If a name is not there, or a unit cannot be converted.
         """
         own = self.names or []
-        missing = [name for name in names if name not in own]
-        if len(missing) == len(names):
-            return self.values
-        if missing:
-            raise ValueError(
-                f"{what} has the columns {listed(own)}, but none named {listed(missing)}; expected "
-                f"{listed(names)}. Add or rename columns, or pass an array without names."
-            )
-        return self.values[:, [own.index(name) for name in names]]
+        order = list(range(self.values.shape[1]))
+        if names and own and (set(names) <= set(own) or not (is_unnamed(names) or is_unnamed(own))):
+            if missing := [name for name in names if name not in own]:
+                raise ValueError(
+                    f"{what} has the columns {listed(own)}, but none named {listed(missing)}; expected "
+                    f"{listed(names)}. Add or rename columns, or pass an array without names."
+                )
+            order = [own.index(name) for name in names]
+        values = self.values[:, order]
+        for column, (place, unit) in enumerate(zip(order, units or [])):
+            if self.units is not None and unit is not None and self.units[place] is not None:
+                label = f"{what} has the unit {self.units[place]!r} in the column {own[place] if own else place!r}"
+                values[:, column] = converted(values[:, column], self.units[place], unit, label, errors)
+        return values
 
 
 def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y") -> NamedColumns:
@@ -107,6 +130,83 @@ def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y")
     return NamedColumns(values, names, _as_units([_unit(column) for _, column in columns]), False)
 
 
+def target_values(
+    y, names: Sequence[str] | None, units: Sequence | None = None, what: str = "y", errors: bool = False
+) -> NDArray[np.float64]:
+    """Values ``(n, k)`` of targets that are known by names and units; other columns of a table are not read.
+
+    Raises
+    ------
+    ValueError
+        As `named_columns` and `NamedColumns.in_order_of` do.
+    """
+    select = names if names and set(names) <= set(column_names(y) or []) else None
+    return named_columns(y, select=select, what=what).in_order_of(names, units, what, errors)
+
+
+def refuse_unknown(values: NDArray, what: str = "y") -> None:
+    """Raise a ValueError that counts the rows that are not finite, and names the first."""
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"Input {what} contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
+            f"{int(np.argmax(bad))}; expected finite values. Masked and empty cells count as NaN; drop those rows."
+        )
+
+
+def is_unnamed(names: Iterable[str] | None) -> bool:
+    """Whether `names` are none, or those that targets without names get: `y`, or `y0`, `y1`."""
+    return all(re.fullmatch(r"y\d*", name) for name in names or [])
+
+
+def converted(values: NDArray, own, unit, label: str, errors: bool = False) -> NDArray:
+    """`values` in `unit`; if they are `errors`, the unit of a magnitude is that of a difference of magnitudes.
+
+    Raises
+    ------
+    ValueError
+        If that cannot be; it begins with `label`.
+    """
+    own, unit = (u.Unit(name, parse_strict="silent") for name in (own, unit))
+    if errors:
+        own, unit = (getattr(given, "function_unit", given) for given in (own, unit))
+    if own == unit:
+        return values
+    try:
+        return u.Quantity(values, own, subok=True).to_value(unit)
+    except (ValueError, TypeError) as error:  # of units, and of those that astropy does not know
+        raise ValueError(f"{label}; expected {str(unit)!r}, or what converts to it. Convert it.") from error
+
+
+def as_unit(unit, name: str) -> u.UnitBase | None:
+    """`unit` as astropy knows it, or None.
+
+    Raises
+    ------
+    ValueError
+        If it does not know it.
+    """
+    try:
+        return None if unit is None else u.Unit(unit)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: unit {unit!r}; expected an astropy unit, its name, or None. {error}") from None
+
+
+def rows_of(data, rows: NDArray[np.intp]):
+    """Some rows of what scikit-learn indexes, and of astropy tables, which it does not."""
+    return data[rows] if isinstance(data, Table) else safe_indexing(data, rows)
+
+
+def splittable(data):
+    """`data` with a length that is its number of rows: a mapping of columns as a table."""
+    return Table(dict(data)) if isinstance(data, Mapping) and not isinstance(data, Table) else data
+
+
+def is_table(data) -> bool:
+    """Whether `data` are columns with names or numbers for names, not an array or a single column."""
+    return _columns(data) is not None
+
+
 def column_names(data) -> list[str] | None:
     """Names of the columns of a table, or of one column; None if there are none, or only numbers."""
     columns = _columns(data)
@@ -117,12 +217,24 @@ def column_names(data) -> list[str] | None:
 
 
 def frame_table(frame) -> Table | None:
-    """A data frame of pandas, polars or pyarrow as an astropy table of columns; None for anything else.
+    """A table of pandas, polars, pyarrow or FITS as an astropy table; None for anything else.
 
-    Integers and text that are missing become masked, floats NaN.
+    Integers and text that are missing become masked, floats NaN. Units, masks and other data are kept where the
+    table has them, ``attrs`` of pandas as ``meta``.
     """
+    if (table := _astropys(frame)) is not None:
+        return table
     columns = _frame_columns(frame)
-    return None if columns is None else Table({str(name): column for name, column in columns}, copy=False)
+    if columns is None:
+        return None
+    meta = dict(getattr(frame, "attrs", {}))
+    return Table({str(name): column for name, column in columns}, meta=meta, copy=False)
+
+
+def series_column(data):
+    """A series of pandas, polars or pyarrow as an astropy column, masked where it has no value; all else as it is."""
+    series = nw.from_native(data, series_only=True, pass_through=True)
+    return _series_column(series) if isinstance(series, nw.Series) else data
 
 
 def listed(names: Iterable[Any], n: int = 12) -> str:
@@ -136,11 +248,37 @@ def listed(names: Iterable[Any], n: int = 12) -> str:
 
 def _columns(data) -> list[tuple[Any, Any]] | None:
     """Names and columns of a table, from left to right; None for what is none."""
+    table = _astropys(data)
+    data = data if table is None else table
     if isinstance(data, Table | Mapping):
         return list((data.columns if isinstance(data, Table) else data).items())
     if getattr(getattr(data, "dtype", None), "names", None):
         return [(name, data[name]) for name in data.dtype.names]
     return _frame_columns(data)
+
+
+def _astropys(data) -> Table | None:
+    """What astropy reads itself, with units, masks and nulls: tables of FITS, and Parquet that it wrote."""
+    if isinstance(data, FITS_rec):
+        data = BinTableHDU(data)
+    if isinstance(data, BinTableHDU):
+        return Table.read(data)
+    if type(data).__module__.partition(".")[0] != "pyarrow" or not hasattr(data, "schema"):
+        return None
+    if b"table_meta_yaml" not in (data.schema.metadata or {}):
+        return None
+    from pyarrow.parquet import write_table
+
+    file = BytesIO()
+    write_table(data, file)
+    try:
+        return Table.read(file, format="parquet")
+    except (KeyError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(
+            f"The columns of the pyarrow table are not those that astropy wrote: {said}. Expected all of them; pass "
+            "what astropy reads from the file, or leave out its description: table.replace_schema_metadata(None)."
+        ) from error
 
 
 def _frame_columns(data) -> list[tuple[Any, Any]] | None:
@@ -153,7 +291,20 @@ def _frame_columns(data) -> list[tuple[Any, Any]] | None:
         raise TypeError(f"A lazy {type(data).__name__} holds no values yet; call .collect() or .compute() first.")
     if not isinstance(frame, nw.DataFrame):
         return None
-    return [(series.name, _series_column(series)) for series in frame.iter_columns()]
+    return _masked_by([(series.name, _series_column(series)) for series in frame.iter_columns()])
+
+
+def _masked_by(columns: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Columns under the masks that stand beside them as x.mask, where astropy puts them in files."""
+    found = dict(columns)
+    masks = {f"{name}.mask": name for name in found if _is_bool(found.get(f"{name}.mask"))}
+    for mask, name in masks.items():
+        found[name] = MaskedColumn(found[name], mask=found.pop(mask) | np.ma.getmaskarray(found[name]))
+    return list(found.items())
+
+
+def _is_bool(column) -> bool:
+    return getattr(getattr(column, "dtype", None), "kind", None) == "b"
 
 
 def _selected(columns: list[tuple[Any, Any]], select: Sequence[str], what: str) -> list[tuple[Any, Any]]:
@@ -187,8 +338,7 @@ def _unit(column) -> str | None:
 def _from_array(data, what: str) -> NamedColumns:
     """Columns of what is no table: an array, a list, a series, an astropy column or quantity."""
     names, unit = column_names(data), _unit(data)
-    series = nw.from_native(data, series_only=True, pass_through=True)
-    values = _numbers(_series_column(series) if isinstance(series, nw.Series) else data, what)
+    values = _numbers(series_column(data), what)
     if values.ndim not in (1, 2):
         raise ValueError(f"{what} has shape {values.shape}; expected (n,) or (n, k): a row for each galaxy.")
     flat = values.ndim == 1
@@ -201,6 +351,7 @@ def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.f
     """A column as float64, NaN where it has no value."""
     if issparse(column):
         raise TypeError(f"{what} is sparse; expected a dense array. Convert it with .toarray().")
+    column = without_mask(column) if isinstance(column, list | tuple) else column
     mask = mask_of(column)
     cells = np.asarray(getattr(column, "unmasked", column))
     if n_dimensions is not None and cells.ndim != n_dimensions:

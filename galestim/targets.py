@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator
 
+from ._masked import without_mask
+
 __all__ = [
     "AsinhTransform",
     "IdentityTransform",
@@ -65,7 +67,7 @@ class _TargetTransform(BaseEstimator):
         -------
         ndarray of bool, of the shape of `y`
         """
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(without_mask(y), dtype=float)
         low, high = self.support
         return ~((y >= low) & (y <= high)) if self._bounds_are_labels else ~((y > low) & (y < high))
 
@@ -81,7 +83,7 @@ class _TargetTransform(BaseEstimator):
         ndarray of float64, of the shape of `y`
             -inf at the lower end of the support and below, inf at the upper end and above; NaN for NaN.
         """
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(without_mask(y), dtype=float)
         low, high = self.support
         with np.errstate(all="ignore"):
             z = self._forward(y)
@@ -114,7 +116,7 @@ class _TargetTransform(BaseEstimator):
         ndarray of float64, of the shape of `y`
             -inf at the ends of the support and beyond, as no density is there; NaN for NaN.
         """
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(without_mask(y), dtype=float)
         low, high = self.support
         with np.errstate(all="ignore"):
             log_slope = self._log_slope(y)
@@ -132,7 +134,7 @@ class _TargetTransform(BaseEstimator):
         ndarray of float64, of the shape of `y`
             What no label may be (`outside`) stays as it is.
         """
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(without_mask(y), dtype=float)
         return np.where(self.outside(y), y, self._clip(y))[()]
 
 
@@ -422,7 +424,7 @@ def check_domain(y: ArrayLike, transforms, target_names: Sequence[str]) -> None:
     ValueError: bulge_to_total: row 1 is 1.2, outside [0, 1], which LogitTransform takes;
     correct or leave out such rows (1 of 2), or choose another transform.
     """
-    y = np.asarray(y, dtype=float)
+    y = np.asarray(without_mask(y), dtype=float)
     names = list(target_names)
     if y.ndim != 2 or y.shape[1] != len(names):
         raise ValueError(f"y has shape {y.shape}; expected (n_samples, {len(names)}), a column for {_listed(names)}.")

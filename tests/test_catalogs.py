@@ -481,6 +481,45 @@ def test_names_in_csv_keep_their_zeros(name, tmp_path):
     assert Catalog(tmp_path / "c.csv", object_id=name)["object_id"].tolist() == ["00123", "7"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#Table1\nobjid,ra,dec\n00123,1.5,2\n",
+        "# made on Monday, by hand, at noon\n#\n\nobjid,ra,dec\n00123,1.5,2\n",
+        "#objid,ra,dec\n00123,1.5,2\n",
+        "# of the field\n# objid, ra, dec\n00123,1.5,2\n",
+        "\ufeffobjid,ra,dec\r\n00123,1.5,2\r\n",
+        '#Table1\r\n"objid","ra","dec"\r\n"00123","1.5","2"',
+    ],
+)
+def test_comments_before_the_header_of_a_csv(text, tmp_path):
+    (tmp_path / "c.csv").write_text(text, encoding="utf-8", newline="")
+    catalog = Catalog(tmp_path / "c.csv")
+    assert catalog.colnames == ["object_id", "ra", "dec"]
+    assert (catalog["object_id"].tolist(), catalog["ra"].value.tolist()) == (["00123"], [1.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ra,dec, ra\n1,2,3\n", "there is more than one column 'ra'; rename or remove some."),
+        ("#Table1\nobjid,ra,dec,objid,dec\n1,2,3,4,5\n", "there is more than one column 'objid', 'dec'; rename"),
+        ("", "it has no header."),
+        ("#Table1\n", "it has no header."),
+        ("ra,dec\n1,2\n# flagged\n", None),
+    ],
+)
+def test_a_csv_that_is_no_table(text, message, tmp_path):
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(ValueError, match=message or "row 1: ra='# flagged' is not an angle"):
+        Catalog(tmp_path / "c.csv")
+
+
+def test_names_that_begin_with_the_sign_of_comments(tmp_path):
+    (tmp_path / "c.csv").write_text("id,ra,dec\n#1,1.5,2\n#2,3,4\n")
+    assert Catalog(tmp_path / "c.csv")["object_id"].tolist() == ["#1", "#2"]
+
+
 def test_there_is_no_such_file(tmp_path):
     with raises(FileNotFoundError, f"{tmp_path}/c.fits is not a file; expected the path of a table of galaxies."):
         Catalog(tmp_path / "c.fits")

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from scipy.sparse import csr_array
 
-from galestim._tables import column_names, frame_table, named_columns
+from galestim._tables import column_names, frame_table, is_unnamed, named_columns, target_values
 
 ONE, HOLE = [1.0, 2.0, 3.0], [False, True, False]
 MASKED_ONE = np.ma.array([1, 999, 3], mask=HOLE)
@@ -99,13 +101,117 @@ def test_the_input_is_not_changed():
 def test_columns_are_found_by_name():
     columns = named_columns(TWO)
     assert columns.in_order_of(["flux", "radius"]).tolist() == [[3, 1], [4, 2]]
-    assert columns.in_order_of(["y0", "y1"]).tolist() == columns.values.tolist()
+    for unnamed in (["y0", "y1"], ["y"], None):
+        assert columns.in_order_of(unnamed).tolist() == columns.values.tolist()
+        assert is_unnamed(unnamed)
+    assert not is_unnamed(["y0", "flux"])
+    assert named_columns({"y1": [1.0], "y0": [2.0]}).in_order_of(["y0", "y1"]).tolist() == [[2, 1]]
+    assert named_columns({"y1": [1.0], "y0": [2.0]}).in_order_of(["a", "b"]).tolist() == [[1, 2]]
     sentence = (
         "y has the columns 'radius', 'flux', but none named 'size'; expected 'flux', 'size'. Add or rename columns, "
         "or pass an array without names."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         columns.in_order_of(["flux", "size"])
+
+
+@pytest.mark.parametrize("name", ["Flux", "flux ", "radius_true"])
+def test_other_names_are_refused(name):
+    for data in (pd.Series(ONE, name=name), Table({name: ONE}), {name: ONE, "other": ONE}):
+        with pytest.raises(ValueError, match="but none named 'flux'; expected 'flux'"):
+            target_values(data, ["flux"])
+
+
+def test_columns_that_are_not_asked_for_are_not_read():
+    table = Table({"id": ["a", "b"], "flux": [3, 4], "spectrum": [[1, 2], [3, 4]], "radius": [1, 2]})
+    assert target_values(table, ["radius", "flux"]).tolist() == [[1, 3], [2, 4]]
+
+
+RADII = np.array([60.0, 90.0])
+
+
+@pytest.mark.parametrize(
+    ("data", "own", "expected"),
+    [
+        (Table({"radius": RADII * u.arcsec}), "arcmin", [1, 1.5]),
+        (QTable({"radius": Masked(RADII * u.arcsec, mask=[True, False])}), u.arcmin, [np.nan, 1.5]),
+        (RADII * u.arcsec, u.arcmin, [1, 1.5]),
+        (Column(RADII, unit="arcsec", name="radius"), "arcsec", [60, 90]),
+        (RADII, "arcmin", [60, 90]),
+        (RADII * u.arcsec, None, [60, 90]),
+        ([18.9, 16.4] * u.ABmag, "Jy", [1e-4, 1e-3]),
+        ([3631.0, 36.31] * u.Jy, "mag(AB)", [0, 5]),
+        ([50.0, 100.0] * u.percent, "", [0.5, 1]),
+    ],
+)
+def test_units_are_converted(data, own, expected):
+    np.testing.assert_allclose(target_values(data, ["radius"], [own])[:, 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("Jy", "arcsec"), ("nanomaggies", "arcsec"), ("mag(AB)", "arcsec")])
+def test_units_that_do_not_convert_are_refused(unit, expected):
+    table = Table({"flux": ONE, "radius": Column(ONE, unit=u.Unit(unit, parse_strict="silent"))})
+    sentence = (
+        f"y has the unit '{unit}' in the column 'radius'; expected '{expected}', or what converts to it. Convert it."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        target_values(table, ["radius", "flux"], [expected, None])
+
+
+def test_errors_of_magnitudes_are_differences():
+    errors = named_columns([0.1, 0.2] * u.mag, what="y_err")
+    assert errors.in_order_of(None, ["mag(AB)"], "y_err", errors=True)[:, 0].tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="y_err has the unit 'mag' in the column 0; expected 'Jy'"):
+        errors.in_order_of(None, ["Jy"], "y_err", errors=True)
+
+
+MASKED = QTable({"n": MaskedColumn([1, 9], mask=[False, True]), "radius": RADII * u.arcsec}, meta={"survey": "x"})
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        lambda path: fits.getdata(path("fits")),
+        lambda path: fits.getdata(path("fits"))[:2],
+        lambda path: fits.BinTableHDU(fits.getdata(path("fits"))),
+        lambda path: pq.read_table(path("parquet")),
+        lambda path: pq.read_table(path("parquet")).slice(0, 2),
+        lambda path: MASKED,
+    ],
+    ids=["FITS_rec", "FITS slice", "HDU", "pyarrow", "pyarrow slice", "QTable"],
+)
+def test_a_container_keeps_what_its_file_says(container, tmp_path):
+    def path(suffix):
+        MASKED.write(tmp_path / f"t.{suffix}")
+        return tmp_path / f"t.{suffix}"
+
+    columns = named_columns(container(path))
+    np.testing.assert_array_equal(columns.values, [[1, 60], [np.nan, 90]])
+    assert columns.units == [None, "arcsec"]
+
+
+@pytest.mark.parametrize(
+    "read", [pd.read_parquet, pl.read_parquet, lambda path: pq.read_table(path).replace_schema_metadata()]
+)
+def test_masks_that_astropy_put_beside_their_columns(read, tmp_path):
+    MASKED.write(tmp_path / "t.parquet")
+    frame = read(tmp_path / "t.parquet")
+    assert named_columns(frame).names == ["n", "radius"]
+    np.testing.assert_array_equal(named_columns(frame).values[:, 0], [1, np.nan])
+    assert frame_table(frame)["n"].mask.tolist() == [False, True]
+
+
+def test_half_of_what_astropy_wrote(tmp_path):
+    MASKED.write(tmp_path / "t.parquet")
+    half = pq.read_table(tmp_path / "t.parquet").select(["n"])
+    with pytest.raises(ValueError, match=r"columns of the pyarrow .* Expected all of them"):
+        named_columns(half)
+
+
+def test_attributes_of_a_frame_are_metadata():
+    frame = pd.DataFrame(TWO)
+    frame.attrs["survey"] = "x"
+    assert frame_table(frame).meta == {"survey": "x"}
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def conditional_coverage(posterior, y, by, levels=(0.6827,), *, bins=5, kind="eq
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     by : array-like of shape (n_galaxies,) or (n_galaxies, n_features)
         What to bin by; finite, but for missing cutouts.
     levels : array-like of shape (n_levels,), default=(0.6827,)

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
 
+from .._masked import without_mask
 from .._sklearn import StrOptions, check_sample_weight, validate_params
 from ..posteriors import Posterior
 from ._inputs import check_posterior, check_targets, known_rows
@@ -42,8 +43,8 @@ def coverage(posterior, y, levels=(0.6827, 0.9545, 0.9973), *, kind="equal_taile
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     levels : array-like of shape (n_levels,), default=(0.6827, 0.9545, 0.9973)
         Probabilities of the intervals, between 0 and 1; by default those of 1, 2 and 3 σ.
     kind : {"equal_tailed", "hdi"}, default="equal_tailed"
@@ -103,8 +104,8 @@ def coverage_error(posterior, y, levels=None, *, kind="equal_tailed", sample_wei
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     levels : array-like of shape (n_levels,), default=None
         Probabilities of the intervals. None: 0.05, 0.10, …, 0.95.
     kind : {"equal_tailed", "hdi"}, default="equal_tailed"
@@ -132,7 +133,7 @@ def coverage_error(posterior, y, levels=None, *, kind="equal_tailed", sample_wei
     """
     levels = _check_levels(_LEVELS if levels is None else levels)
     held, kept = _held(posterior, y, levels, kind)
-    weight = check_sample_weight(sample_weight, kept, dtype=np.float64)[kept]
+    weight = check_sample_weight(without_mask(sample_weight), kept, dtype=np.float64)[kept]
     found = np.average(held, axis=0, weights=weight)
     return float(np.abs(found - levels[:, None]).mean())
 

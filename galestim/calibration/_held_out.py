@@ -9,7 +9,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from .._sklearn import check_method_params, num_samples, safe_indexing
+from .._sklearn import check_method_params, num_samples
+from .._tables import rows_of
 from ..posteriors import MixturePosterior, Posterior
 from ..targets import IdentityTransform, check_domain
 from ._inputs import check_posterior, check_targets, known_rows
@@ -24,38 +25,36 @@ class HeldOut(NamedTuple):
     features: NDArray[np.float64]
 
 
-def fit_and_hold_out(
-    estimator, splits: list | None, X, y, values: NDArray, fit_params: dict, *, n_jobs=None
-) -> tuple[Any, HeldOut]:
+def fit_and_hold_out(estimator, splits: list | None, X, y, fit_params: dict, *, n_jobs=None) -> tuple[Any, HeldOut]:
     """The fitted estimator that predicts, and scores of rows that it, or one like it, did not see.
 
     Of several `splits` (train, test) each fits its own copy, and one more is fitted to all rows; of a single one the
     copy itself predicts. Without splits the estimator is fitted already, and all rows are new to it.
     """
     if splits is None:
-        return estimator, _scored(estimator, X, values, np.arange(num_samples(X)))
+        return estimator, _scored(estimator, X, y, np.arange(num_samples(X)))
     _forbid_repeats(splits, num_samples(X))
     one = len(splits) == 1
     results = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_and_score)(clone(estimator), X, y, values, *split, fit_params, keep=one) for split in splits
+        delayed(_fit_and_score)(clone(estimator), X, y, *split, fit_params, keep=one) for split in splits
     )
     fitted = results[0][0] if one else clone(estimator).fit(X, y, **fit_params)
     return fitted, HeldOut(*(np.concatenate(parts) for parts in zip(*(held_out for _, held_out in results))))
 
 
-def _fit_and_score(estimator, X, y, values, train, test, fit_params: dict, *, keep: bool):
+def _fit_and_score(estimator, X, y, train, test, fit_params: dict, *, keep: bool):
     """A fit to the rows `train`, if it is to be kept, and how it does on the rows `test`."""
     params = check_method_params(X, fit_params, indices=train)
-    estimator.fit(safe_indexing(X, train), safe_indexing(y, train), **params)
-    return estimator if keep else None, _scored(estimator, safe_indexing(X, test), values, test)
+    estimator.fit(rows_of(X, train), rows_of(y, train), **params)
+    return estimator if keep else None, _scored(estimator, rows_of(X, test), rows_of(y, test), test)
 
 
-def _scored(estimator, X, values: NDArray, rows: NDArray) -> HeldOut:
-    """Normal scores and features of the `rows`, of which `X` holds no others; missing cutouts are left out."""
+def _scored(estimator, X, y, rows: NDArray) -> HeldOut:
+    """Normal scores and features of the `rows`, of which `X` and `y` hold no others; missing cutouts are left out."""
     posterior = check_posterior(estimator.predict_posterior(X))
     known = known_rows(posterior)
     posterior, rows = posterior[known], np.asarray(rows)[known]
-    y = check_targets(values[rows], posterior)
+    y = check_targets(rows_of(y, np.flatnonzero(known)), posterior)
     check_domain(y, transforms_of(posterior), posterior.target_names)
     table = ScoreTable(posterior)
     return HeldOut(rows, table.score(latent_values(y, posterior)), table.features())

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
 
+from .._masked import without_mask
 from .._sklearn import Interval
-from .._tables import named_columns
+from .._tables import named_columns, refuse_unknown, target_values
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 from ..targets import clip_labels
 
@@ -23,7 +24,7 @@ def check_posterior(posterior) -> Posterior:
     """`posterior` itself, or the posterior made of an array of draws ``(n, s, k)``."""
     if isinstance(posterior, Posterior):
         return posterior
-    draws = np.asarray(posterior, dtype=np.float64)
+    draws = np.asarray(without_mask(posterior), dtype=np.float64)
     if draws.ndim != 3:
         raise ValueError(
             f"posterior is an array of shape {draws.shape}; expected a Posterior, or draws of shape "
@@ -35,14 +36,15 @@ def check_posterior(posterior) -> Posterior:
 def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
     """`y` as finite numbers ``(n, k)``, one row per posterior; labels at bounds moved inside margins, as in a fit.
 
-    Columns of a table are found by the names of the targets, whatever their order.
+    Columns of a table are found by the names of the targets, whatever their order, and converted to their units.
     """
-    y = check_array(named_columns(y).in_order_of(posterior.target_names), input_name="y")
+    y = target_values(y, posterior.target_names, posterior.units)
     if y.shape != (len(posterior), posterior.n_targets):
         raise ValueError(
             f"y has shape {y.shape}; expected {(len(posterior), posterior.n_targets)}: a row for each posterior, a "
             "column for each target."
         )
+    refuse_unknown(y)
     return clip_labels(y, posterior.transforms) if isinstance(posterior, MixturePosterior) else y
 
 
@@ -50,7 +52,7 @@ def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
     """What to divide the targets by ``(k,)``: positive numbers, or ones for None."""
     if scale is None:
         return np.ones(n_targets)
-    scale = check_array(scale, ensure_2d=False, dtype=np.float64, input_name="scale")
+    scale = check_array(without_mask(scale), ensure_2d=False, dtype=np.float64, input_name="scale")
     if scale.shape != (n_targets,) or not (scale > 0).all():
         raise ValueError(f"scale={scale.tolist()}; expected a positive number for each of {n_targets} targets.")
     return scale
@@ -58,8 +60,7 @@ def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
 
 def check_rows(values, known: NDArray, name: str) -> NDArray[np.float64]:
     """`values` with a row for each galaxy, of those that are `known` and finite there ``(n_known, p)``."""
-    values = check_array(values, ensure_2d=False, dtype=np.float64, ensure_all_finite=False, input_name=name)
-    values = values[:, None] if values.ndim == 1 else values
+    values = named_columns(values, what=name).values
     if len(values) != len(known):
         raise ValueError(f"{name} has {len(values)} rows; expected {len(known)}, one for each posterior.")
     return check_array(values[known], input_name=name)

@@ -44,8 +44,8 @@ def joint_coverage(posterior, y, *, n_samples=200, confidence=0.95, random_state
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out. Draws have no density; of these, the regions are ellipsoids
         that follow the covariance of the draws.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     n_samples : int, default=200
         Number of draws per galaxy, at least 2, where draws are needed.
     confidence : float, default=0.95

@@ -65,8 +65,8 @@ def l_c2st(
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out. Of given draws, at least 2 per galaxy.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     features : array-like of shape (n_galaxies,) or (n_galaxies, n_features), default=None
         What is known of each galaxy without its truth, such as magnitude and size, or a summary of its image;
         finite, but for missing cutouts. None: mean and log of the standard deviation of each target.

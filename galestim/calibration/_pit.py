@@ -27,8 +27,8 @@ def pit(posterior, y, *, random_state=0) -> NDArray[np.float64]:
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows may be missing cutouts (NaN).
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     random_state : int, RandomState instance or None, default=0
         Where between two draws, or among equal ones, a truth lies. Of no effect on a MixturePosterior.
 
@@ -86,8 +86,8 @@ def pit_uniformity(posterior, y, *, confidence=0.95, random_state=0) -> Uniformi
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     confidence : float, default=0.95
         Share of calibrated posteriors whose distribution of values stays within the band at all levels at once.
     random_state : int, RandomState instance or None, default=0

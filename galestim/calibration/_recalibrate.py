@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._estimates import PosteriorEstimates
+from .._masked import without_mask
 from .._sklearn import (
     HasMethods,
     Interval,
@@ -23,7 +24,7 @@ from .._sklearn import (
     fit_context,
     routing_enabled,
 )
-from .._tables import named_columns
+from .._tables import is_table, named_columns, splittable
 from ..posteriors import DrawsPosterior, Posterior
 from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of
 from ._inputs import check_posterior, check_targets
@@ -191,7 +192,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         ----------
         X : array-like with n rows
             What the estimator takes. Rows that it gives NaN for (missing cutouts) are left out.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Targets, in physical units.
         sample_weight : array-like of shape (n,), default=None
             How much each row counts, in the fit of the estimator (if that takes weights) and in the curves.
@@ -216,18 +217,18 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X, y, sample_weight = indexable(X, y, sample_weight)
+        X, y, sample_weight = indexable(X, splittable(y), sample_weight)
         weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+            without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
-        columns, splitter = named_columns(y), self._splitter()
+        one_dimensional, splitter = not is_table(y) and named_columns(y).one_dimensional, self._splitter()
         routed = self._routed(sample_weight, fit_params)
         splits = None if splitter is None else list(splitter.split(X, y, **routed.splitter.split))
         self.estimator_, held_out = fit_and_hold_out(
-            self.estimator, splits, X, y, columns.values, routed.estimator.fit, n_jobs=self.n_jobs
+            self.estimator, splits, X, y, routed.estimator.fit, n_jobs=self.n_jobs
         )
         self._learn(held_out, weights[held_out.rows])
-        self._one_dimensional_y = columns.one_dimensional
+        self._one_dimensional_y = one_dimensional
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -348,7 +349,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         ----------
         X : array-like with n rows
             What the estimator takes.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Labels at the bounds of a logit target are moved inside its margins first, as in a fit.
 
         Returns
@@ -365,7 +366,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
                 "method='conformal' makes posteriors without a density; for log_prob use 'pit' or 'local'."
             )
         posterior, table, shift, stretch = self._uncalibrated(X)
-        y = check_targets(named_columns(y).values, posterior)
+        y = check_targets(y, posterior)
         latent = latent_values(y, posterior)
         inside = np.asarray(np.isfinite(latent).all(axis=1))
         score = table.score(np.where(inside[:, None], latent, 0.0))

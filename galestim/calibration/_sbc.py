@@ -30,8 +30,8 @@ def sbc_ranks(posterior, y, *, quantity=None, n_samples=200, random_state=0) -> 
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows may be missing cutouts (NaN). Given draws are used as they are, unless they carry weights; they should
         be independent, so thin a Markov chain first.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     quantity : callable, default=None
         What to rank: given values (m, n_targets) in physical units, it returns (m,) or (m, q), such as
         ``lambda v: v[:, 0] * v[:, 1]``. A product sees wrong correlations that single targets do not. None: the
@@ -89,8 +89,8 @@ def sbc_uniformity(posterior, y, *, quantity=None, n_samples=200, confidence=0.9
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     quantity : callable, default=None
         What to rank, as for :func:`sbc_ranks`. None: the targets.
     n_samples : int, default=200

@@ -37,8 +37,8 @@ def log_score(posterior, y) -> NDArray[np.float64]:
     ----------
     posterior : Posterior
         One with a density, so not one made of draws.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
 
     Returns
     -------
@@ -82,8 +82,8 @@ def crps(posterior, y, *, n_samples=1000, random_state=0) -> NDArray[np.float64]
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Given draws are used as they are, unless they carry weights.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     n_samples : int, default=1000
         Number of draws per galaxy, at least 2, where draws are needed.
     random_state : int, RandomState instance or None, default=0
@@ -153,8 +153,8 @@ def energy_score(posterior, y, *, scale=None, n_samples=1000, random_state=0) ->
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Given draws are used as they are, unless they carry weights.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     scale : array-like of shape (n_targets,), default=None
         What to divide each target by, for example its standard deviation over the training set. None: nothing, so
         targets of large numbers rule.

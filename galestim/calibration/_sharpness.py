@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from .._tables import target_values
 from ..posteriors import Posterior
 from ._inputs import check_posterior, check_rows, known_rows
 
@@ -73,7 +74,7 @@ def sharpness(posterior, *, limit=None) -> Sharpness:
     if len(width) < 2:
         raise ValueError("1 posterior; expected at least 2, for the error of a mean width.")
     if limit is not None:
-        width = width / _checked_limit(limit, posterior.n_targets, known)
+        width = width / _checked_limit(limit, posterior, known)
     mean, error = width.mean(axis=0), width.std(axis=0, ddof=1) / np.sqrt(len(width))
     return Sharpness(mean, mean - ndtri(0.975) * error, mean + ndtri(0.975) * error)
 
@@ -84,9 +85,10 @@ def _widths(posterior: Posterior) -> NDArray[np.float64]:
     return (high - low) / 2
 
 
-def _checked_limit(limit, n_targets: int, known: NDArray) -> NDArray[np.float64]:
-    """Limits of the galaxies that are not missing ``(n_known, k)``."""
-    limit = check_rows(limit, known, "limit")
+def _checked_limit(limit, posterior: Posterior, known: NDArray) -> NDArray[np.float64]:
+    """Limits of the galaxies that are not missing ``(n_known, k)``; columns of a table by the targets' names."""
+    limit = target_values(limit, posterior.target_names, posterior.units, "limit", errors=True)
+    limit, n_targets = check_rows(limit, known, "limit"), posterior.n_targets
     if limit.shape[1] != n_targets or not (limit > 0).all():
         raise ValueError(f"limit is {limit.shape[1]} columns from {limit.min()} on; expected {n_targets}, positive.")
     return limit

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions, validate_params
+from .._tables import target_values
+from ..posteriors import Posterior
 from ._inputs import (
     CONFIDENCE,
     check_finite,
@@ -54,8 +56,8 @@ def tarp(
     ----------
     posterior : Posterior or array-like of shape (n_galaxies, n_draws, n_targets)
         Rows that are missing cutouts (NaN) are left out.
-    y : array-like of shape (n_galaxies, n_targets) or (n_galaxies,)
-        True values, physical units.
+    y : array-like or table of shape (n_galaxies, n_targets) or (n_galaxies,)
+        True values, physical units. Columns of a table are found by the targets' names, and converted to their units.
     references : {"posterior", "random"} or array-like of shape (n_galaxies, n_targets), default="posterior"
         Centers of the balls. "posterior": half a standard deviation above the mean of each posterior, in every
         target. "random": a draw of another galaxy's posterior, which knows nothing of the image; for comparison
@@ -111,7 +113,7 @@ def tarp(
     posterior = check_posterior(posterior)
     y = check_targets(y, posterior)
     known = known_rows(posterior)
-    centers = None if isinstance(references, str) else _checked_references(references, posterior.n_targets, known)
+    centers = None if isinstance(references, str) else _checked_references(references, posterior, known)
     scale = None if scale is None else check_scale(scale, posterior.n_targets)
     posterior, y = posterior[known], y[known]
     rng = check_random_state(random_state)
@@ -123,11 +125,12 @@ def tarp(
     return uniformity(values, confidence)
 
 
-def _checked_references(references, n_targets: int, known: NDArray) -> NDArray[np.float64]:
-    """Points ``(n_known, k)``."""
-    references = check_rows(references, known, "references")
-    if references.shape[1] != n_targets:
-        raise ValueError(f"references has {references.shape[1]} columns; expected {n_targets}, one for each target.")
+def _checked_references(references, posterior: Posterior, known: NDArray) -> NDArray[np.float64]:
+    """Points ``(n_known, k)``, columns of a table by the names and units of the targets."""
+    references = target_values(references, posterior.target_names, posterior.units, "references")
+    references, k = check_rows(references, known, "references"), posterior.n_targets
+    if references.shape[1] != k:
+        raise ValueError(f"references has {references.shape[1]} columns; expected {k}, one for each target.")
     return references
 
 

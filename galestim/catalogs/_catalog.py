@@ -58,10 +58,10 @@ class Catalog(QTable):
     Parameters
     ----------
     data : DataFrame, Table, structured array, SkyCoord, dict, str or path-like, default=None
-        The galaxies: a pandas or polars data frame, a pyarrow or astropy table, a structured array, a mapping or
-        records, sky coordinates in any frame, or the path of a CSV, FITS, Parquet, VOTable or other file that
-        astropy reads. A list of astropy columns, and no data at all, are taken as they are, as astropy's own
-        functions need it.
+        The galaxies: a pandas or polars data frame, a pyarrow or astropy table, a table of FITS, a structured array,
+        a mapping or records, sky coordinates in any frame, or the path of a CSV, FITS, Parquet, VOTable or other file
+        that astropy reads. Lines with # before the header of a CSV are passed over. A list of astropy columns, and
+        no data at all, are taken as they are, as astropy's own functions need it.
     ra : str, default=None
         The column with the right ascension, or with both coordinates as a SkyCoord. By default the one that is
         named `ra`, whatever its case, else the one with another common name, else the one SkyCoord.
@@ -86,6 +86,11 @@ class Catalog(QTable):
         If `data` is a path and no file is there.
     TypeError
         If `data` is nothing of the above.
+
+    Warns
+    -----
+    UserWarning
+        If names are floats so large that neighboring integers are one, as data frames make them of columns with gaps.
 
     Notes
     -----

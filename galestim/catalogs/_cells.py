@@ -9,6 +9,9 @@ from astropy import units as u
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
+from .._identifiers import identifiers
+from .._masked import cells_of
+
 UNITS = {"ra": u.deg, "dec": u.deg, "half_light_radius": u.arcsec, "half_light_semimajor_axis": u.arcsec}
 """Unit of each quantity that is an angle."""
 
@@ -27,17 +30,8 @@ def standard(column, quantity: str):
     if column.ndim != 1:
         raise ValueError(f"{quantity} has the shape {column.shape}; expected one value per row.")
     if quantity == "object_id":
-        return Column([_identifier(value) for value in column.tolist()], dtype=str)
+        return Column(identifiers(column), dtype=str)
     return u.Quantity(_angles(column, quantity, UNITS[quantity]), UNITS[quantity], copy=False)
-
-
-def _identifier(value) -> str:
-    """The name of a galaxy as text; numbers without a decimal point, as data frames with gaps give them one."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
 
 
 def _angles(column, quantity: str, unit: u.UnitBase) -> NDArray[np.float64]:
@@ -50,7 +44,7 @@ def _angles(column, quantity: str, unit: u.UnitBase) -> NDArray[np.float64]:
         raise ValueError(f"{quantity} has the dtype {column.dtype}; expected numbers, or text such as '12:30:49.4'.")
     number = 1.0 if own is None else own.to(unit)
     sexagesimal = 15.0 if quantity == "ra" and own != u.deg else 1.0
-    cells = enumerate(column.tolist())
+    cells = enumerate(cells_of(column))
     return np.array([_angle(cell, row, quantity, number, sexagesimal) for row, cell in cells], dtype=float)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.table import QTable, Row, Table
 
-from .._tables import frame_table
+from .._tables import frame_table, listed
 from ._claims import check_table
 from ._columns import may_be
 
@@ -20,7 +22,7 @@ from ._columns import may_be
 def as_table(data, object_id: str | None, kwargs: Mapping) -> Table:
     """A table of `data` that may be changed; its columns share memory with `data` only if ``copy=False``."""
     if isinstance(data, str | os.PathLike):
-        data = _read(Path(data).expanduser(), object_id)
+        data = read_table(data, object_id)
     elif isinstance(data, SkyCoord | BaseCoordinateFrame):
         position = SkyCoord(data).icrs
         data = QTable({"ra": np.atleast_1d(position.ra), "dec": np.atleast_1d(position.dec)})
@@ -38,7 +40,17 @@ def as_table(data, object_id: str | None, kwargs: Mapping) -> Table:
     return (Table if plain else QTable)(data, **kwargs)
 
 
-def _read(path: Path, object_id: str | None) -> Table:
+def read_table(path, object_id: str | None = None) -> Table:
+    """The table of a file; identifiers of a CSV file, in `object_id` and columns of common names, are text.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it cannot be read.
+    """
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected the path of a table of galaxies.")
     try:
@@ -62,10 +74,31 @@ def _read(path: Path, object_id: str | None) -> Table:
 
 def _read_csv(path: Path, object_id: str | None) -> Table:
     """The CSV file with its identifiers as text: they are names, and 00123 keeps its zeros."""
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
+    lines = _without_comments(path.read_text(encoding="utf-8-sig").splitlines())
+    header = [name.strip() for name in next(csv.reader(lines), [])]
+    if doubles := [name for name, count in Counter(header).items() if count > 1]:
+        raise ValueError(f"there is more than one column {listed(doubles)}; rename or remove some")
     ids = [name for name in header if name == object_id or may_be(name, "object_id")]
-    return Table.read(path, format="ascii.csv", converters=dict.fromkeys(ids, str))
+    return Table.read(lines, format="ascii.csv", converters=dict.fromkeys(ids, str))
+
+
+def _without_comments(lines: list[str]) -> list[str]:
+    """The lines from the header on: what begins with # before it is no table, unless it is the header itself."""
+    before = list(takewhile(lambda line: line.startswith("#") or not line.strip(), lines))
+    lines = lines[len(before) :]
+    if not lines:
+        raise ValueError("it has no header")
+    header = next((line.lstrip("# ") for line in reversed(before) if line.strip()), "")
+    first, names = next(csv.reader(lines)), next(csv.reader([header]), [])
+    return [header, *lines] if len(names) == len(first) and any(map(_is_number, first)) else lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_parquet(path: Path) -> Table:

@@ -11,6 +11,7 @@ import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
+from .._identifiers import identifiers
 from ..catalogs import Catalog
 from ._errors import CutoutError, TransientCutoutError
 
@@ -186,7 +187,7 @@ def _scales_in_radii(catalog: Catalog, pixel_scale_re: float) -> list[float]:
 
 def _names(catalog: Catalog, source: CutoutSource) -> list[str]:
     if "object_id" in catalog.colnames:
-        return np.asarray(catalog["object_id"]).astype(str).tolist()
+        return identifiers(catalog["object_id"])
     if getattr(source, "looks_up_names", False):  # a row's number changes when the catalog is split
         raise ValueError(
             f"{type(source).__name__} looks images up by object_id, but the catalog has the columns "

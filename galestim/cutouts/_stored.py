@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from .._hdf5 import opened_hdf5
+from .._identifiers import identifiers
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages
 from .._masked import without_mask
@@ -202,7 +203,7 @@ class ArrayStack(StoredImages):
             names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
             with opened_hdf5(self.images, names) as file:
                 images = _checked(file[_only_dataset(file) if self.dataset is None else self.dataset])
-                ids = file[self.ids].asstr()[:] if isinstance(self.ids, str) else self.ids
+                ids = file[self.ids][:] if isinstance(self.ids, str) else self.ids
                 yield images, _rows(len(images), ids)
 
 
@@ -230,12 +231,12 @@ def _only_dataset(file) -> str:
 
 def _rows(n: int, ids) -> dict[str, int]:
     """Row of each name."""
-    names = list(map(str, range(n) if ids is None else np.asarray(ids).ravel().tolist()))
+    names = identifiers(range(n) if ids is None else ids.ravel() if isinstance(ids, np.ndarray) else ids, "ids")
     if len(names) != n:
         raise ValueError(f"ArrayStack has {n} images, but {len(names)} ids; expected one for each.")
-    row_of = dict(zip(names, range(n)))
-    if len(row_of) < n:
-        doubles = [name for name, count in Counter(names).items() if count > 1]
+    row_of = {name: row for row, name in enumerate(names) if name}  # an image without a name is that of no galaxy
+    if len(row_of) < n - names.count(""):
+        doubles = [name for name, count in Counter(names).items() if count > 1 and name]
         raise ValueError(
             f"{len(doubles)} ids of ArrayStack occur more than once, such as {doubles[0]!r}; expected unique ones."
         )

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from .._files import written_whole
+from .._identifiers import identifiers
 from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
 from .._memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
+from ..catalogs import read_table
 
 
 def load_image_folder(
@@ -142,10 +144,7 @@ def _read_catalog(catalog, id_column: str):
             f"catalog is of type {type(catalog).__name__}; expected the path of a table, a data frame, "
             "an astropy Table or None."
         )
-    if Path(catalog).suffix.lower() != ".csv":
-        return _fill_blanks(Table.read(catalog))
-    # Identifiers are names, not numbers: 00123 keeps its zeros.
-    return _fill_blanks(Table.read(catalog, format="ascii.csv", converters={id_column: str}))
+    return _fill_blanks(read_table(catalog, id_column))
 
 
 def _fill_blanks(table: Table) -> Table:
@@ -163,7 +162,7 @@ def _object_ids(catalog, id_column: str) -> NDArray[np.str_]:
         raise ValueError(
             f"The catalog has no column {id_column!r}; it has {', '.join(map(repr, columns))}. Pass id_column=."
         )
-    object_id = np.asarray(catalog[id_column]).astype(str)
+    object_id = np.array(identifiers(catalog[id_column], id_column), dtype=str)
     if not len(object_id):
         raise ValueError("The catalog has no rows; expected one row per image.")
     counts = Counter(object_id.tolist())

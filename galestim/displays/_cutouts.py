@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._images import input_ndim
+from .._masked import without_mask
 from .._sklearn import Interval, StrOptions, validate_params
 from ._stretch import stretch
 from ._style import GRAY, INK, PALE, require_pyplot
@@ -142,11 +143,11 @@ class CutoutGridDisplay:
             If `X`, `y_true` and `y_pred` do not match, or `X` holds no images.
         """
         actual, predicted, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
-        X = X if hasattr(X, "shape") else np.asarray(X)
+        X = X if hasattr(X, "shape") else np.asarray(without_mask(X))
         _check_images(X, len(actual))
         rows = choose_rows(actual, predicted, n_images=n_images, choice=choice, random_state=random_state)
         display = cls(
-            images=np.asarray(X[rows]),
+            images=np.asarray(without_mask(X[rows])),
             y_true=actual[rows],
             y_pred=predicted[rows],
             rows=rows,

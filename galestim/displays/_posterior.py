@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from .._descend import descend
 from .._images import input_ndim
+from .._masked import without_mask
 from .._sklearn import num_samples, safe_indexing
-from .._tables import named_columns
+from .._tables import is_table, target_values
 from ..posteriors import Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
@@ -138,9 +139,9 @@ class PosteriorDisplay:
         inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
         posterior = inner.predict_posterior(images)
         if y is not None:
-            kwargs["truth"] = named_columns(y).in_order_of(posterior.target_names)[rows[0]]
+            kwargs["truth"] = target_values(y, posterior.target_names, posterior.units)[rows[0]]
         if input_ndim(images) in (3, 4):
-            kwargs.setdefault("image", np.asarray(images)[0])
+            kwargs.setdefault("image", np.asarray(without_mask(images))[0])
         return cls.from_posterior(posterior, **kwargs)
 
     @classmethod
@@ -155,8 +156,8 @@ class PosteriorDisplay:
             Of one galaxy or more.
         row : int, default=0
             Which galaxy.
-        truth : array-like of shape (n_targets,), default=None
-            Its true values, physical units; NaN where unknown.
+        truth : array-like of shape (n_targets,), dict or row of a table, default=None
+            Its true values, physical units; NaN where unknown. Those with names are found by the targets' names.
         image : array-like of shape (H, W) or (H, W, C), default=None
             The galaxy, for the upper right corner.
         levels : sequence of float, default=(0.68, 0.95)
@@ -183,7 +184,7 @@ class PosteriorDisplay:
         if np.isnan(one.weights).any() or np.isnan(one.median()).any():
             raise ValueError("This galaxy has no posterior (NaN): its cutout is missing. Choose another row.")
         if truth is not None:
-            truth = _one_per_target("truth", np.asarray(truth, dtype=np.float64), k)
+            truth = _one_per_target("truth", _as_predicted(truth, one), k)
         pairs = {(i, j): density(one, [j, i]) for i in range(k) for j in range(i)}
         display = cls(
             marginals=[density(one, [target]) for target in range(k)],
@@ -194,7 +195,7 @@ class PosteriorDisplay:
             levels=levels,
             labels=_one_per_target("labels", _default_labels(one) if labels is None else list(labels), k),
             truth=truth,
-            image=None if image is None else np.asarray(image),
+            image=None if image is None else np.asarray(without_mask(image)),
         )
         return display.plot(axes, **plot_kwargs)
 
@@ -359,6 +360,18 @@ def _checked_levels(levels) -> tuple[float, ...]:
             f"levels={levels}; expected shares of the probability between 0 and 1, such as (0.68, 0.95)."
         )
     return levels
+
+
+def _as_predicted(truth, posterior: Posterior) -> NDArray[np.float64]:
+    """True values of one galaxy; those of a row with names in the order and units of the targets."""
+    if hasattr(truth, "keys"):  # of astropy or pandas, or a dict
+        truth = {name: np.atleast_1d(truth[name]) for name in truth.keys()}  # noqa: SIM118
+    elif getattr(getattr(truth, "dtype", None), "names", None):
+        truth = np.atleast_1d(truth)
+    if not is_table(truth):
+        return np.asarray(without_mask(truth), dtype=np.float64)
+    values = target_values(truth, posterior.target_names, posterior.units, "truth")
+    return values[0] if len(values) == 1 else values
 
 
 def _one_per_target(name: str, values, n_targets: int):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._descend import find
-from .._tables import column_names, named_columns
+from .._tables import is_unnamed, named_columns, target_values
 from ..posteriors import Posterior
 
 
@@ -36,11 +36,12 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
 
 
 def as_predicted(estimator, y):
-    """`y` with its columns in the order in which `estimator` predicts them, if both have names for them."""
+    """`y` under the names, in the order and units in which `estimator` predicts it, if that has names for it."""
     names, _ = find(estimator, "target_names_")
-    if not names or not set(names) <= set(column_names(y) or []):
+    if is_unnamed(names):
         return y
-    return dict(zip(names, named_columns(y, select=names).values.T))
+    values = target_values(y, names, find(estimator, "target_units_")[0])
+    return dict(zip(names, values.T)) if values.shape[1] == len(names) else y
 
 
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:
@@ -49,7 +50,8 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
     Parameters
     ----------
     y_true, y_pred : array-like or table of shape (n_samples,) or (n_samples, n_targets)
-        Data frames, astropy tables and named series lend their names.
+        Data frames, astropy tables and named series lend their names. Columns of `y_pred` are put in the order and
+        units of those of `y_true`.
     target : int or str, default=None
         Which column; may be left out when there is one.
     target_name : str, default=None
@@ -58,21 +60,17 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
     Raises
     ------
     ValueError
-        If the shapes or column names differ, `target` names no column or is needed and absent, an actual
-        value is not finite, or a prediction is infinite.
+        If the shapes or column names differ, units do not convert, `target` names no column or is needed and absent,
+        an actual value is not finite, or a prediction is infinite.
     """
     true, guess = named_columns(y_true, what="y_true"), named_columns(y_pred, what="y_pred")
     names = true.names or guess.names or []
-    actual, predicted = true.values, guess.values
+    together = true.names if true.values.shape[1] > 1 else None  # one target may have another name when predicted
+    actual, predicted = true.values, guess.in_order_of(together, true.units, "y_pred")
     if actual.shape != predicted.shape:
         raise ValueError(
             f"y_true has shape {true.shape} and y_pred has shape {guess.shape}; "
             "expected one prediction for each actual value."
-        )
-    if actual.shape[1] > 1 and (guess.names or names) != names:
-        raise ValueError(
-            f"y_true has columns {names} and y_pred has columns {guess.names}; "
-            "expected the same names in the same order."
         )
     column = _column_index(target, names, actual.shape[1])
     _raise_unless(np.isfinite(actual[:, column]), "y_true", "not finite", "drop the rows that have no label")

@@ -107,7 +107,7 @@ class PosteriorPipeline(Pipeline):
         ----------
         X : array-like
             What the first step takes.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        y : array-like or table of shape (n_samples,) or (n_samples, n_targets)
             Targets, one row per row of `X`.
         **params : dict
             Keyword arguments of the last step's `log_prob`.

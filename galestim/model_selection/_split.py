@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, indexable
 
-from .._sklearn import BaseKFold, UnsupportedGroupCVMixin, num_samples, safe_indexing, validate_shuffle_split
-from .._tables import named_columns
+from .._sklearn import BaseKFold, UnsupportedGroupCVMixin, num_samples, validate_shuffle_split
+from .._tables import named_columns, refuse_unknown, rows_of, splittable
 
 
 class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
@@ -80,7 +79,7 @@ class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
         ValueError
             If `y` is missing, not finite or not numeric, or if there are fewer samples than folds.
         """
-        return super().split(X, y, groups)
+        return super().split(X, splittable(y), groups)
 
     def _iter_test_masks(self, X=None, y=None, groups=None) -> Iterator[NDArray[np.bool_]]:
         fold_of = self._deal(_continuous_target(y, type(self).__name__))
@@ -163,7 +162,7 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     """
     if not arrays:
         raise ValueError("stratified_train_test_split got no array to split; pass at least one before stratify=.")
-    *arrays, stratify = indexable(*arrays, stratify)
+    *arrays, stratify = indexable(*map(splittable, arrays), splittable(stratify))
     target = _continuous_target(stratify, "stratified_train_test_split")
     n_train, n_test = validate_shuffle_split(num_samples(arrays[0]), test_size, train_size, default_test_size=0.25)
     rng = check_random_state(random_state)
@@ -172,19 +171,16 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     rest = order[~in_test]
     in_train = _one_per_run(len(rest), n_train, rng)
     train, test = rng.permutation(rest[in_train]), rng.permutation(order[in_test])
-    return [_rows_of(array, part) for array in arrays for part in (train, test)]
+    return [rows_of(array, part) for array in arrays for part in (train, test)]
 
 
 def _continuous_target(y, caller: str) -> NDArray[np.float64]:
     """Target to balance, ``(n,)``: `y` itself or its first column."""
     if y is None:
         raise ValueError(f"{caller} balances a continuous target, but y is None; pass y.")
-    return check_array(named_columns(y).values, input_name="y")[:, 0]
-
-
-def _rows_of(array, rows: NDArray[np.intp]):
-    """Some rows of what scikit-learn indexes, and of astropy tables, which it does not."""
-    return array[rows] if isinstance(array, Table) else safe_indexing(array, rows)
+    values = named_columns(y).values
+    refuse_unknown(values)
+    return check_array(values, input_name="y")[:, 0]
 
 
 def _sorted_with_random_ties(target: NDArray, rng: np.random.RandomState) -> NDArray[np.intp]:

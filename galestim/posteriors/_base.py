@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._masked import without_mask
 from ._arviz import arviz_data
 from ._checks import checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
@@ -161,7 +162,8 @@ class Posterior(TargetStatistics):
             If the targets have that name already, or `function` returns another shape.
         """
         draws, weights = self._weighted_draws(n_samples, random_state)
-        derived = np.asarray(function({name: draws[..., j] for j, name in enumerate(self.target_names)}), dtype=float)
+        derived = function({name: draws[..., j] for j, name in enumerate(self.target_names)})
+        derived = np.asarray(without_mask(derived), dtype=float)
         if derived.shape != draws.shape[:2]:
             raise ValueError(
                 f"{name}: the function returned shape {derived.shape}; expected {draws.shape[:2]}, a value per draw."

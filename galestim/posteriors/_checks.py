@@ -8,6 +8,9 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
 
+from .._masked import without_mask
+from .._tables import as_unit
+
 
 def check_n_samples(n_samples) -> int:
     """`n_samples` as an int, or an error."""
@@ -20,7 +23,7 @@ def checked_weights(weights, shape: tuple[int, int], missing: NDArray[np.bool_],
     """`weights` that sum to 1 in each row, NaN for `missing` galaxies; those that do already are kept to the bit."""
     if weights is None:
         weights = np.full(shape, 1 / shape[1])
-    weights = np.asarray(weights, dtype=float)
+    weights = np.asarray(without_mask(weights), dtype=float)
     if weights.shape != shape:
         raise ValueError(f"weights has shape {weights.shape}; expected {shape}, one for each {of}.")
     total = weights.sum(axis=1)
@@ -54,11 +57,4 @@ def checked_units(units, target_names: list[str]) -> list:
         raise ValueError(
             f"{len(units)} units; expected {len(target_names)}, one (or None) for each of {target_names}."
         )
-    return [_unit(unit, name) for unit, name in zip(units, target_names)]
-
-
-def _unit(unit, name: str):
-    try:
-        return None if unit is None else u.Unit(unit)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name}: unit {unit!r}; expected an astropy unit, its name, or None. {error}") from None
+    return [as_unit(unit, name) for unit, name in zip(units, target_names)]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
 
 from .._kernel import bandwidth, smoothed
+from .._masked import without_mask
 from ._base import Posterior
 from ._blocks import CHUNK, chosen_columns, row_searchsorted
 from ._checks import check_n_samples, checked_weights
@@ -85,7 +86,7 @@ class DrawsPosterior(Posterior):
     _form = "draws"
 
     def __init__(self, draws, weights=None, *, target_names=None, units=None):
-        draws = np.asarray(draws, dtype=float)
+        draws = np.asarray(without_mask(draws), dtype=float)
         if draws.ndim != 3 or 0 in draws.shape[1:]:
             raise ValueError(
                 f"draws has shape {draws.shape}; expected (n, s, k), s draws of k targets for each of n galaxies."

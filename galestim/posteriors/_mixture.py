@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.utils import check_random_state, gen_batches
 
+from .._masked import without_mask
 from ..targets import resolve_transforms
 from ._base import Posterior
 from ._blocks import CHUNK, blocks, chosen_columns
@@ -308,7 +309,7 @@ def _outer(weights: NDArray, d: NDArray) -> NDArray:
 
 
 def _checked_means(means) -> NDArray[np.float64]:
-    means = np.asarray(means, dtype=float)
+    means = np.asarray(without_mask(means), dtype=float)
     if means.ndim != 3 or 0 in means.shape[1:]:
         raise ValueError(
             f"means has shape {means.shape}; expected (n, m, k), m components in k targets for each of n galaxies."
@@ -323,7 +324,7 @@ def _checked_means(means) -> NDArray[np.float64]:
 
 
 def _checked_scale_trils(scale_trils, shape: tuple[int, ...], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    scale_trils = np.asarray(scale_trils, dtype=float)
+    scale_trils = np.asarray(without_mask(scale_trils), dtype=float)
     if scale_trils.shape != shape:
         raise ValueError(
             f"scale_trils has shape {scale_trils.shape}; expected {shape}, a (k, k) factor per component."

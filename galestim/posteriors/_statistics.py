@@ -12,6 +12,9 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import gen_batches
 
+from .._images import input_ndim
+from .._masked import without_mask
+from .._tables import target_values
 from ._blocks import CHUNK
 
 
@@ -171,10 +174,9 @@ class TargetStatistics(ABC):
         return table
 
     def _points(self, y: ArrayLike) -> NDArray[np.float64]:
-        """`y` checked, ``(n, k)`` or ``(n, q, k)``."""
-        y = np.asarray(y, dtype=float)
-        if y.ndim == 1 and self.n_targets == 1:
-            y = y[:, None]
+        """`y` checked, ``(n, k)`` or ``(n, q, k)``; columns of a table by the names of the targets."""
+        of_each = input_ndim(y) == 3  # some points of each galaxy
+        y = np.asarray(without_mask(y), float) if of_each else target_values(y, self.target_names, self.units)
         n, k = len(self), self.n_targets
         if y.ndim not in (2, 3) or y.shape[0] != n or y.shape[-1] != k:
             raise ValueError(f"y has shape {y.shape}; expected ({n}, {k}) or ({n}, q, {k}), a row per galaxy.")

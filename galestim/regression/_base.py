@@ -18,6 +18,7 @@ from .. import __version__
 from .._device import private_torch_seed, resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
+from .._masked import without_mask
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
 from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
 from ..targets import resolve_transforms
@@ -98,7 +99,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
             one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Targets, in their own units. The columns of a table give their names and units.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
@@ -153,7 +154,7 @@ class ImageRegressor(Estimates, ImageEstimator):
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         targets = read_targets(y, X, self, y_err)
         weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+            without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
         )
         if isinstance(images, RedrawnImages):
             targets = images.match(targets, sample_weight, y_err)

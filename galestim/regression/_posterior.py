@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._estimates import PosteriorEstimates
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from .._tables import named_columns
+from .._tables import target_values
 from ..calibration import Widths, find_widths
 from ..networks import (
     ContextAsChannels,
@@ -256,12 +256,13 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
             one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like or table of shape (n,) or (n, n_targets)
             Targets, in physical units. The columns of a table give their names and units.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
         y_err : array-like of the shape of y, default=None
-            Standard deviations of the targets' own errors, in their units. They are added to the predicted
+            Standard deviations of the targets' own errors, in their units. Columns of a table are found by the
+            targets' names, to which such as ``_err`` or ``e_`` may be added. They are added to the predicted
             covariance in the likelihood, so that the posterior is that of the true values.
 
         Returns
@@ -421,5 +422,5 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         -------
         ndarray of shape (n,)
         """
-        y = named_columns(y).in_order_of(self.target_names_)
+        y = target_values(y, self.target_names_, self.target_units_)
         return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._masked import without_mask
 from ._rows import TrainingRows
 from ._targets import Targets
 from ._training import Examples, Labels
@@ -37,13 +38,13 @@ class RedrawnImages:
         return self.shape[0]
 
     def __getitem__(self, rows) -> NDArray:
-        images = self.source[rows]
+        images = without_mask(self.source[rows])
         return images.reshape(*images.shape[: images.ndim - self.source.ndim + 1], *self.shape[1:])
 
     def redrawn(self, rows: NDArray, epoch: int, names: list[str]) -> tuple[NDArray, NDArray | None]:
         """Images ``(n, H, W, C)`` of an epoch, and their targets of these names ``(n, k)`` if galaxies are new."""
         images, targets = self.source.redrawn(rows, epoch)
-        images = images.reshape(len(images), *self.shape[1:])
+        images = without_mask(images).reshape(len(images), *self.shape[1:])
         return images, targets[:, self._columns(names)] if self.new_galaxies else None
 
     def match(self, targets: Targets, sample_weight, y_err) -> Targets:

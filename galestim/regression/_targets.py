@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_consistent_length
 
-from .._tables import named_columns
+from .._tables import NamedColumns, as_unit, named_columns, refuse_unknown
 from ..targets import check_domain, clip_labels
 from ._rows import moments
 
+_AFFIX = re.compile(r"^(e|err|error|sigma)_|_?(err|error|sigma|std)$", re.IGNORECASE)  # of names of errors
 DIRECTIONS = {"position_angle", "pa", "e1", "e2", "g1", "g2", "x_offset", "y_offset"}
 
 
@@ -42,19 +44,24 @@ class Targets(NamedTuple):
     errors: NDArray[np.float64] | None = None
 
     def like_those_of(self, names: list[str], units: list[str | None] | None) -> Targets:
-        """The same under the names and units of an earlier fit, on which a warm start goes on.
+        """The same in the order and units of an earlier fit, on which a warm start goes on.
 
         Raises
         ------
         ValueError
-            If they have names that differ, or are of another number.
+            If they have names that differ, are of another number, or have units that cannot be converted.
         """
-        if len(self.names) != len(names) or (self.named and self.names != names):
+        if len(self.names) != len(names) or (self.named and sorted(self.names) != sorted(names)):
             raise ValueError(
                 f"y has the targets {self.names}, but warm_start=True goes on from a fit on {names}; give the same "
-                "targets in the same order, or set warm_start=False."
+                "targets, or set warm_start=False."
             )
-        return self._replace(names=names, units=units)
+        own = self.names if self.named else None
+        values = NamedColumns(self.values, own, self.units, False).in_order_of(names, units)
+        errors = self.errors
+        if errors is not None:
+            errors = NamedColumns(errors, own, self.units, False).in_order_of(names, units, "y_err", errors=True)
+        return self._replace(values=values, names=names, units=units, errors=errors)
 
     def digested(self) -> NDArray[np.float64]:
         """Values and errors side by side: rows that are equal in these are one."""
@@ -119,11 +126,13 @@ def read_targets(y, X, estimator, y_err=None) -> Targets:
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
     columns = named_columns(y)
-    _name_non_finite(columns.values)
+    refuse_unknown(columns.values)
     check_consistent_length(X, columns.values)
     k = columns.values.shape[1]
     names = columns.names or (["y"] if columns.one_dimensional else [f"y{i}" for i in range(k)])
-    errors = None if y_err is None else _check_errors(y_err, names, columns.values.shape)
+    for name, unit in zip(names, columns.units or []):
+        as_unit(unit, name)
+    errors = None if y_err is None else _check_errors(y_err, names, columns)
     return Targets(columns.values, names, columns.names is not None, columns.units, columns.one_dimensional, errors)
 
 
@@ -161,21 +170,17 @@ def forbid_directions(names: list[str], by: str | None) -> None:
             )
 
 
-def _name_non_finite(values: NDArray) -> None:
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"Input y contains NaN or infinity in {bad.sum()} of {len(bad)} rows, first in row "
-            f"{int(np.argmax(bad))}; expected finite targets. Masked and empty cells count as NaN; drop those rows."
-        )
-
-
-def _check_errors(y_err, names: list[str], shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _check_errors(y_err, names: list[str], targets: NamedColumns) -> NDArray[np.float64]:
     """Errors of the targets as ``(n, k)``, none negative; a table's columns by the names of the targets."""
-    errors = named_columns(y_err, what="y_err").in_order_of(names, "y_err")
-    errors = check_array(errors, dtype=np.float64, input_name="y_err")
-    if errors.shape != shape:
-        raise ValueError(f"y_err has shape {errors.shape}; expected {shape}, an error for every target.")
+    columns = named_columns(y_err, what="y_err")
+    if columns.names is not None and not set(names) <= set(columns.names):
+        columns = replace(columns, names=[_AFFIX.sub("", name) for name in columns.names])
+    errors = columns.in_order_of(names, targets.units, "y_err", errors=True)
+    if errors.shape != targets.values.shape:
+        raise ValueError(
+            f"y_err has shape {errors.shape}; expected {targets.values.shape}, an error for every target."
+        )
+    refuse_unknown(errors, "y_err")
     if (errors < 0).any():
         raise ValueError(f"y_err is negative in row {int(np.argmax((errors < 0).any(axis=1)))}; expected σ ≥ 0.")
     return errors

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state, gen_batches
 
+from .._masked import without_mask
 from ..calibration import coverage
 from ..posteriors import Posterior
 from ._measures import N_BOOTSTRAP, ONE_SIGMA, Judged, _table
@@ -78,7 +79,7 @@ def _changes(sample: Sample, simulator, n_angles: int, rng) -> Iterator[tuple[st
 
 
 def _simulated(simulator: Callable, angle: float, like: NDArray) -> NDArray:
-    images = np.asarray(simulator(float(angle)))
+    images = np.asarray(without_mask(simulator(float(angle))))
     images = images if images.ndim == 4 else images[..., None]
     if images.ndim != 4 or images.shape[1:] != like.shape[1:]:
         raise ValueError(
@@ -168,7 +169,7 @@ def _detectors(stage: Stage, known: NDArray, reference, seed: int) -> _Detectors
     """One that knows the reference; without it two, each of which knows half of the galaxies and scores the rest."""
     detector = NoveltyDetector(random_state=seed)
     if reference is not None:
-        images = np.asarray(reference[:MOST_REFERENCE])
+        images = np.asarray(without_mask(reference[:MOST_REFERENCE]))
         return _Detectors([known], [detector.fit(images if images.ndim == 4 else images[..., None])])
     halves = [(known[a], known[b]) for a, b in KFold(2, shuffle=True, random_state=seed).split(known)]
     fitted = [NoveltyDetector(random_state=seed).fit(stage.images(a[:MOST_REFERENCE])) for a, _ in halves]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._descend import best_of, descend
 from .._images import input_ndim
+from .._masked import without_mask
 from ..posteriors import Posterior
 
 
@@ -34,7 +35,7 @@ class Stage(NamedTuple):
 
     def images(self, rows: NDArray[np.intp]) -> NDArray:
         """Images of some rows, with an axis for channels."""
-        images = np.asarray(self.X[rows])
+        images = np.asarray(without_mask(self.X[rows]))
         return images if images.ndim == 4 else images[..., None]
 
     def predict_images(self, images: NDArray) -> Posterior:
@@ -55,4 +56,4 @@ def image_stage(estimator, X) -> Stage:
         X = estimator.steps[step][1].transform(X)
     if n_steps:
         return Stage(estimator.steps[-1][1], X)
-    return Stage(estimator, X if hasattr(X, "dtype") or input_ndim(X) <= 2 else np.asarray(X))
+    return Stage(estimator, X if hasattr(X, "dtype") or input_ndim(X) <= 2 else np.asarray(without_mask(X)))

@@ -65,11 +65,10 @@ def test_missing_predictions_stay_nan():
         ),
         (
             TWO,
-            TWO[["flux", "bulge_to_total"]],
+            TWO.rename(columns={"flux": "radius"}),
             "flux",
-            "y_true has columns ['bulge_to_total', 'flux'] "
-            "and y_pred has columns ['flux', 'bulge_to_total']; "
-            "expected the same names in the same order.",
+            "y_pred has the columns 'bulge_to_total', 'radius', but none named 'flux'; expected 'bulge_to_total', "
+            "'flux'. Add or rename columns, or pass an array without names.",
         ),
         (
             [1, np.nan, 3],
@@ -126,5 +125,7 @@ def test_columns_are_paired_by_the_names_of_the_fit(wrap):
         20,
         30,
     ]
-    for other in (TWO["flux"], TWO.to_numpy()):
-        assert as_predicted(wrap(Fitted()), other) is other
+    array = TWO[["flux", "bulge_to_total"]].to_numpy()
+    assert pair_target(as_predicted(wrap(Fitted()), array), array, target="flux").actual.tolist() == [10, 20, 30]
+    with pytest.raises(ValueError, match="none named 'bulge_to_total'; expected 'flux', 'bulge_to_total'"):
+        as_predicted(wrap(Fitted()), TWO["flux"])

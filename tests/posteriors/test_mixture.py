@@ -257,7 +257,7 @@ def test_wrong_points(galaxies):
         galaxies.log_prob(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"y has shape \(3, 3\)"):
         galaxies.cdf(np.zeros((3, 3)))
-    with pytest.raises(ValueError, match=r"y has shape \(4,\)"):
+    with pytest.raises(ValueError, match=r"y has shape \(4, 1\)"):
         galaxies.pdf(np.zeros(4))
 
 

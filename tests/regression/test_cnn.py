@@ -273,7 +273,7 @@ def test_target_names(blobs, small):
         ({"X": "all nan"}, r"all 120 images are NaN \(missing cutouts\); there is nothing to fit on\."),
         (
             {"y": "nan"},
-            r"Input y contains NaN or infinity in 1 of 120 rows, first in row 9; expected finite targets\.",
+            r"Input y contains NaN or infinity in 1 of 120 rows, first in row 9; expected finite values\.",
         ),
         (
             {"validation_fraction": 0.0, "early_stopping_patience": 3},
