@@ -207,6 +207,11 @@ def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.f
         raise ValueError(f"{what} has shape {cells.shape}; expected one value per row.")
     if cells.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {what} is complex; expected real numbers.")
+    if cells.dtype.kind in "USO" and cells.size and isinstance(cells.flat[0], str):
+        raise ValueError(
+            f"{what} holds text, such as {str(cells.flat[0])!r}; expected numbers. Classes need numbers of their own, "
+            "a column of 0 and 1 for each; a name of a column stands for no column here, pass the column itself."
+        )
     if cells.dtype.kind not in "iufbO":
         raise ValueError(f"{what} has the dtype {cells.dtype}; expected numbers.")
     if mask is not None and cells.dtype.kind == "O":

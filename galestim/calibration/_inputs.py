@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
 
+from .._estimates import warn_of_swapped
 from .._sklearn import Interval
 from .._tables import named_columns
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
@@ -23,6 +24,10 @@ def check_posterior(posterior) -> Posterior:
     """`posterior` itself, or the posterior made of an array of draws ``(n, s, k)``."""
     if isinstance(posterior, Posterior):
         return posterior
+    if hasattr(posterior, "predict"):
+        raise TypeError(
+            f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
+        )
     draws = np.asarray(posterior, dtype=np.float64)
     if draws.ndim != 3:
         raise ValueError(
@@ -37,13 +42,24 @@ def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
 
     Columns of a table are found by the names of the targets, whatever their order.
     """
-    y = check_array(named_columns(y).in_order_of(posterior.target_names), input_name="y")
+    columns = named_columns(y)
+    y = check_array(columns.in_order_of(posterior.target_names), input_name="y")
     if y.shape != (len(posterior), posterior.n_targets):
         raise ValueError(
             f"y has shape {y.shape}; expected {(len(posterior), posterior.n_targets)}: a row for each posterior, a "
             "column for each target."
         )
+    if columns.names is None and not np.isnan(posterior.weights).all():
+        warn_of_swapped(y, _centers(posterior), stacklevel=4)
     return clip_labels(y, posterior.transforms) if isinstance(posterior, MixturePosterior) else y
+
+
+def _centers(posterior: Posterior) -> NDArray[np.float64]:
+    """Where the posteriors lie ``(n, k)``, roughly and quickly."""
+    if not isinstance(posterior, MixturePosterior):
+        return posterior.draws.mean(axis=1)  # type: ignore[attr-defined]
+    latent = np.einsum("nm,nmk->nk", posterior.weights, posterior.means)
+    return np.column_stack([t.inverse(column) for t, column in zip(posterior.transforms, latent.T)])
 
 
 def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
