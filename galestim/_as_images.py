@@ -54,7 +54,7 @@ def cells_of(X) -> list | None:
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         return None
     if len(shape) == 2 and not hasattr(X, "dtype"):  # a data frame of one column
-        X = _columns(X)[0][1]
+        X = dict(_columns(X) or {}).popitem()[1]
     if getattr(X.dtype, "kind", "O") in "biufcV":
         return None
     cells = list(np.asarray(X, dtype=object).ravel())
@@ -125,8 +125,8 @@ def refuse_odd_shape(array_shape: tuple[int, ...], shape: _Shape) -> None:
         )
     if len(array_shape) == 2 and width >= LONG_ROW:
         raise ValueError(
-            f"X has flat rows of {width} numbers, but image_shape is None; expected images (n, H, W, C), or the shape "
-            f"that was flattened: image_shape={_guessed_shape(width)}."
+            f"X has flat rows of {width} numbers, but image_shape is None; expected images (n, H, W, C), or their "
+            f"shape: image_shape={_guessed_shape(width)}."
         )
 
 

@@ -171,7 +171,7 @@ def warn_of_swapped(truth: NDArray, estimates: NDArray, stacklevel: int = 3) -> 
     if (near & near.T & far & far[:, None]).any():
         medians = [", ".join(f"{value:.3g}" for value in row) for row in middle]
         warnings.warn(
-            f"The columns of y have the medians {medians[0]}, their estimates {medians[1]}: columns swapped? Expected "
-            "the order of the fit; a table with the names of the fit may have any.",
+            f"The columns of y have the medians {medians[0]}, their estimates {medians[1]}: swapped? Expected the "
+            "order of the fit; a table with the names of the fit may have any.",
             stacklevel=stacklevel,
         )

@@ -143,8 +143,9 @@ class ImageEstimator(BaseEstimator):
             X = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=self)
             check_feature_names(self, X, reset=reset)
         else:
-            if not reset:
-                refuse_single_image(np.shape(X), self.image_shape_)
+            shape = getattr(X, "shape", None) or np.asarray(X).shape
+            if not reset and shape[1:] != (self.n_features_in_,):
+                refuse_single_image(shape, self.image_shape_)
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
         return X.reshape(len(X), *self._check_shape(X.shape, reset))
 

@@ -207,10 +207,10 @@ def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.f
         raise ValueError(f"{what} has shape {cells.shape}; expected one value per row.")
     if cells.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {what} is complex; expected real numbers.")
-    if cells.dtype.kind in "USO" and cells.size and isinstance(cells.flat[0], str):
+    if cells.dtype.kind in "US" and cells.size:
         raise ValueError(
-            f"{what} holds text, such as {str(cells.flat[0])!r}; expected numbers. Classes need numbers of their own, "
-            "a column of 0 and 1 for each; a name of a column stands for no column here, pass the column itself."
+            f"{what} holds text, such as {str(cells.flat[0])!r}; expected numbers. Pass a column itself and not its "
+            "name, and of classes a column of 0 and 1 for each."
         )
     if cells.dtype.kind not in "iufbO":
         raise ValueError(f"{what} has the dtype {cells.dtype}; expected numbers.")

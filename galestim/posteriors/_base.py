@@ -39,6 +39,7 @@ class Posterior(TargetStatistics):
     slice, an index array or a boolean mask selects, of length 1 for an int; iteration gives posteriors of length 1.
     """
 
+    weights: NDArray[np.float64]
     _form: ClassVar[str]
     _forms: ClassVar[dict[str, type[Any]]] = {}  # each form by its name, so that none need be imported here
 

@@ -140,7 +140,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         redraws = isinstance(images, RedrawnImages)
         rows = redrawn_rows(weights) if redraws else training_rows(images, targets.digested(), weights)
         training, validation = rows.split(self.validation_fraction, rng)
-        warn_of_the_odd(X, targets, self.target_transforms, rows)
+        warn_of_the_odd(targets, self.target_transforms, rows)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
         with private_torch_seed(self.device_, self._seed):

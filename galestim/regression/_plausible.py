@@ -12,19 +12,12 @@ from ..targets import LogTransform, resolve_transforms
 from ._rows import TrainingRows
 from ._targets import Targets
 
-FEW = 5  # rows, of which no network learns what holds for others
+FEW = 4  # rows, of which no network learns what holds for others
 MAGNITUDE = re.compile(r"mag(nitudes?|s)?([^a-z]|$)|^m_[a-z]$", re.IGNORECASE)
 
 
-def warn_of_the_odd(X, targets: Targets, target_transforms, rows: TrainingRows) -> None:
-    """Warn of what the training rows look like, if that is not what is meant for a fit.
-
-    Raises
-    ------
-    ValueError
-        If a column of a flat `X` is a target itself.
-    """
-    _refuse_target_in(X, targets)
+def warn_of_the_odd(targets: Targets, target_transforms, rows: TrainingRows) -> None:
+    """Warn of what the training rows look like, if that is hardly ever meant for a fit."""
     if len(rows.rows) < FEW:
         _warn(f"fit has {len(rows.rows)} distinct images to learn from; expected hundreds, better thousands.")
     transforms = resolve_transforms(target_transforms, targets.names)
@@ -34,32 +27,18 @@ def warn_of_the_odd(X, targets: Targets, target_transforms, rows: TrainingRows) 
             others, at = column[column != mark], np.flatnonzero(targets.values[:, j] == mark)
             _warn(
                 f"the target {name!r} is {mark:g} in {len(at)} of {len(targets.values)} rows, first in row {at[0]}, "
-                f"and {others.min():.3g} to {others.max():.3g} in the others: a mark of missing values? Expected real "
-                "ones; leave these rows out."
+                f"and {others.min():.3g} to {others.max():.3g} in the others: a mark of missing values? Leave these "
+                "rows out."
             )
         if isinstance(transform, LogTransform) and _are_magnitudes(name if targets.named else None, unit, column):
             _warn(
-                f"the target {name!r}, {column.min():.3g} to {column.max():.3g}, has the transform 'log': magnitudes? "
-                "These are logarithms; expected the transform 'identity' for them, 'log' for fluxes."
+                f"the target {name!r}, {column.min():.3g} to {column.max():.3g}, has the transform 'log': "
+                "magnitudes? These are logarithms; expected 'identity' for them, and 'log' for fluxes."
             )
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=6)  # the caller of `fit`
-
-
-def _refuse_target_in(X, targets: Targets) -> None:
-    """Raise if a column of a flat `X` is a target, by numbers that do not agree by chance."""
-    if not isinstance(X, np.ndarray) or X.ndim != 2 or X.shape[1] == 1:
-        return
-    for name, column in zip(targets.names, targets.values.T):
-        same = (column[:, None] == X).all(axis=0)
-        if same.any() and (column != np.round(column)).any():
-            raise ValueError(
-                f"column {int(np.argmax(same))} of X is the target {name!r} itself: a catalog? Expected images "
-                "(n, H, W, C). Let a CutoutFetcher get those of a catalog: make_pipeline(CutoutFetcher(source, "
-                "npix=…), …)."
-            )
 
 
 def _marks(column: NDArray) -> list[float]:
