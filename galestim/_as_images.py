@@ -27,13 +27,10 @@ def as_array(X, estimator) -> Any:
     """
     if isinstance(X, str | bytes | PathLike):
         _refuse_files(X)
-    columns = _columns(X) or []
-    stacks = [name for name, column in columns if np.ndim(column) > 2]
-    if len(columns) == 1 and stacks:
-        return np.asarray(columns[0][1])
-    if columns and cells_of(X) is None:
+    X = unboxed(X)
+    if columns := _columns(X):
+        stacks = [name for name, column in columns if np.ndim(column) > 2]
         _refuse_unless_pixels(X, [name for name, _ in columns], stacks, estimator)
-    X = np.asarray(X) if hasattr(X, "to_list") and not hasattr(X, "ndim") else X  # a series of polars
     cells = cells_of(X)
     if cells is not None:
         return _stacked(cells)
@@ -45,16 +42,26 @@ def as_array(X, estimator) -> Any:
     return X
 
 
+def unboxed(X) -> Any:
+    """The column of a table that has one alone, of images or of objects; else `X` itself."""
+    if hasattr(X, "to_list") and not hasattr(X, "ndim"):  # a series of polars
+        values = np.asarray(X)
+        return X.to_list() if values.dtype == object else values
+    if getattr(X, "shape", (0, 1))[1:] != (1,) or isinstance(X, np.ndarray):
+        return X
+    columns = _columns(X) or []
+    only = columns[0][1] if len(columns) == 1 else 0.0
+    return X if np.ndim(only) < 3 and cells_of(only) is None else np.asarray(only)
+
+
 def cells_of(X) -> list | None:
     """What stands in each row of `X` if that are objects, such as images or names; None if it holds numbers."""
     if isinstance(X, list | tuple):
         first = X[0] if len(X) else 0.0
         return list(X) if _is_object(first) or (isinstance(first, list | tuple) and np.ndim(first) > 1) else None
     shape = getattr(X, "shape", ())
-    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
+    if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)) or not hasattr(X, "dtype"):
         return None
-    if len(shape) == 2 and not hasattr(X, "dtype"):  # a data frame of one column
-        X = dict(_columns(X) or {}).popitem()[1]
     if getattr(X.dtype, "kind", "O") in "biufcV":
         return None
     cells = list(np.asarray(X, dtype=object).ravel())

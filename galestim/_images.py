@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from ._as_images import as_array, cells_of, refuse_odd_shape, refuse_other_shape, refuse_single_image
+from ._as_images import as_array, cells_of, refuse_odd_shape, refuse_other_shape, refuse_single_image, unboxed
 from ._sklearn import check_feature_names
 
 CHUNK_BYTES = 32 * 2**20
@@ -31,6 +31,7 @@ def input_ndim(X) -> int:
     >>> input_ndim([[1, 2], [3, 4]]), input_ndim(np.zeros((5, 8, 8, 3)))
     (2, 4)
     """
+    X = unboxed(X)
     cells = cells_of(X)
     if cells is not None:
         return 1 + np.ndim(cells[0])

@@ -111,7 +111,7 @@ def test_columns_are_found_by_name():
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (["spiral"], "y has the dtype <U6; expected numbers."),
+        (["spiral"], "y holds text, such as 'spiral'; expected numbers."),
         ([1j], "Complex data not supported: y is complex; expected real numbers."),
         (np.zeros((2, 2, 2)), "y has shape (2, 2, 2); expected (n,) or (n, k): a row for each galaxy."),
         (np.float64(1), "y has shape (); expected (n,) or (n, k): a row for each galaxy."),
@@ -120,7 +120,7 @@ def test_columns_are_found_by_name():
             "y holds what is no number: float() argument must be a string or a real number, not 'dict'; "
             "expected numbers.",
         ),
-        (Table({"a": ["x"]}), "column 'a' of y has the dtype <U1; expected numbers."),
+        (Table({"a": ["x"]}), "column 'a' of y holds text, such as 'x'; expected numbers."),
         (Table({"a": [[1, 2]]}), "column 'a' of y has shape (1, 2); expected one value per row."),
         ({"a": [1], "b": [1, 2]}, "y has columns of the lengths {'a': 1, 'b': 2}; expected one length."),
         (

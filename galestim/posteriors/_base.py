@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._arviz import arviz_data
+from ._arviz import arviz_data, require_arviz
 from ._checks import checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
 from ._io import read_content, write_content
@@ -192,6 +192,7 @@ class Posterior(TargetStatistics):
         arviz.InferenceData
             One chain; a variable per target with a dimension for the galaxies.
         """
+        require_arviz()  # before draws that may take long
         return arviz_data(self.sample(n_samples, random_state), self.target_names, self.units)
 
     def write(self, path, overwrite=False) -> None:

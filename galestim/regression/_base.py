@@ -57,7 +57,7 @@ class ImageRegressor(Estimates, ImageEstimator):
     _parameter_constraints: dict = {
         "network": [
             HasMethods(["build"], "CompactCNN()"),
-            ClassWithout(["build"], "a class of torch.nn.Module"),
+            ClassWithout(["build"], "a torch.nn.Module class"),
             None,
         ],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],

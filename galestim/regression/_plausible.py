@@ -52,7 +52,8 @@ def _is_mark(value: float, others: NDArray) -> bool:
     gap, spread = np.abs(others - value).min(), np.subtract(*np.quantile(others, [0.75, 0.25]))
     nines = set(f"{abs(value):.10g}") <= set("9.") and abs(value) >= 9
     huge = abs(value) >= 1e9 and gap > 1e3 * np.abs(others).max()
-    return bool((value == -1 and others.min() > 0) or (gap > 3 * spread and (nines or huge)))
+    apart = gap > 3 * spread and gap > abs(value) / 2
+    return bool((value == -1 and others.min() > 0) or (apart and (nines or huge)))
 
 
 def _are_magnitudes(name: str | None, unit: str | None, column: NDArray) -> bool:
