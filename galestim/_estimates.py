@@ -161,17 +161,18 @@ def _rows(rows: NDArray[np.intp]) -> str:
 
 
 def warn_of_swapped(truth: NDArray, estimates: NDArray, stacklevel: int = 3) -> None:
-    """Warn if two columns of `truth` ``(n, k)`` are far from their `estimates`, and near to each other's."""
+    """Warn if two columns of `truth` ``(n, k)`` are a factor of 10 off their `estimates`, and near each other's."""
     if truth.ndim == 1 or truth.shape != estimates.shape:
         return
-    low, middle, high = np.nanquantile(np.stack([truth, estimates]), [0.25, 0.5, 0.75], axis=1)
-    spreads = np.broadcast_arrays((high - low)[0][:, None], (high - low)[1])
-    apart = np.abs(middle[0][:, None] - middle[1])
-    far, near = np.diagonal(apart > 5 * np.minimum(*spreads)), apart < np.maximum(*spreads)
-    if (near & near.T & far & far[:, None]).any():
-        medians = [", ".join(f"{value:.3g}" for value in row) for row in middle]
+    medians = np.nanmedian([truth, estimates], axis=1)
+    with np.errstate(all="ignore"):
+        logs = np.log10(medians)  # NaN, which is near to nothing, for a target that may be negative
+        apart = np.abs(logs[0][:, None] - logs[1])
+        own, swapped = np.diagonal(apart)[:, None] + np.diagonal(apart), apart + apart.T
+    if ((swapped < own / 2) & (own > 2)).any():
+        given, expected = (", ".join(f"{value:.3g}" for value in row) for row in medians)
         warnings.warn(
-            f"The columns of y have the medians {medians[0]}, their estimates {medians[1]}: swapped? Expected the "
-            "order of the fit; a table with the names of the fit may have any.",
+            f"The columns of y have the medians {given}, their estimates {expected}: swapped? Expected the order of "
+            "the fit; a table with the names of the fit may have any.",
             stacklevel=stacklevel,
         )

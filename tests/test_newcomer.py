@@ -271,7 +271,8 @@ def test_likely_mistake(fitted, mistake):
 
 @pytest.mark.parametrize("y", [RADIUS[:2], np.array([-999.0, 0.5])])
 def test_warnings_point_at_the_call_of_fit(y):
-    with pytest.warns(UserWarning, match="distinct images") as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         cnn().fit(IMAGES[:2], y)
     assert {one.filename for one in caught} == {__file__}
 
