@@ -182,7 +182,7 @@ ERRORS = {
     "posterior of numbers": (lambda m: m["gray"].predict_posterior(IMAGES), NO_POSTERIOR.format("predict_posterior")),
     "draws of numbers": (
         lambda m: make_pipeline(Normalizer(), clone(m["gray"])).sample_y,
-        NO_POSTERIOR.format("sample_y"),
+        "This 'PosteriorPipeline' has no attribute 'sample_y': " + NO_POSTERIOR.format("sample_y"),
     ),
     "an estimator as a posterior": (
         lambda m: coverage(m["posterior"], TARGET),

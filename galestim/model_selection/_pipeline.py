@@ -120,7 +120,10 @@ class PosteriorPipeline(Pipeline):
 
     def __getattr__(self, name):
         if name in ("predict_posterior", "sample_y", "log_prob") and "steps" in vars(self):
-            getattr(self.steps[-1][1], name)  # whose error says why there is none
+            try:
+                getattr(self.steps[-1][1], name)
+            except AttributeError as error:
+                raise AttributeError(f"This {type(self).__name__!r} has no attribute {name!r}: {error}") from None
         return object.__getattribute__(self, name)
 
     def _transform_all_but_last(self, X):
