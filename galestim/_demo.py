@@ -20,6 +20,7 @@ from .displays import (
     PosteriorDisplay,
     RegressionDisplay,
     TrainingHistoryDisplay,
+    require_pyplot,
 )
 from .model_selection import make_pipeline, stratified_train_test_split
 from .networks import CompactCNN
@@ -40,6 +41,7 @@ def run_demo(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
         Where to write; made if absent.
     n_samples, n_epochs, seed : int
     """
+    require_pyplot("galestim demo")  # before minutes of training
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from ._descend import find
+from ._descend import descend, find
 from ._masked import without_mask
 from ._sklearn import check_sample_weight
-from ._tables import target_values
+from ._tables import column_names, target_values
 
 
 class Estimates(RegressorMixin):
@@ -40,12 +41,24 @@ class Estimates(RegressorMixin):
         Returns
         -------
         float
+            -inf if an image that is not missing has no finite estimate.
+
+        Raises
+        ------
+        ValueError
+            If all images are missing.
         """
         predicted = self.predict(X)
-        present = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
         weight = check_sample_weight(without_mask(sample_weight), predicted, dtype=np.float64)
+        finite = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+        if len(lost_rows(self, X, ~finite & (weight > 0))):
+            return -np.inf
+        if not finite.any():
+            raise ValueError(f"All {len(finite)} images are NaN (missing cutouts); expected one to score at least.")
         truth = target_values(y, find(self, "target_names_")[0], find(self, "target_units_")[0])
-        return r2_score(truth[present], predicted[present], sample_weight=weight[present])
+        if column_names(y) is None:
+            warn_of_swapped(truth[finite], predicted[finite])
+        return r2_score(truth[finite], predicted[finite], sample_weight=weight[finite])
 
 
 class PosteriorEstimates(Estimates):
@@ -74,11 +87,93 @@ class PosteriorEstimates(Estimates):
             If `return_std` is True.
         cov : ndarray of shape (n, n_targets, n_targets)
             If `return_cov` is True.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the estimate of an image that is not missing is infinite or NaN.
         """
         if return_std and return_cov:
             raise RuntimeError("At most one of return_std or return_cov can be requested.")
         posterior = self.predict_posterior(X)
-        estimate = self._like_y(getattr(posterior, self.point_estimate)())
+        estimate = getattr(posterior, self.point_estimate)()
+        lost = ~np.isnan(posterior.weights[:, 0]) & ~np.isfinite(estimate).all(axis=1)
+        if lost.any():
+            warnings.warn(
+                f"The posterior {self.point_estimate} of {_rows(np.flatnonzero(lost))} is not finite: {_UNLIKE}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        estimate = self._like_y(estimate)
         if return_std:
             return estimate, self._like_y(posterior.std())
         return (estimate, posterior.cov()) if return_cov else estimate
+
+
+# --- images without a finite estimate -------------------------------------------------------------------------
+
+_UNLIKE = "the images are unlike those of the fit. Look for other units, and for saturated or masked pixels."
+
+
+def forget_lost(images, *outputs: NDArray) -> None:
+    """Make rows NaN that are not finite in all `outputs`; warn of those that have an image.
+
+    Parameters
+    ----------
+    images : array of shape (n, H, W, C)
+    *outputs : ndarray of shape (n, ...)
+        What a network makes of the images; changed in place.
+    """
+    lost = ~np.logical_and.reduce([np.isfinite(one).reshape(len(one), -1).all(axis=1) for one in outputs])
+    for one in outputs:
+        one[lost] = np.nan
+    rows = _with_image(images, np.flatnonzero(lost))
+    if len(rows):
+        warnings.warn(
+            f"The prediction of {_rows(rows)} is NaN, and not because the cutout is missing: {_UNLIKE}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def lost_rows(estimator, X, unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Of the rows of `X` for which `estimator` has no finite estimate, those that have an image all the same."""
+    rows = np.flatnonzero(unknown)
+    while len(rows):
+        estimator, X = descend(estimator, X)
+        if not hasattr(estimator, "estimator_"):
+            break
+        estimator = estimator.estimator_
+    if not hasattr(estimator, "_fitted_images"):  # nobody knows which have
+        return rows[:0]
+    return _with_image(estimator._fitted_images(X), rows)
+
+
+def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.array([row for row in rows if not np.isnan(images[row]).all()], dtype=np.intp)
+
+
+def _rows(rows: NDArray[np.intp]) -> str:
+    more = f", … ({len(rows)} rows)" if len(rows) > 10 else ""
+    return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:10]))}{more}"
+
+
+# --- columns in another order ---------------------------------------------------------------------------------
+
+
+def warn_of_swapped(truth: NDArray, estimates: NDArray, stacklevel: int = 3) -> None:
+    """Warn if two columns of `truth` ``(n, k)`` are a factor of 10 off their `estimates`, and near each other's."""
+    if truth.ndim == 1 or truth.shape != estimates.shape:
+        return
+    medians = np.nanmedian([truth, estimates], axis=1)
+    with np.errstate(all="ignore"):
+        logs = np.log10(medians)  # NaN, which is near to nothing, for a target that may be negative
+        apart = np.abs(logs[0][:, None] - logs[1])
+        own, swapped = np.diagonal(apart)[:, None] + np.diagonal(apart), apart + apart.T
+    if ((swapped < own / 2) & (own > 2)).any():
+        given, expected = (", ".join(f"{value:.3g}" for value in row) for row in medians)
+        warnings.warn(
+            f"The columns of y have the medians {given}, their estimates {expected}: swapped? Expected the order of "
+            "the fit; a table with the names of the fit may have any.",
+            stacklevel=stacklevel,
+        )

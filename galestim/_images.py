@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from ._as_images import as_array, cells_of, refuse_odd_shape, refuse_other_shape, refuse_single_image, unboxed
 from ._masked import without_mask
 from ._sklearn import check_feature_names
 
@@ -31,13 +32,15 @@ def input_ndim(X) -> int:
     >>> input_ndim([[1, 2], [3, 4]]), input_ndim(np.zeros((5, 8, 8, 3)))
     (2, 4)
     """
+    X = unboxed(X)
+    cells = cells_of(X)
+    if cells is not None:
+        return 1 + np.ndim(cells[0])
     if hasattr(X, "ndim"):
         return int(X.ndim)
     if hasattr(X, "shape"):  # polars data frames have no ndim
         return len(X.shape)
-    if isinstance(X, list | tuple) and len(X) and not hasattr(X[0], "__array__"):
-        return 1 + np.ndim(X[0])
-    return np.ndim(np.asarray(X))
+    return 1 + np.ndim(X[0]) if isinstance(X, list | tuple) and len(X) else np.ndim(np.asarray(X))
 
 
 def row_chunks(images: NDArray, max_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
@@ -113,8 +116,8 @@ class ImageEstimator(BaseEstimator):
     """Base of everything that takes images; gives subclasses `_check_images`.
 
     A subclass has a parameter ``image_shape``. Images are ``(n, H, W)``, ``(n, H, W, C)``, or flat rows
-    ``(n, H·W·C)`` that ``image_shape=(H, W, C)`` or ``(H, W)`` unfolds. A flat row without ``image_shape`` is an
-    image one pixel high with one channel.
+    ``(n, H·W·C)`` that ``image_shape=(H, W, C)`` or ``(H, W)`` unfolds. A short flat row without ``image_shape`` is
+    an image one pixel high with one channel.
 
     Attributes
     ----------
@@ -137,11 +140,14 @@ class ImageEstimator(BaseEstimator):
 
         With ``reset=True`` the shape is remembered; otherwise it must be the remembered one.
         """
-        X = without_mask(X)
+        X = as_array(without_mask(X), self)
         if input_ndim(X) > 2:
             X = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False, estimator=self)
             check_feature_names(self, X, reset=reset)
         else:
+            shape = getattr(X, "shape", None) or np.asarray(X).shape
+            if not reset and shape[1:] != (self.n_features_in_,):
+                refuse_single_image(shape, self.image_shape_)
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
         return X.reshape(len(X), *self._check_shape(X.shape, reset))
 
@@ -154,14 +160,12 @@ class ImageEstimator(BaseEstimator):
                 f"images of shape (H, W, C) = {shape} have no pixels."
             )
         if reset:
+            if self.image_shape is None:
+                refuse_odd_shape(array_shape, shape)
             self.image_shape_ = shape
             self.n_features_in_ = int(np.prod(shape))
         elif shape != self.image_shape_:
-            raise ValueError(
-                f"X has {int(np.prod(shape))} features, but {type(self).__name__} is expecting {self.n_features_in_} "
-                f"features as input: images of shape (H, W, C) = {self.image_shape_}, as in fit, not {shape}. "
-                "Resize or crop them (Downsampler, CenterCrop), or fit again."
-            )
+            refuse_other_shape(array_shape, shape, self.image_shape_, type(self).__name__)
         return shape
 
     def _image_shape_of(self, row_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -10,8 +10,8 @@ from sklearn.model_selection._split import _validate_shuffle_split as validate_s
 from sklearn.pipeline import _final_estimator_has as final_estimator_has
 from sklearn.pipeline import _name_estimators as name_estimators
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import HasMethods as _HasMethods
 from sklearn.utils._param_validation import (
-    HasMethods,
     Interval,
     StrOptions,
     validate_parameter_constraints,
@@ -26,6 +26,7 @@ from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
     "BaseKFold",
+    "ClassWithout",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -44,3 +45,27 @@ __all__ = [
     "validate_params",
     "validate_shuffle_split",
 ]
+
+
+class HasMethods(_HasMethods):
+    """Constraint of parameters: an object, and not its class, that has methods; errors say what it is `like`."""
+
+    def __init__(self, methods, like=None):
+        super().__init__(methods)
+        self.like = like
+
+    def is_satisfied_by(self, val):
+        return not isinstance(val, type) and super().is_satisfied_by(val)
+
+    def __str__(self):
+        return super().__str__() if self.like is None else f"an object such as {self.like}"
+
+
+class ClassWithout(HasMethods):
+    """Constraint of parameters: a class `like` one, whose objects lack these methods."""
+
+    def is_satisfied_by(self, val):
+        return isinstance(val, type) and not any(hasattr(val, method) for method in self.methods)
+
+    def __str__(self):
+        return str(self.like)

@@ -358,6 +358,11 @@ def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.f
         raise ValueError(f"{what} has shape {cells.shape}; expected one value per row.")
     if cells.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {what} is complex; expected real numbers.")
+    if cells.dtype.kind in "US" and cells.size:
+        raise ValueError(
+            f"{what} holds text, such as {str(cells.flat[0])!r}; expected numbers. Pass a column itself and not its "
+            "name, and of classes a column of 0 and 1 for each."
+        )
     if cells.dtype.kind not in "iufbO":
         raise ValueError(f"{what} has the dtype {cells.dtype}; expected numbers.")
     if mask is not None and cells.dtype.kind == "O":

@@ -66,8 +66,8 @@ def test_no_pixels():
 
 def test_names_of_columns_are_forgotten_on_images():
     estimator = Images()
-    estimator._check_images(pd.DataFrame(np.zeros((2, 3)), columns=list("abc")), reset=True)
-    assert estimator.feature_names_in_.tolist() == ["a", "b", "c"]
+    estimator._check_images(pd.DataFrame(np.zeros((2, 3)), columns=["p0", "p1", "p2"]), reset=True)
+    assert estimator.feature_names_in_.tolist() == ["p0", "p1", "p2"]
     estimator._check_images(np.zeros((2, 3, 3)), reset=True)
     assert not hasattr(estimator, "feature_names_in_")
 

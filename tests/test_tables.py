@@ -214,10 +214,13 @@ def test_attributes_of_a_frame_are_metadata():
     assert frame_table(frame).meta == {"survey": "x"}
 
 
+COLUMNS_AND_CLASSES = "Pass a column itself and not its name, and of classes a column of 0 and 1 for each."
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (["spiral"], "y has the dtype <U6; expected numbers."),
+        (["spiral"], "y holds text, such as 'spiral'; expected numbers. " + COLUMNS_AND_CLASSES),
         ([1j], "Complex data not supported: y is complex; expected real numbers."),
         (np.zeros((2, 2, 2)), "y has shape (2, 2, 2); expected (n,) or (n, k): a row for each galaxy."),
         (np.float64(1), "y has shape (); expected (n,) or (n, k): a row for each galaxy."),
@@ -226,7 +229,7 @@ def test_attributes_of_a_frame_are_metadata():
             "y holds what is no number: float() argument must be a string or a real number, not 'dict'; "
             "expected numbers.",
         ),
-        (Table({"a": ["x"]}), "column 'a' of y has the dtype <U1; expected numbers."),
+        (Table({"a": ["x"]}), "column 'a' of y holds text, such as 'x'; expected numbers. " + COLUMNS_AND_CLASSES),
         (Table({"a": [[1, 2]]}), "column 'a' of y has shape (1, 2); expected one value per row."),
         ({"a": [1], "b": [1, 2]}, "y has columns of the lengths {'a': 1, 'b': 2}; expected one length."),
         (

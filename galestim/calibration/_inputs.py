@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_random_state, gen_batches
 
+from .._estimates import warn_of_swapped
 from .._masked import without_mask
 from .._sklearn import Interval
-from .._tables import named_columns, refuse_unknown, target_values
+from .._tables import column_names, named_columns, refuse_unknown, target_values
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 from ..targets import clip_labels
 
@@ -24,6 +25,10 @@ def check_posterior(posterior) -> Posterior:
     """`posterior` itself, or the posterior made of an array of draws ``(n, s, k)``."""
     if isinstance(posterior, Posterior):
         return posterior
+    if hasattr(posterior, "predict"):
+        raise TypeError(
+            f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
+        )
     draws = np.asarray(without_mask(posterior), dtype=np.float64)
     if draws.ndim != 3:
         raise ValueError(
@@ -38,14 +43,24 @@ def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
 
     Columns of a table are found by the names of the targets, whatever their order, and converted to their units.
     """
-    y = target_values(y, posterior.target_names, posterior.units)
+    given, y = y, target_values(y, posterior.target_names, posterior.units)
     if y.shape != (len(posterior), posterior.n_targets):
         raise ValueError(
             f"y has shape {y.shape}; expected {(len(posterior), posterior.n_targets)}: a row for each posterior, a "
             "column for each target."
         )
     refuse_unknown(y)
+    if column_names(given) is None and not np.isnan(posterior.weights).all():
+        warn_of_swapped(y, _centers(posterior), stacklevel=4)
     return clip_labels(y, posterior.transforms) if isinstance(posterior, MixturePosterior) else y
+
+
+def _centers(posterior: Posterior) -> NDArray[np.float64]:
+    """Where the posteriors lie ``(n, k)``, roughly and quickly."""
+    if not isinstance(posterior, MixturePosterior):
+        return posterior.draws.mean(axis=1)  # type: ignore[attr-defined]
+    latent = np.einsum("nm,nmk->nk", posterior.weights, posterior.means)
+    return np.column_stack([t.inverse(column) for t, column in zip(posterior.transforms, latent.T)])
 
 
 def check_scale(scale, n_targets: int) -> NDArray[np.float64]:

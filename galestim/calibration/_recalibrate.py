@@ -145,7 +145,11 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict_posterior"])],
+        "estimator": [
+            HasMethods(
+                ["fit", "predict_posterior"], "PosteriorRegressor(), alone or at the end of galestim.make_pipeline(…)"
+            )
+        ],
         "method": [StrOptions({"pit", "local", "conformal"})],
         "cv": ["cv_object", StrOptions({"prefit"})],
         "n_neighbors": [Interval(Integral, 10, None, closed="left")],

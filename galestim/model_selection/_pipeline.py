@@ -118,6 +118,14 @@ class PosteriorPipeline(Pipeline):
         """
         return self.steps[-1][1].log_prob(self._transform_all_but_last(X), y, **params)
 
+    def __getattr__(self, name):
+        if name in ("predict_posterior", "sample_y", "log_prob") and "steps" in vars(self):
+            try:
+                getattr(self.steps[-1][1], name)
+            except AttributeError as error:
+                raise AttributeError(f"This {type(self).__name__!r} has no attribute {name!r}: {error}") from None
+        return object.__getattribute__(self, name)
+
     def _transform_all_but_last(self, X):
         check_is_fitted(self)
         return transformed(self, X)

@@ -10,6 +10,7 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
+from .._estimates import lost_rows
 from .._masked import without_mask
 from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
 from ..calibration import (
@@ -102,6 +103,7 @@ class PosteriorScorer(BaseEstimator):
         Returns
         -------
         float
+            -inf if the posterior of an image that is not missing is NaN.
 
         Raises
         ------
@@ -116,6 +118,8 @@ class PosteriorScorer(BaseEstimator):
         posterior = check_posterior(model.predict_posterior(X))
         y = check_targets(y, posterior)
         weight = check_sample_weight(without_mask(sample_weight), y, dtype=np.float64)
+        if len(lost_rows(model, X, np.isnan(posterior.weights[:, 0]) & (weight > 0))):
+            return -np.inf
         kept = known_rows(posterior)
         if self.metric == "log_score" and isinstance(posterior, DrawsPosterior) and hasattr(model, "log_prob"):
             return float(np.average(model.log_prob(X, y)[kept], weights=weight[kept]))  # draws have no density

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 def arviz_data(draws: NDArray, target_names: Sequence[str], units: Sequence):
     """Draws ``(n, s, k)`` as an arviz.InferenceData: a variable ``(chain, draw, galaxy)`` per target."""
-    arviz = optional_import("arviz", "to_arviz")
+    arviz = require_arviz()
     if taken := {"chain", "draw", "galaxy"}.intersection(target_names):
         raise ValueError(f"target {taken.pop()!r} has the name of a dimension; give it another to go to arviz.")
     data = arviz.from_dict(
@@ -24,6 +24,11 @@ def arviz_data(draws: NDArray, target_names: Sequence[str], units: Sequence):
         if unit is not None:
             data.posterior[name].attrs["units"] = unit.to_string()
     return data
+
+
+def require_arviz():
+    """``arviz``, or an ImportError that says how to get it."""
+    return optional_import("arviz", "to_arviz")
 
 
 def optional_import(module: str, what: str):

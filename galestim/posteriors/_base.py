@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._masked import without_mask
-from ._arviz import arviz_data
+from ._arviz import arviz_data, require_arviz
 from ._checks import checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
 from ._io import read_content, write_content
@@ -40,6 +40,7 @@ class Posterior(TargetStatistics):
     slice, an index array or a boolean mask selects, of length 1 for an int; iteration gives posteriors of length 1.
     """
 
+    weights: NDArray[np.float64]
     _form: ClassVar[str]
     _forms: ClassVar[dict[str, type[Any]]] = {}  # each form by its name, so that none need be imported here
 
@@ -193,6 +194,7 @@ class Posterior(TargetStatistics):
         arviz.InferenceData
             One chain; a variable per target with a dimension for the galaxies.
         """
+        require_arviz()  # before draws that may take long
         return arviz_data(self.sample(n_samples, random_state), self.target_names, self.units)
 
     def write(self, path, overwrite=False) -> None:

@@ -19,10 +19,19 @@ from .._device import private_torch_seed, resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
 from .._masked import without_mask
-from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
+from .._sklearn import (
+    ClassWithout,
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_feature_names,
+    check_sample_weight,
+    fit_context,
+)
 from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
 from ..targets import resolve_transforms
 from ._optimizers import OPTIMIZERS, SGD
+from ._plausible import warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
@@ -47,7 +56,11 @@ class ImageRegressor(Estimates, ImageEstimator):
     _gradient_clip: float | None = None
 
     _parameter_constraints: dict = {
-        "network": [HasMethods(["build"]), type, None],
+        "network": [
+            HasMethods(["build"], "CompactCNN()"),
+            ClassWithout(["build"], "a torch.nn.Module class"),
+            None,
+        ],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -128,6 +141,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         redraws = isinstance(images, RedrawnImages)
         rows = redrawn_rows(weights) if redraws else training_rows(images, targets.digested(), weights)
         training, validation = rows.split(self.validation_fraction, rng)
+        warn_of_the_odd(targets, self.target_transforms, rows)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
         with private_torch_seed(self.device_, self._seed):

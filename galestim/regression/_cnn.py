@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._estimates import forget_lost
 from .._sklearn import StrOptions
 from ..networks import POINTWISE, SpinCNN, WeightedLoss
 from ._base import ImageRegressor
@@ -164,6 +165,14 @@ class CNNRegressor(ImageRegressor):
     def _loss(self):
         return WeightedLoss(self.loss)
 
+    def __getattr__(self, name):
+        if name in ("predict_posterior", "sample_y", "log_prob"):
+            raise AttributeError(
+                f"CNNRegressor has no {name}: it predicts numbers. Take PosteriorRegressor or STNPosteriorRegressor, "
+                "which predict posteriors."
+            )
+        return object.__getattribute__(self, name)  # whose error says what is missing
+
     def predict(self, X):
         """Predict the targets of each image.
 
@@ -176,6 +185,13 @@ class CNNRegressor(ImageRegressor):
         -------
         ndarray of shape (n,) or (n, n_targets)
             In the units of `y`; NaN where the image is NaN everywhere.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the prediction of an image that is not missing is NaN too, as the network's output is not finite.
         """
-        standardized = self._each_batch(self._fitted_images(X), self.network_, (self.n_outputs_,))
+        images = self._fitted_images(X)
+        standardized = self._each_batch(images, self.network_, (self.n_outputs_,))
+        forget_lost(images, standardized)
         return self._like_y(standardized * self.target_scale_ + self.target_mean_)

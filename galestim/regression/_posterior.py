@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from .._estimates import PosteriorEstimates
+from .._estimates import PosteriorEstimates, forget_lost
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from .._tables import target_values
 from ..calibration import Widths, find_widths
@@ -174,7 +174,11 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     _parameter_constraints: dict = {
         **ImageRegressor._parameter_constraints,
-        "spatial_transformer": [StrOptions({"crop", "similarity", "affine"}), HasMethods(["build"]), None],
+        "spatial_transformer": [
+            StrOptions({"crop", "similarity", "affine"}),
+            HasMethods(["build"], "SpatialTransformer()"),
+            None,
+        ],
         "head": [GaussianHead, None],
         "target_transforms": "no_validation",  # resolve_transforms says more
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -354,11 +358,17 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         -------
         MixturePosterior of length n
             In physical units; NaN where the image is NaN everywhere.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the posterior of an image that is not missing is NaN too, as the network's output is not finite.
         """
         images = self._fitted_images(X)
         n_passes = self.n_passes if n_passes is None else n_passes
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
         weights, means, trils = self._mixture(images, n_passes, seed)
+        forget_lost(images, means, trils)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
         n_mixture = self._head().n_mixture

@@ -15,6 +15,19 @@ from ._priors import LogUniform, Near, Prior, Uniform
 LOGARITHMIC = ("flux", "bulge_radius", "disk_radius")  # whose natural coordinate is the logarithm
 
 
+UNITS = {  # of the parameters, by the ends of their names
+    "magnitude": "mag",
+    "surface_brightness": "mag/arcsec²",
+    "_radius": "arcsec",
+    "semimajor_axis": "arcsec",
+    "_angle": "deg",
+}
+
+
+def _unit(name: str) -> str:
+    return next((f" [{unit}]" for end, unit in UNITS.items() if name.endswith(end)), "")
+
+
 class _JointPrior:
     """A prior for each of the parameters `names`; a `Near` comes after the one it is near to."""
 
@@ -34,7 +47,8 @@ class _JointPrior:
         self.priors = dict(priors)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{name}={prior}' for name, prior in self.priors.items())})"
+        priors = (f"{name}={prior}{_unit(name)}" for name, prior in self.priors.items())
+        return f"{type(self).__name__}({', '.join(priors)})"
 
     def replace(self, **priors):
         """Give some parameters other priors.

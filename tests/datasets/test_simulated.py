@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from galestim.datasets import SimulatedGalaxies, _simulated
+from galestim.datasets import SimulatedGalaxies, _simulated, make_galaxies
 from galestim.simulation import Uniform, half_light_radius, hsc_like, render, sim_v1_prior
 
 REFERENCE = np.array([[2.7551892, 2.7490764], [13.571601, 14.609102]], dtype=np.float32)
@@ -54,6 +54,16 @@ def test_another_zero_point_changes_the_fluxes_alone():
     plain, other = galaxies(noise_factor=0), galaxies(noise_factor=0, band=replace(hsc_like("i"), zero_point=22.0))
     np.testing.assert_allclose(other.target, plain.target * [1, 1, 0.01])
     np.testing.assert_allclose(other[:5], 0.01 * plain[:5], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("zero_point", [22.5, 31.4])
+def test_population_is_the_same_in_every_band(zero_point):
+    band = replace(hsc_like("i"), zero_point=zero_point)
+    drawn, others = galaxies(band=band), make_galaxies(200, npix=8, band=band, random_state=0)
+    for known in (drawn, others):
+        magnitude = known.parameters["magnitude"]
+        assert 17.5 <= magnitude.min() < 18.5 < 22 < magnitude.max() <= 23
+        np.testing.assert_allclose(zero_point - 2.5 * np.log10(known.target[:, 2]), magnitude)
 
 
 def test_targets_are_those_of_the_galaxies():

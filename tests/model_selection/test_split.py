@@ -120,7 +120,7 @@ def test_targets_of_a_data_frame():
         (None, "ContinuousStratifiedKFold balances a continuous target, but y is None; pass y."),
         (np.array([0.0, np.nan, 1.0, 2.0, 3.0]), "Input y contains NaN."),
         (np.array([0.0, np.inf, 1.0, 2.0, 3.0]), "Input y contains NaN or infinity in 1 of 5 rows, first in row 1"),
-        (np.array(["spiral"] * 5), "y has the dtype <U6; expected numbers."),
+        (np.array(["spiral"] * 5), "y holds text, such as 'spiral'; expected numbers."),
         (np.arange(4.0), r"Found input variables with inconsistent numbers of samples: \[5, 4\]"),
     ],
 )

@@ -241,6 +241,7 @@ def test_precisions_agree(blobs, small):
     assert {p.dtype for p in predictions.values()} == {np.dtype(np.float64)}
 
 
+@pytest.mark.filterwarnings("ignore:fit has . distinct images")
 @pytest.mark.parametrize("n", [2, 3, 33, 65])
 def test_any_number_of_rows_trains(n):
     rng = np.random.default_rng(0)

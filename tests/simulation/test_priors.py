@@ -40,6 +40,19 @@ def test_another_zero_point_gives_the_same_galaxies():
         np.testing.assert_array_equal(other[name], values)
 
 
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        (sim_v1_prior(), "magnitude=Uniform(low=17.5, high=23.0) [mag], "),
+        (sim_v1_prior(), "bulge_radius=LogUniform(low=0.15, high=1.5) [arcsec], "),
+        (SpinPrior(), "position_angle=Uniform(low=0.0, high=180.0) [deg], "),
+        (SpinPrior(), "surface_brightness=Uniform(low=18.5, high=20.5) [mag/arcsec²], "),
+    ],
+)
+def test_priors_say_their_units(prior, said):
+    assert said in repr(prior)
+
+
 def test_ranges_of_one_value():
     for prior in (Uniform(0.3, 0.3), LogUniform(0.3, 0.3)):
         np.testing.assert_allclose(prior.draw(3, np.random.default_rng(0), {}), 0.3)
