@@ -307,7 +307,8 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         draws, weights = coupled_draws(table, self.curves_, shift, stretch, n_samples, rng, outward)
         for j, transform in enumerate(transforms_of(posterior)):
             draws[..., j] = transform.inverse(draws[..., j])
-        return DrawsPosterior(draws, weights, target_names=posterior.target_names, units=posterior.units)
+        named = {"target_names": posterior.target_names, "units": posterior.units, "ids": posterior.ids}
+        return DrawsPosterior(draws, weights, **named)
 
     def _uncalibrated(self, X, **params) -> tuple[Posterior, ScoreTable, NDArray, NDArray]:
         """The estimator's own posteriors, their scores, and how scores of galaxies like these are distributed."""

@@ -1,4 +1,4 @@
-"""Checks of the arguments of posteriors: numbers of draws, weights, names and units of targets."""
+"""Checks of the arguments of posteriors: numbers of draws, weights, names and units of targets, ids of galaxies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from numbers import Integral
 import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
+
+from .._masked import without_mask
 
 
 def check_n_samples(n_samples) -> int:
@@ -20,7 +22,7 @@ def checked_weights(weights, shape: tuple[int, int], missing: NDArray[np.bool_],
     """`weights` that sum to 1 in each row, NaN for `missing` galaxies; those that do already are kept to the bit."""
     if weights is None:
         weights = np.full(shape, 1 / shape[1])
-    weights = np.asarray(weights, dtype=float)
+    weights = np.asarray(without_mask(weights), dtype=float)
     if weights.shape != shape:
         raise ValueError(f"weights has shape {weights.shape}; expected {shape}, one for each {of}.")
     total = weights.sum(axis=1)
@@ -33,6 +35,23 @@ def checked_weights(weights, shape: tuple[int, int], missing: NDArray[np.bool_],
         weights = np.where(uneven[:, None], weights / np.where(uneven, total, 1.0)[:, None], weights)
         weights[missing] = np.nan
     return weights
+
+
+def filled_where(idle: NDArray[np.bool_], weights: NDArray, *parts: NDArray) -> tuple[NDArray, ...]:
+    """`parts` ``(n, m, …)`` with those of the heaviest one of each row where they are `idle` ``(n, m)``.
+
+    Idle are some of weight 0: they count for nothing, and 0 times infinity would be something.
+    """
+    if not idle.any():
+        return parts
+    rows = np.flatnonzero(idle.any(axis=1))
+    heaviest = weights[rows].argmax(axis=1)
+    parts = tuple(part.copy() for part in parts)
+    for part in parts:
+        part[rows] = np.where(
+            idle[rows].reshape(idle[rows].shape + (1,) * (part.ndim - 2)), part[rows, heaviest][:, None], part[rows]
+        )
+    return parts
 
 
 def checked_names(target_names, k: int) -> list[str]:
@@ -62,3 +81,16 @@ def _unit(unit, name: str):
         return None if unit is None else u.Unit(unit)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name}: unit {unit!r}; expected an astropy unit, its name, or None. {error}") from None
+
+
+def checked_ids(ids, n: int) -> NDArray[np.str_] | None:
+    """Names of `n` galaxies as an array of text; None for None."""
+    if ids is None:
+        return None
+    names = np.asarray(ids, dtype=None if len(ids) else str)
+    if names.shape != (n,) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"ids has shape {names.shape} and the dtype {names.dtype}; expected ({n},) and str: a name for each galaxy, "
+            "as the column object_id of a Catalog has them."
+        )
+    return names.astype(str)

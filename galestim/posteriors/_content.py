@@ -24,6 +24,7 @@ class Content(NamedTuple):
     targets: list[dict]
     columns: dict[str, NDArray]
     groups: NDArray | None
+    ids: Sequence[str] | NDArray | None = None
 
     @property
     def named(self) -> dict[str, list]:

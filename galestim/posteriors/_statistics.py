@@ -23,13 +23,14 @@ class TargetStatistics(ABC):
 
     target_names: list[str]
     units: list
+    ids: Any
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def _marginal(self, rows, target: int) -> Any:
-        """One target of some galaxies: an object with moments, cdf, quantile, mode and intervals."""
+        """One target of some galaxies: an object with shape, cdf, quantile, mode and intervals."""
 
     @property
     @abstractmethod
@@ -47,23 +48,23 @@ class TargetStatistics(ABC):
 
     def mean(self) -> NDArray[np.float64]:
         """Mean of each target; ``(n, k)``, in its unit."""
-        return self._each_marginal(lambda marginal: marginal.moments().mean)
+        return self._each_marginal(lambda marginal: marginal.shape().mean)
 
     def var(self) -> NDArray[np.float64]:
         """Variance of each target; ``(n, k)``, in its unit squared."""
-        return self._each_marginal(lambda marginal: marginal.moments().variance)
+        return self._each_marginal(lambda marginal: marginal.shape().variance)
 
     def std(self) -> NDArray[np.float64]:
         """Standard deviation of each target; ``(n, k)``, in its unit."""
-        return np.sqrt(self.var())
+        return self._each_marginal(lambda marginal: marginal.shape().std)
 
     def skew(self) -> NDArray[np.float64]:
         """Skewness of each target, the third standardized moment; ``(n, k)``."""
-        return self._each_marginal(lambda marginal: _shape(marginal.moments())[0])
+        return self._each_marginal(lambda marginal: marginal.shape().skew)
 
     def kurtosis(self) -> NDArray[np.float64]:
         """Excess kurtosis of each target, 0 for a Gaussian; ``(n, k)``."""
-        return self._each_marginal(lambda marginal: _shape(marginal.moments())[1])
+        return self._each_marginal(lambda marginal: marginal.shape().kurtosis)
 
     def median(self) -> NDArray[np.float64]:
         """Median of each target; ``(n, k)``, in its unit."""
@@ -150,7 +151,7 @@ class TargetStatistics(ABC):
         Returns
         -------
         astropy.table.QTable
-            For each target ``<name>_mean``, ``_median``, ``_mode``, ``_std``, ``_skew``, ``_kurtosis``, and
+            ``object_id``, if the posterior has `ids`. For each target ``<name>_mean``, ``_median``, ``_mode``, ``_std``, ``_skew``, ``_kurtosis``, and
             ``_lower_68``, ``_upper_68``… for each level, by its whole percent. In the unit of the target, except
             the skewness and kurtosis, which have none.
 
@@ -163,7 +164,7 @@ class TargetStatistics(ABC):
         _check_interval(levels, kind)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]
         values = self._each_marginal(lambda marginal: _described(marginal, levels, kind))
-        table = QTable()
+        table = QTable() if self.ids is None else QTable({"object_id": self.ids})
         for j, (name, unit) in enumerate(zip(self.target_names, self.units)):
             for column, numbers in zip(columns, np.moveaxis(values[..., j], 1, 0)):
                 plain = unit is None or column in ("skew", "kurtosis")
@@ -193,7 +194,8 @@ class TargetStatistics(ABC):
             for chunk in gen_batches(len(known) or 1, max(1, CHUNK // self._row_cost)):  # none too, for the shape
                 rows = known[chunk]
                 more = () if y is None else (y[rows, ..., target].reshape(len(rows), *y.shape[1:-1] or (1,)),)
-                parts.append(measure(self._marginal(rows, target), *more))
+                with np.errstate(all="ignore"):  # what is too large for a float64 becomes infinite
+                    parts.append(measure(self._marginal(rows, target), *more))
             column = np.full((len(self), *parts[0].shape[1:]), np.nan)
             column[known] = np.concatenate(parts)
             columns.append(column if y is None or y.ndim == 3 else column[:, 0])
@@ -202,17 +204,11 @@ class TargetStatistics(ABC):
 
 def _described(marginal, levels: Sequence[float], kind: str) -> NDArray[np.float64]:
     """The columns of a summary, ``(n, 6 + 2 · levels)``."""
-    moments = marginal.moments()
+    shape = marginal.shape()
     median = marginal.quantile(np.array([0.5]))[:, 0]
     ends = marginal.intervals(levels, kind).reshape(len(median), 2 * len(levels))
-    columns = [moments.mean, median, marginal.mode(), np.sqrt(moments.variance), *_shape(moments)]
+    columns = [shape.mean, median, marginal.mode(), shape.std, shape.skew, shape.kurtosis]
     return np.column_stack([*columns, ends])
-
-
-def _shape(moments) -> tuple[NDArray, NDArray]:
-    """Skewness and excess kurtosis."""
-    with np.errstate(all="ignore"):  # all draws may be one
-        return moments.third / moments.variance**1.5, moments.fourth / moments.variance**2 - 3
 
 
 def _interval_columns(levels: Sequence[float]) -> list[str]:
