@@ -39,8 +39,8 @@ class Posterior(TargetStatistics):
     -----
     ``len(posterior)`` is the number of galaxies. ``posterior[index]`` is a posterior of the galaxies that an int, a
     slice, an index array or a boolean mask selects, of length 1 for an int; iteration gives posteriors of length 1.
-    ``posterior["flux"]`` is the posterior of that target alone, ``posterior[["flux", "half_light_radius"]]`` the joint
-    one of these, in this order.
+    ``posterior["flux"]`` is the posterior of that target alone, ``posterior[["flux", "half_light_radius"]]`` the
+    joint one of these, in this order.
     """
 
     _form: ClassVar[str]
@@ -193,13 +193,14 @@ class Posterior(TargetStatistics):
             raise ValueError(
                 f"{name}: the function returned shape {derived.shape}; expected {draws.shape[:2]}, a value per draw."
             )
-        return Posterior.from_draws(
+        posterior: Any = Posterior.from_draws(
             np.concatenate([draws, derived[..., None]], axis=2),
             weights,
             target_names=[*self.target_names, name],
             units=[*self.units, unit],
             ids=self.ids,
         )
+        return posterior._with_tails([*self._tails, None])
 
     def _weighted_draws(self, n_samples, random_state) -> tuple[NDArray, NDArray | None]:
         return self.sample(n_samples, random_state), None
@@ -235,7 +236,7 @@ class Posterior(TargetStatistics):
 
     def _content(self) -> Content:
         """Description to write."""
-        targets = described_targets(self.target_names, self.units, getattr(self, "transforms", None))
+        targets = described_targets(self.target_names, self.units, getattr(self, "transforms", None), self._tails)
         columns = {name: getattr(self, name) for name in COLUMNS[self._form]}
         return Content(VERSION, self._form, targets, columns, getattr(self, "groups", None), self.ids)
 

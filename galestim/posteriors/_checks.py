@@ -87,10 +87,11 @@ def checked_ids(ids, n: int) -> NDArray[np.str_] | None:
     """Names of `n` galaxies as an array of text; None for None."""
     if ids is None:
         return None
-    names = np.asarray(ids, dtype=None if len(ids) else str)
+    names = np.asarray(ids)
+    names = names if names.size else names.astype(str)
     if names.shape != (n,) or not all(isinstance(name, str) for name in names):
         raise ValueError(
-            f"ids has shape {names.shape} and the dtype {names.dtype}; expected ({n},) and str: a name for each galaxy, "
-            "as the column object_id of a Catalog has them."
+            f"ids has shape {names.shape} and the dtype {names.dtype}; expected ({n},) and str: a name for each "
+            "galaxy, as the column object_id of a Catalog has them."
         )
     return names.astype(str)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -14,11 +15,10 @@ from ..targets import AsinhTransform, IdentityTransform, LogitTransform, LogTran
 from ._base import Posterior
 from ._draws import DrawsPosterior
 from ._mixture import MixturePosterior
+from ._tails import joined
 
-_Form = TypeVar("_Form", bound=Posterior)
 
-
-def concatenate(posteriors: Iterable[_Form]) -> _Form:
+def concatenate(posteriors: Iterable[Posterior]) -> Any:
     """Join posteriors of several sets of galaxies: those of the first, then those of the second, and so on.
 
     .. versionadded:: 0.1.0
@@ -26,8 +26,8 @@ def concatenate(posteriors: Iterable[_Form]) -> _Form:
     Parameters
     ----------
     posteriors : sequence of MixturePosterior or of DrawsPosterior
-        All of one form and of the same targets. Targets in another order are put in that of the first, and other units
-        are converted to those of the first. Of mixtures, the transforms have to be the same.
+        All of one form and of the same targets. Targets in another order are put in that of the first, and other
+        units are converted to those of the first. Of mixtures, the transforms have to be the same.
 
     Returns
     -------
@@ -60,9 +60,9 @@ def concatenate(posteriors: Iterable[_Form]) -> _Form:
     named = {"target_names": first.target_names, "units": first.units, "ids": _joined_ids(parts)}
     if isinstance(first, DrawsPosterior):
         size = max(part.draws.shape[1] for part in parts)
-        return DrawsPosterior(
-            *(_stacked(parts, name, size, [0] * len(parts)) for name in ("draws", "weights")), **named
-        )
+        arrays = (_stacked(parts, name, size, [0] * len(parts)) for name in ("draws", "weights"))
+        tails = zip(*(part._tails for part in parts))
+        return DrawsPosterior(*arrays, **named)._with_tails([joined(of_target) for of_target in tails])
     return _joined_mixtures(parts, named)
 
 
@@ -104,14 +104,15 @@ def _in_unit(part, target: int, unit, number: int):
         factor = own.to(unit)
     except (AttributeError, TypeError, u.UnitsError):
         raise ValueError(
-            f"{name} has the unit {own} in number {number} and {unit} in number 0; expected units of one kind, or none "
-            "in both."
+            f"{name} has the unit {own} in number {number} and {unit} in number 0; expected units of one kind, or "
+            "none in both."
         ) from None
     units = [unit if i == target else other for i, other in enumerate(part.units)]
     scale = np.where(np.arange(part.n_targets) == target, factor, 1.0)
     if isinstance(part, DrawsPosterior):
         named = {"target_names": part.target_names, "units": units, "ids": part.ids}
-        return DrawsPosterior(part.draws * scale, part.weights, **named)
+        tails = [None if tail is None else tail.times(number) for tail, number in zip(part._tails, scale.tolist())]
+        return DrawsPosterior(part.draws * scale, part.weights, **named)._with_tails(tails)
     return _scaled_mixture(part, target, factor, units)
 
 
@@ -157,7 +158,7 @@ def _check_transforms(part: MixturePosterior, first: MixturePosterior, number: i
 def _same_parameters(own: dict, other: dict) -> bool:
     """Whether two transforms are one, but for rounding in a conversion of units."""
     return own.keys() == other.keys() and all(
-        np.isclose(value, other[name], rtol=1e-12, atol=0)
+        math.isclose(value, other[name], rel_tol=1e-12)
         if isinstance(value, Real) and isinstance(other[name], Real)
         else np.array_equal(value, other[name])
         for name, value in own.items()

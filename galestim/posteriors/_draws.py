@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from ._blocks import CHUNK, chosen_columns, row_searchsorted
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
 from ._moments import Moments, Shape, shape_of
+from ._tails import Tails
 
 _ROUNDING = 1e-12  # of a sum of weights
 _N_BINS = 512
@@ -101,17 +103,35 @@ class DrawsPosterior(Posterior):
         (self.draws,) = filled_where(idle, self.weights, draws)
         self._set_targets(draws.shape[2], target_names, units)
         self.ids = ids
+        self._known_tails: list[Tails | None] = [None] * self.n_targets
+
+    @property
+    def _tails(self):
+        return self._known_tails
+
+    def _with_tails(self, tails: Sequence[Tails | None]) -> DrawsPosterior:
+        """The same draws, which do not vouch for the tails."""
+        posterior = copy.copy(self)
+        posterior._known_tails = list(tails)
+        return posterior
 
     def __len__(self) -> int:
         return len(self.draws)
 
     @classmethod
     def _from_content(cls, content: Content) -> DrawsPosterior:
-        return cls(content.columns["draws"], content.weights_like("draws"), ids=content.ids, **content.named)
+        posterior = cls(content.columns["draws"], content.weights_like("draws"), ids=content.ids, **content.named)
+        tails = [target.get("tails") for target in content.targets]
+        return posterior._with_tails([None if tail is None else Tails.of(tail) for tail in tails])
 
     def _of_targets(self, targets):
         names, units = ([values[target] for target in targets] for values in (self.target_names, self.units))
-        return DrawsPosterior(self.draws[..., targets], self.weights, target_names=names, units=units, ids=self.ids)
+        draws = DrawsPosterior(self.draws[..., targets], self.weights, target_names=names, units=units, ids=self.ids)
+        return draws._with_tails([self._tails[target] for target in targets])
+
+    def _as_drawn(self) -> DrawsPosterior:
+        """The same draws, taken at their word in the tails too."""
+        return self._with_tails([None] * self.n_targets)
 
     @property
     def _row_cost(self) -> int:
@@ -121,7 +141,7 @@ class DrawsPosterior(Posterior):
         return ~np.isfinite(self.draws).all(axis=1)
 
     def _marginal(self, rows, target):
-        return DrawsMarginal(self.draws[rows, :, target], self.weights[rows])
+        return DrawsMarginal(self.draws[rows, :, target], self.weights[rows], self._tails[target])
 
     def _weighted_draws(self, n_samples, random_state):
         return self.draws, self.weights
@@ -195,9 +215,10 @@ class DrawsPosterior(Posterior):
 
 
 class DrawsMarginal:
-    """One target of n galaxies: s `draws` and their `weights`, ``(n, s)``."""
+    """One target of n galaxies: s `draws` and their `weights`, ``(n, s)``, and the tails that they do not tell."""
 
-    def __init__(self, draws: NDArray, weights: NDArray):
+    def __init__(self, draws: NDArray, weights: NDArray, tails: Tails | None = None):
+        self.tails = tails
         order = np.argsort(draws, axis=1)
         self.draws = np.take_along_axis(draws, order, axis=1)
         self.weights = np.take_along_axis(weights, order, axis=1)
@@ -225,6 +246,10 @@ class DrawsMarginal:
 
     def quantile(self, q: NDArray) -> NDArray:
         """Smallest draws up to which the weights reach `q` ``(q,)``; ``(n, q)``."""
+        values = self._drawn_quantile(q)
+        return values if self.tails is None else self.tails.cut(values, q)
+
+    def _drawn_quantile(self, q: NDArray) -> NDArray:
         return np.take_along_axis(self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), len(q)))), axis=1)
 
     def _reaching(self, q: NDArray) -> NDArray[np.intp]:
@@ -244,11 +269,12 @@ class DrawsMarginal:
         last = self._reaching(reached)
         width = np.where(reached < 1 + _ROUNDING, np.take_along_axis(self.scaled, last, axis=1) - self.scaled, np.inf)
         best = width.argmin(axis=1)[:, None]
-        return np.take_along_axis(self.draws, np.hstack([best, np.take_along_axis(last, best, axis=1)]), axis=1)
+        ends = np.take_along_axis(self.draws, np.hstack([best, np.take_along_axis(last, best, axis=1)]), axis=1)
+        return ends if self.tails is None else self.tails.cut(ends, np.array([1 - level, 1 + level]) / 2)
 
     def mode(self) -> NDArray:
         """Highest point of a Gaussian kernel density estimate ``(n,)``, which is a smoothed histogram here."""
-        low, lower, upper, high = (self.quantile(np.array([0.005, 0.25, 0.75, 0.995])) / self.unit).T
+        low, lower, upper, high = (self._drawn_quantile(np.array([0.005, 0.25, 0.75, 0.995])) / self.unit).T
         width = bandwidth(np.sqrt(self._moments().variance), np.stack([lower, upper]), self.weights)
         bin_width = np.where(high > low, (high - low) / _N_BINS, 1.0)
         smooth = smoothed(self._histogram(low, bin_width), width / bin_width)

@@ -138,6 +138,8 @@ def _cards(target: dict) -> dict[str, str]:
         cards["UNIT"] = _escaped(target["unit"])
     if "transform" in target:
         cards |= {"TRANSF": target["transform"], "PARAMS": json.dumps(target["parameters"])}
+    if "tails" in target:
+        cards["TAILS"] = json.dumps(target["tails"])
     return cards
 
 
@@ -164,7 +166,7 @@ def _read_fits(path: Path) -> Content:
                 targets=[_target_of(header, n + 1) for n in range(header["NTARGET"])],
                 columns={name: table.data[name] for name in table.columns.names},
                 groups=np.array(hdus["COMPONENTS"].data["groups"]) if header["POSTFORM"] == "mixture" else None,
-                ids=[_unescaped(name) for name in table.data["object_id"]] if named else None,
+                ids=np.array([_unescaped(name) for name in table.data["object_id"]]) if named else None,
             )
 
 
@@ -174,6 +176,8 @@ def _target_of(header: fits.Header, n: int) -> dict:
         target["unit"] = _unescaped(header[f"UNIT{n}"])
     if f"TRANSF{n}" in header:
         target |= {"transform": header[f"TRANSF{n}"], "parameters": json.loads(header[f"PARAMS{n}"])}
+    if f"TAILS{n}" in header:
+        target["tails"] = json.loads(header[f"TAILS{n}"])
     return target
 
 
@@ -213,7 +217,7 @@ def _read_parquet(path: Path) -> Content:
         targets=metadata["targets"],
         columns={name: _flat(table[name]) for name in table.column_names if name in _NUMBERS},
         groups=np.array(metadata["groups"]) if metadata["form"] == "mixture" else None,
-        ids=table["object_id"].to_pylist() if "object_id" in table.column_names else None,
+        ids=np.array(table["object_id"].to_pylist()) if "object_id" in table.column_names else None,
     )
 
 

@@ -27,7 +27,7 @@ _SLACK = 1e-9  # of the level: an interval need not cross a gap for the last bit
 
 
 def is_scattered(marginal: MixtureMarginal, grid: NDArray) -> NDArray[np.bool_]:
-    """Rows with a gap between components, or few of the points of `grid` ``(n, points)`` around one of them; ``(n,)``."""
+    """Rows with a gap between components, or one with few of the points of `grid` ``(n, points)`` around it."""
     low, span = grid[:, :1], np.ptp(grid, axis=1)[:, None]
     with np.errstate(all="ignore"):
         ends = [np.clip((marginal.mean + side * marginal.std - low) / span, 0, 1) for side in (-2, 2)]
@@ -39,7 +39,7 @@ def _has_gap(marginal: MixtureMarginal) -> NDArray[np.bool_]:
     low, high = (marginal.mean + side * marginal.std for side in (-_REACH, _REACH))
     order = np.argsort(low, axis=1)
     reached = np.maximum.accumulate(np.take_along_axis(high, order, axis=1), axis=1)
-    return (np.take_along_axis(low, order, axis=1)[:, 1:] > reached[:, :-1]).any(axis=1)
+    return np.asarray((np.take_along_axis(low, order, axis=1)[:, 1:] > reached[:, :-1]).any(axis=1))
 
 
 def highest(marginal: MixtureMarginal) -> NDArray[np.float64]:
@@ -74,7 +74,7 @@ def narrowest(marginal: MixtureMarginal, level: float) -> NDArray[np.float64]:
 
 
 def _widths(cdf: NDArray, y: NDArray, step: float) -> NDArray[np.float64]:
-    """Widths of the intervals that begin at each node, or end there if `step` is negative; infinite if there is none."""
+    """Widths of the intervals that begin at each node, or end there if `step` is negative; infinite without one."""
     other = np.stack([np.interp(*row) for row in zip(cdf + step, cdf, y)]) if len(y) else y
     inside = (cdf + step > 0) & (cdf + step < 1)
     return np.where(inside, np.sign(step) * (other - y), np.inf)
@@ -102,9 +102,10 @@ def _lowest_minima(values: NDArray) -> NDArray[np.intp]:
 
 
 def _neighbors(z: NDArray, places: NDArray) -> tuple[NDArray, NDArray]:
-    """The nodes before and after those at `places`."""
+    """Nodes before and after those at `places`: not the next, as widths are known between nodes only roughly."""
     last = z.shape[1] - 1
-    return tuple(np.take_along_axis(z, np.clip(places + step, 0, last), axis=1) for step in (-2, 2))
+    before, after = (np.take_along_axis(z, np.clip(places + step, 0, last), axis=1) for step in (-2, 2))
+    return before, after
 
 
 def _golden(function: Callable[[NDArray], NDArray], low: NDArray, high: NDArray) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import gen_batches
 
 from ._blocks import CHUNK
+from ._tails import Tails, warn_beyond
 
 
 class TargetStatistics(ABC):
@@ -110,6 +111,9 @@ class TargetStatistics(ABC):
         probabilities = np.asarray(q, dtype=float)
         if probabilities.ndim > 1 or not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError(f"q={q!r}; expected a probability from 0 to 1, or a sequence of them.")
+        warn_beyond(
+            self._tails, self.target_names, np.abs(2 * np.atleast_1d(probabilities) - 1).tolist(), stacklevel=3
+        )
         values = self._each_marginal(lambda marginal: marginal.quantile(np.atleast_1d(probabilities)))
         return values[:, 0] if probabilities.ndim == 0 else values
 
@@ -135,6 +139,7 @@ class TargetStatistics(ABC):
             If `level` is not between 0 and 1, or `kind` is unknown.
         """
         _check_interval([level], kind)
+        warn_beyond(self._tails, self.target_names, [level], stacklevel=3)
         ends = self._each_marginal(lambda marginal: marginal.intervals([level], kind)[:, 0])
         return np.swapaxes(ends, 1, 2)
 
@@ -151,9 +156,9 @@ class TargetStatistics(ABC):
         Returns
         -------
         astropy.table.QTable
-            ``object_id``, if the posterior has `ids`. For each target ``<name>_mean``, ``_median``, ``_mode``, ``_std``, ``_skew``, ``_kurtosis``, and
-            ``_lower_68``, ``_upper_68``… for each level, by its whole percent. In the unit of the target, except
-            the skewness and kurtosis, which have none.
+            ``object_id``, if the posterior has `ids`. For each target ``<name>_mean``, ``_median``, ``_mode``,
+            ``_std``, ``_skew``, ``_kurtosis``, and ``_lower_68``, ``_upper_68``… for each level, by its whole
+            percent. In the unit of the target, except the skewness and kurtosis, which have none.
 
         Raises
         ------
@@ -162,6 +167,7 @@ class TargetStatistics(ABC):
         """
         levels = list(levels)
         _check_interval(levels, kind)
+        warn_beyond(self._tails, self.target_names, levels, stacklevel=3)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]
         values = self._each_marginal(lambda marginal: _described(marginal, levels, kind))
         table = QTable() if self.ids is None else QTable({"object_id": self.ids})
@@ -170,6 +176,11 @@ class TargetStatistics(ABC):
                 plain = unit is None or column in ("skew", "kurtosis")
                 table[f"{name}_{column}"] = numbers.copy() if plain else numbers * unit
         return table
+
+    @property
+    def _tails(self) -> list[Tails | None]:
+        """Of each target, the tails of its distribution that are not known."""
+        return [None] * self.n_targets
 
     def _points(self, y: ArrayLike) -> NDArray[np.float64]:
         """`y` checked, ``(n, k)`` or ``(n, q, k)``."""
