@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
+from ..targets import IdentityTransform
 from . import _scattered as scattered
 from ._blocks import blocks
 from ._moments import Shape, gaussian_moments, mixture_moments, shape_of
@@ -42,23 +43,27 @@ class MixtureMarginal:
     """
 
     def __init__(self, mean: NDArray, std: NDArray, weight: NDArray, transform):
-        self.mean, self.std, self.weight = mean, std, weight
+        self.unit = _unit(np.maximum(np.abs(mean), std).max(axis=1, keepdims=True))
+        self.mean, self.std, self.weight = mean / self.unit, std / self.unit, weight
         self.transform = transform
 
     def shape(self) -> Shape:
         """Mean to kurtosis, each ``(n,)``."""
-        return shape_of(mixture_moments(self.weight, gaussian_moments(self.mean, self.std, self.transform)))
+        linear = isinstance(self.transform, IdentityTransform)
+        unit = 1.0 if linear else self.unit
+        parts = gaussian_moments(self.mean * unit, self.std * unit, self.transform)
+        return shape_of(mixture_moments(self.weight, parts), self.unit[:, 0] if linear else 1.0)
 
     def cdf(self, y: NDArray) -> NDArray:
         """Probability of less than `y` ``(n, q)``."""
         with np.errstate(all="ignore"):
-            return self._latent_cdf(self.transform.forward(y))
+            return self._latent_cdf(self.transform.forward(y) / self.unit)
 
     def pdf(self, y: NDArray) -> NDArray:
         """Density at `y` ``(n, q)``; 0 outside the support."""
         with np.errstate(all="ignore"):
-            z = self.transform.forward(y)
-        density = self._physical(self._latent_pdf(np.where(np.isfinite(z), z, 0.0)), y)
+            z = self.transform.forward(y) / self.unit
+        density = self._physical(self._latent_pdf(np.where(np.isfinite(z), z, 0.0)) / self.unit, y)
         return np.where(np.isnan(y), np.nan, np.where(np.isfinite(z), density, 0.0))
 
     def quantile(self, q: NDArray) -> NDArray:
@@ -67,7 +72,7 @@ class MixtureMarginal:
 
     def mode(self) -> NDArray:
         """Where the density is highest ``(n,)``."""
-        return self._inverse(self._or_scattered(self._highest(), scattered.highest))
+        return self._inverse(self._or_scattered(self._highest(), scattered.highest)[:, None])[:, 0]
 
     def _highest(self) -> NDArray:
         """The best point of the table, and golden sections around it; latent."""
@@ -177,7 +182,7 @@ class MixtureMarginal:
 
     def _inverse(self, z: NDArray) -> NDArray:
         with np.errstate(all="ignore"):
-            return self.transform.inverse(z)
+            return self.transform.inverse(z * self.unit)
 
     def _latent_cdf(self, z: NDArray) -> NDArray:
         return self._mixed(z, self.weight, ndtr)
@@ -223,7 +228,8 @@ class MixtureMarginal:
             yield block, rows, t
 
     def _take(self, rows: NDArray) -> MixtureMarginal:
-        return MixtureMarginal(self.mean[rows], self.std[rows], self.weight[rows], self.transform)
+        unit = self.unit[rows]
+        return MixtureMarginal(self.mean[rows] * unit, self.std[rows] * unit, self.weight[rows], self.transform)
 
     def _latent_quantile(
         self, q: NDArray, tolerance: float = _TOLERANCE, within: tuple[NDArray, NDArray] | None = None
@@ -272,6 +278,18 @@ class MixtureMarginal:
         with np.errstate(all="ignore"):
             reached = ndtri(cdf)
             return cdf - q, (score - reached) * _bell(reached) / (pdf * _SQRT_2PI)
+
+
+def lengths(rows: NDArray) -> NDArray[np.float64]:
+    """Euclidean lengths along the last axis: standard deviations, of rows of Cholesky factors."""
+    unit = _unit(np.abs(rows).max(axis=-1, keepdims=True))
+    return np.linalg.norm(rows / unit, axis=-1) * unit[..., 0]
+
+
+def _unit(size: NDArray) -> NDArray:
+    """What latent values of this size are in units of: powers of 2 if squares were beyond floats, else 1."""
+    extreme = ((size > 0) & (size < 1e-100)) | (size > 1e100)
+    return np.where(extreme, np.ldexp(1.0, np.frexp(size)[1] - 1), 1.0)
 
 
 def _summed(values: NDArray, weight: NDArray) -> NDArray:

@@ -13,7 +13,7 @@ from ._base import Posterior
 from ._blocks import CHUNK, blocks, chosen_columns
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content, described_transform
-from ._marginals import MixtureMarginal
+from ._marginals import MixtureMarginal, lengths
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
 
 
@@ -159,7 +159,7 @@ class MixturePosterior(Posterior):
         return np.repeat(self._missing()[:, None], self.n_targets, axis=1)
 
     def _marginal(self, rows, target):
-        std = np.linalg.norm(self.scale_trils[rows, :, target], axis=-1)
+        std = lengths(self.scale_trils[rows, :, target])
         return MixtureMarginal(self.means[rows, :, target], std, self.weights[rows], self.transforms[target])
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
@@ -267,7 +267,7 @@ class MixturePosterior(Posterior):
         """Law of total covariance over the components, in physical units."""
         factors, weights = self.scale_trils[rows], self.weights[rows]
         means = np.moveaxis(self.means[rows], -1, 0)
-        stds = np.moveaxis(np.linalg.norm(factors, axis=-1), -1, 0)
+        stds = np.moveaxis(lengths(factors), -1, 0)
         parts = [gaussian_moments(*latent) for latent in zip(means, stds, self.transforms)]
         series = [hermite_coefficients(*latent) for latent in zip(means, stds, self.transforms)]
         d = [part.mean - (weights * part.mean).sum(axis=1, keepdims=True) for part in parts]
@@ -325,9 +325,9 @@ class MixturePosterior(Posterior):
         out = np.empty((len(self), self.n_targets, self.n_targets))
         for rows in gen_batches(len(self) or 1, max(1, CHUNK // np.prod(self.scale_trils.shape[1:]))):
             factors = self.scale_trils[rows]
-            out[rows] = np.einsum(
-                "nm,nmil,nmjl->nij", self.weights[rows], factors, factors, optimize=["einsum_path", (0, 1), (0, 1)]
-            )
+            weights, path = self.weights[rows], ["einsum_path", (0, 1), (0, 1)]
+            with np.errstate(all="ignore"):  # as of `_outer`
+                out[rows] = np.einsum("nm,nmil,nmjl->nij", weights, factors, factors, optimize=path)
         return out
 
     def _passes(self) -> tuple[NDArray, NDArray, NDArray[np.intp]]:

@@ -82,7 +82,7 @@ def _widths(cdf: NDArray, y: NDArray, step: float) -> NDArray[np.float64]:
 
 def _brackets(z: NDArray, cdf: NDArray, probabilities: Sequence[NDArray]) -> tuple[NDArray, NDArray]:
     """Nodes between which the quantiles of all `probabilities` from the first to the last lie."""
-    low, high = (row_searchsorted(np.clip(cdf, 0, 1), np.clip(p, 0, 1)) for p in probabilities)
+    low, high = (row_searchsorted(np.clip(cdf, 0, 1), np.clip(np.nan_to_num(p), 0, 1)) for p in probabilities)
     columns = np.maximum(low - 2, 0), np.minimum(high + 1, z.shape[1] - 1)
     return np.take_along_axis(z, columns[0], axis=1), np.take_along_axis(z, columns[1], axis=1)
 

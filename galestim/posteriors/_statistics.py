@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from numbers import Real
@@ -25,6 +26,7 @@ class TargetStatistics(ABC):
     target_names: list[str]
     units: list
     ids: Any
+    weights: NDArray[np.float64]
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -164,18 +166,36 @@ class TargetStatistics(ABC):
         ------
         ValueError
             If a level is not between 0 and 1, two have the same whole percent, or `kind` is unknown.
+
+        Warns
+        -----
+        UserWarning
+            If galaxies that are no missing cutouts have no finite mean, median or standard deviation of a target.
         """
         levels = list(levels)
         _check_interval(levels, kind)
         warn_beyond(self._tails, self.target_names, levels, stacklevel=3)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]
         values = self._each_marginal(lambda marginal: _described(marginal, levels, kind))
+        self._warn_of_lost(values[:, [columns.index(column) for column in ("mean", "median", "std")]])
         table = QTable() if self.ids is None else QTable({"object_id": self.ids})
         for j, (name, unit) in enumerate(zip(self.target_names, self.units)):
             for column, numbers in zip(columns, np.moveaxis(values[..., j], 1, 0)):
                 plain = unit is None or column in ("skew", "kurtosis")
                 table[f"{name}_{column}"] = numbers.copy() if plain else numbers * unit
         return table
+
+    def _warn_of_lost(self, values: NDArray) -> None:
+        """Warn of galaxies that have a posterior and no finite `values` ``(n, q, k)``, which are not missing."""
+        lost = ~np.isnan(self.weights[:, :1]) & ~np.isfinite(values).all(axis=1)
+        for name, rows in zip(self.target_names, lost.T):
+            if rows.any():
+                warnings.warn(
+                    f"{name}: {rows.sum()} of {len(self)} galaxies, first row {int(np.argmax(rows))}, have an image "
+                    "but no finite mean and standard deviation. Look at their images, which may be unlike those of "
+                    "the fit, or at the draws of a derived quantity. NaN everywhere is a missing cutout.",
+                    stacklevel=3,
+                )
 
     @property
     def _tails(self) -> list[Tails | None]:

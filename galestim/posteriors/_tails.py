@@ -54,10 +54,11 @@ def warn_beyond(
     level = max(levels, default=0)
     for tail, name in zip(tails, names):
         if tail is not None and level > 1 - 2 * tail.share * (1 - 1e-9):
+            cure = f": at least {math.ceil(2 / (1 - level) - 1 - 1e-9)}, and as many draws." if level < 1 else "."
             warnings.warn(
                 f"{name}: intervals are guaranteed up to the level {1 - 2 * tail.share:.4g}; those of {level:.6g} "
-                "reach to the ends of the target's support, which may be infinite. Ask for lower levels, or recalibrate on "
-                f"more galaxies: at least {math.ceil(2 / (1 - level) - 1 - 1e-9)}, with more than as many draws.",
+                "reach to the ends of the target's support, which may be infinite. Ask for lower levels, or "
+                f"recalibrate on more galaxies{cure}",
                 stacklevel=stacklevel,
             )
             return
