@@ -377,7 +377,7 @@ def test_clip_labels_needs_a_transform_for_each_column():
         clip_labels(y_good[:, 0], ["logit"])
 
 
-@pytest.mark.parametrize("softening", [5e-324, 1e-300, 1e-5, 1.0, 1e300])
+@pytest.mark.parametrize("softening", [1e-300, 1e-5, 1.0, 1e300])
 def test_the_asinh_has_no_end(softening):
     transform = AsinhTransform(softening)
     y = np.array([-1.7e308, -1e300, -1.0, 0.0, 1e10, 1.7e308])

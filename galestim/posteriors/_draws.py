@@ -20,6 +20,7 @@ from ._tails import Tails
 
 _ROUNDING = 1e-12  # of a sum of weights
 _N_BINS = 512
+_HUGE = 1e100  # or NaN: draws of weight 0 that would not be harmless
 _NO_DENSITY = (
     "a DrawsPosterior has no {method}: draws say where the probability is, not its density. "
     "Use the MixturePosterior they came from."
@@ -99,7 +100,7 @@ class DrawsPosterior(Posterior):
                 f"draws has shape {draws.shape}; expected (n, s, k), s draws of k targets for each of n galaxies."
             )
         self.weights = checked_weights(weights, draws.shape[:2], np.isnan(draws).all(axis=(1, 2)), "draw")
-        idle = (self.weights == 0) & ~np.isfinite(draws).all(axis=2)
+        idle = (self.weights == 0) & ~(np.abs(draws) < _HUGE).all(axis=2)
         (self.draws,) = filled_where(idle, self.weights, draws)
         self._set_targets(draws.shape[2], target_names, units)
         self.ids = ids

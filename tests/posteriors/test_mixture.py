@@ -273,10 +273,11 @@ def test_components_of_weight_0_count_for_nothing(galaxies, nothing):
     means, trils, weights = (
         np.insert(part, 1, value, axis=1) for part, value in [(means, nothing), (trils, nothing), (weights, 0.0)]
     )
+    means[2] = np.nan  # the missing one
     named = {"target_names": galaxies.target_names, "transforms": galaxies.transforms}
-    posterior = MixturePosterior(means, trils, np.where(np.isnan(weights[:, :1]), np.nan, weights), **named)
+    posterior = MixturePosterior(means, trils, weights, **named)
     for statistic in ("mean", "std", "median", "mode", "skew", "cov", "latent_cov"):
-        np.testing.assert_allclose(getattr(posterior, statistic)(), getattr(galaxies, statistic)(), rtol=1e-9)
+        np.testing.assert_allclose(getattr(posterior, statistic)(), getattr(galaxies, statistic)(), rtol=2e-5)
     np.testing.assert_allclose(posterior.log_prob(galaxies.median()), galaxies.log_prob(galaxies.median()))
     for kind in ("hdi", "equal_tailed"):
         np.testing.assert_allclose(
