@@ -27,6 +27,10 @@ __all__ = [
     "resolve_transforms",
 ]
 
+_LOG_2 = np.log(2.0)
+_LARGE = 1e300
+"""Above it, asinh(x) is ln 2x to the last digit; a quotient of floats may be too large for one."""
+_LOG_LARGE = np.log(2 * _LARGE)
 _METHODS = ("forward", "inverse", "log_abs_det_jacobian")
 
 
@@ -235,7 +239,7 @@ class LogitTransform(_TargetTransform):
     @property
     def support(self) -> tuple[float, float]:
         """The open interval ``(low, high)`` into which `inverse` maps, in physical units."""
-        if not (-np.inf < self.low < self.high < np.inf and 0 < self.margin < 0.5):
+        if not (-np.inf < self.low < self.high < np.inf and self.high - self.low < np.inf and 0 < self.margin < 0.5):
             raise ValueError(
                 f"low={self.low!r}, high={self.high!r}, margin={self.margin!r}; "
                 "expected finite low < high, and 0 < margin < 0.5."
@@ -300,13 +304,19 @@ class AsinhTransform(_TargetTransform):
         return float(self.softening)
 
     def _forward(self, y):
-        return np.arcsinh(y / self._checked_softening())
+        softening = self._checked_softening()
+        ratio = np.abs(y) / softening
+        logarithmic = np.log(np.abs(y)) - np.log(softening) + _LOG_2  # where the ratio is beyond floats
+        return np.copysign(np.where(ratio < _LARGE, np.arcsinh(ratio), logarithmic), y)
 
     def _inverse(self, z):
-        return self._checked_softening() * np.sinh(z)
+        softening = self._checked_softening()
+        size = np.abs(z)
+        exponential = np.exp(size - _LOG_2 + np.log(softening))
+        return np.copysign(np.where(size < _LOG_LARGE, softening * np.sinh(size), exponential), z)
 
     def _log_slope(self, y):
-        return -np.log(np.hypot(self._checked_softening(), y))
+        return -np.log(np.hypot(self._checked_softening() / 2, y / 2)) - _LOG_2  # halves, whose hypotenuse is a float
 
 
 TARGET_TRANSFORMS: dict[str, type[_TargetTransform]] = {

@@ -375,3 +375,15 @@ def test_clip_labels_needs_a_transform_for_each_column():
         clip_labels(y_good[:, :1], ["logit", "log"])
     with raises(ValueError, "y has shape (3,); expected (n_samples, n_targets)."):
         clip_labels(y_good[:, 0], ["logit"])
+
+
+@pytest.mark.parametrize("softening", [1e-300, 1e-5, 1.0, 1e300])
+def test_the_asinh_has_no_end(softening):
+    transform = AsinhTransform(softening)
+    y = np.array([-1.7e308, -1e300, -1.0, 0.0, 1e10, 1.7e308])
+    z = transform.forward(y)
+    assert np.isfinite(z).all()
+    np.testing.assert_allclose(np.where(np.abs(y) < 1e-3 * softening, y, transform.inverse(z)), y, rtol=1e-12)
+    far = np.abs(y) > 1e3 * softening
+    np.testing.assert_allclose(np.abs(z)[far], np.log(np.abs(y[far])) - np.log(softening) + np.log(2), rtol=1e-7)
+    assert np.isfinite(transform.log_abs_det_jacobian(y)).all()

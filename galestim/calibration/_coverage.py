@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._masked import without_mask
 from .._sklearn import StrOptions, check_sample_weight, validate_params
-from ..posteriors import Posterior
+from ..posteriors import Posterior, warn_beyond
 from ._inputs import check_posterior, check_targets, known_rows
 
 _LEVELS = np.arange(1, 20) / 20
@@ -157,7 +157,9 @@ def _held(posterior, y, levels: NDArray, kind: str) -> tuple[NDArray[np.bool_], 
 
 def _in_equal_tailed(posterior: Posterior, y: NDArray, levels: NDArray):
     # y is in the interval between two quantiles when its own probability is: one cdf serves all levels.
-    distance = np.abs(2 * posterior.cdf(y) - 1)
+    warn_beyond(posterior._tails, posterior.target_names, levels.tolist(), stacklevel=5)
+    known = [1.0 if tails is None else 1 - 2 * tails.share * (1 - 1e-9) for tails in posterior._tails]
+    distance = np.minimum(np.abs(2 * posterior.cdf(y) - 1), known)
     return (distance <= level for level in levels)
 
 

@@ -75,7 +75,7 @@ def latent_posterior(posterior: Posterior) -> Posterior:
     """The posterior of the latent values, where tails may be straight lines and no bound is near."""
     if isinstance(posterior, MixturePosterior):
         return MixturePosterior(posterior.means, posterior.scale_trils, posterior.weights)
-    return posterior
+    return posterior._as_drawn() if isinstance(posterior, DrawsPosterior) else posterior
 
 
 def coupled_draws(

@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, check_cv
@@ -25,7 +26,7 @@ from .._sklearn import (
     routing_enabled,
 )
 from .._tables import is_table, named_columns, splittable
-from ..posteriors import DrawsPosterior, Posterior
+from ..posteriors import DrawsPosterior, Posterior, Tails
 from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of
 from ._inputs import check_posterior, check_targets
 from ._normal_scores import ScoreTable, conformal_curve, coupled_draws, local_pulls, moved_log_prob, smooth_curve
@@ -108,7 +109,9 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
     The guarantee: of a target's equal-tailed intervals of any level up to ``1 - 2/(n + 1)`` (and, of s draws, to
     ``1 - 2/s``), on average over data sets at least that share hold the truth, provided galaxies are exchangeable,
     weights are equal, and the estimator that predicts is that of the scores: prefitted, or of one split. With
-    several splits it is not proven, only usual. It is one of all galaxies together, not of each kind.
+    several splits it is not proven, only usual. It is one of all galaxies together, not of each kind. Intervals of
+    higher levels, and quantiles further out, end where the support of the target ends (so they are infinite, if it
+    does), with a warning; moments and draws go on along straight lines.
 
     References
     ----------
@@ -310,9 +313,19 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         outward = self.method == "conformal"
         rng = check_random_state(random_state)
         draws, weights = coupled_draws(table, self.curves_, shift, stretch, n_samples, rng, outward)
-        for j, transform in enumerate(transforms_of(posterior)):
+        transforms = transforms_of(posterior)
+        for j, transform in enumerate(transforms):
             draws[..., j] = transform.inverse(draws[..., j])
-        return DrawsPosterior(draws, weights, target_names=posterior.target_names, units=posterior.units)
+        named = {"target_names": posterior.target_names, "units": posterior.units, "ids": posterior.ids}
+        posterior = DrawsPosterior(draws, weights, **named)
+        return posterior._with_tails(self._tails(transforms, draws.shape[1])) if outward else posterior
+
+    def _tails(self, transforms: list, n_draws: int) -> list[Tails]:
+        """Beyond the outermost held-out galaxy, and the outermost draw, nothing is guaranteed."""
+        least = 1 / n_draws
+        shares = [max(ndtr(curve[0, 1]), ndtr(-curve[0, -2]), least) for curve in self.curves_]
+        ends = [transform.inverse(np.array([-np.inf, np.inf])) for transform in transforms]
+        return [Tails(float(share), float(low), float(high)) for share, (low, high) in zip(shares, ends)]
 
     def _uncalibrated(self, X, **params) -> tuple[Posterior, ScoreTable, NDArray, NDArray]:
         """The estimator's own posteriors, their scores, and how scores of galaxies like these are distributed."""

@@ -75,7 +75,9 @@ def sharpness(posterior, *, limit=None) -> Sharpness:
         raise ValueError("1 posterior; expected at least 2, for the error of a mean width.")
     if limit is not None:
         width = width / _checked_limit(limit, posterior, known)
-    mean, error = width.mean(axis=0), width.std(axis=0, ddof=1) / np.sqrt(len(width))
+    unit = width.max(axis=0)
+    unit = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)  # squares of huge widths overflow
+    mean, error = unit * (width / unit).mean(axis=0), unit * (width / unit).std(axis=0, ddof=1) / np.sqrt(len(width))
     return Sharpness(mean, mean - ndtri(0.975) * error, mean + ndtri(0.975) * error)
 
 

@@ -71,7 +71,7 @@ class CoverageDisplay(CalibrationDisplay):
     """
 
     _panels = "the coverage and the difference"
-    _figure = {"figsize": (5.2, 6.4), "gridspec_kw": {"height_ratios": [3, 1.1]}}
+    _figure = {"figsize": (5.2, 6.9), "gridspec_kw": {"height_ratios": [3, 1.1]}}
 
     def __init__(self, *, levels, coverage, n_samples, labels, n_missing=0):
         self.levels = levels
@@ -144,7 +144,7 @@ class CoverageDisplay(CalibrationDisplay):
         self._label_axes()
         self.band_.set_label(self._band_label(self.n_samples))
         handles = [*self.lines_, self.band_]
-        self.legend_ = self._draw_legend(handles, [line.get_label() for line in handles], loc="upper left")
+        self.legend_ = self._draw_legend(handles, [line.get_label() for line in handles], pad=1.4)
 
     def _draw_band(self, ax, x, offset):
         low, high = _band(x, self.n_samples)
@@ -163,13 +163,14 @@ class CoverageDisplay(CalibrationDisplay):
         top, bottom = self.axes_
         top.set(xlim=(0, 1), ylim=(0, 1), ylabel="Found coverage")
         found, (low, high) = self.coverage - self.levels[:, None], _band(np.linspace(0, 1), self.n_samples)
-        reach = 1.25 * max(np.abs(found).max(), (high - low).max() / 2)
-        bottom.set(ylim=(-reach, reach), xlabel="Nominal coverage", ylabel="Found − nominal")
-        for name, level in SIGMAS.items():
+        bottom.set(xlim=(0, 1), xlabel="Nominal coverage", ylabel="Found − nominal")
+        sides = "center", "right", "left"  # two of the names are near each other
+        for (name, level), side in zip(SIGMAS.items(), sides):
             for ax in self.axes_:
                 ax.axvline(level, color=GRAY, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1)
-            top.annotate(name, (level, 1), (0, 2), textcoords="offset points", ha="center", **NOTE)
-        self._write_notes(0.02, "left", "intervals too wide", "intervals too narrow")
+            top.annotate(name, (level, 1), (0, 2), textcoords="offset points", ha=side, **NOTE)
+        reach = 1.1 * max(np.abs(found).max(), (high - low).max() / 2)
+        self._write_notes(reach, "intervals too wide", "intervals too narrow")
 
 
 def _band(levels: NDArray, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

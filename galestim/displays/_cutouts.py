@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from .._images import input_ndim
 from .._masked import without_mask
 from .._sklearn import Interval, StrOptions, validate_params
+from ._estimator import predicted, target_label
 from ._stretch import stretch
 from ._style import GRAY, INK, PALE, require_pyplot
 from ._targets import as_predicted, pair_target
@@ -79,8 +80,8 @@ class CutoutGridDisplay:
         ----------
         estimator : estimator instance
             A fitted regressor, or a pipeline or search that ends in one.
-        X : array-like of shape (n_samples, H, W) or (n_samples, H, W, C)
-            Images that ``estimator.predict`` takes.
+        X : array-like
+            What ``estimator.predict`` takes. Of a catalog, the images that reach the pipeline's last step are shown.
         y : array-like or table of shape (n_samples,) or (n_samples, n_targets)
             Actual values. Columns of a table are found by the estimator's `target_names_`.
         **kwargs
@@ -91,7 +92,9 @@ class CutoutGridDisplay:
         CutoutGridDisplay
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
-        return cls.from_predictions(X, as_predicted(estimator, y), estimator.predict(X), **kwargs)
+        values, images = predicted(estimator, X)
+        kwargs.setdefault("target_name", target_label(estimator, kwargs.get("target")))
+        return cls.from_predictions(images, as_predicted(estimator, y), values, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -142,14 +145,14 @@ class CutoutGridDisplay:
         ValueError
             If `X`, `y_true` and `y_pred` do not match, or `X` holds no images.
         """
-        actual, predicted, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
+        actual, guess, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
         X = X if hasattr(X, "shape") else np.asarray(without_mask(X))
         _check_images(X, len(actual))
-        rows = choose_rows(actual, predicted, n_images=n_images, choice=choice, random_state=random_state)
+        rows = choose_rows(actual, guess, n_images=n_images, choice=choice, random_state=random_state)
         display = cls(
             images=np.asarray(without_mask(X[rows])),
             y_true=actual[rows],
-            y_pred=predicted[rows],
+            y_pred=guess[rows],
             rows=rows,
             target_name=name,
         )

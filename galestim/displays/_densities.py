@@ -49,9 +49,8 @@ def highest_density(grid: Density, levels) -> NDArray[np.float64]:
 
 def latent_marginal(posterior: MixturePosterior, targets: list[int]) -> MixturePosterior:
     """The latent posterior of some targets alone, as a posterior whose units are the latent ones."""
-    rows = posterior.scale_trils[:, :, targets]
-    covariance = rows @ rows.swapaxes(-1, -2)
-    return MixturePosterior(posterior.means[:, :, targets], np.linalg.cholesky(covariance), posterior.weights)
+    some = posterior[[posterior.target_names[target] for target in targets]]
+    return MixturePosterior(some.means, some.scale_trils, some.weights)
 
 
 def _mixture_density(posterior: MixturePosterior, targets: list[int]) -> Density:
@@ -71,13 +70,20 @@ def _mixture_density(posterior: MixturePosterior, targets: list[int]) -> Density
 def _draws_density(posterior: DrawsPosterior, targets: list[int]) -> Density:
     """A fine histogram, smoothed along each axis."""
     d, draws, weights = len(targets), posterior.draws[0][:, targets], posterior.weights[0]
-    low, high = posterior.quantile(_BEYOND)[0][:, targets]
+    low, high = _apart(*posterior.quantile(_BEYOND)[0][:, targets])
     edges = list(np.linspace(low, high, _N_CELLS[d] + 1).T)
     mass, _ = np.histogramdd(draws, bins=edges, weights=weights)
-    widths = bandwidth(posterior.std()[0], posterior.quantile((0.25, 0.75))[0], weights, d)[targets]
-    for axis, width in enumerate(widths / (high - low) * _N_CELLS[d]):
+    std, quartiles = posterior.std()[0, targets], posterior.quantile((0.25, 0.75))[0][:, targets]
+    widths = bandwidth(std / (high - low), quartiles / (high - low), weights, d)
+    for axis, width in enumerate(widths * _N_CELLS[d]):
         mass = smoothed(mass.swapaxes(axis, -1), width).swapaxes(axis, -1)
     return Density([(edge[1:] + edge[:-1]) / 2 for edge in edges], mass / _outer([*map(_widths, edges)]), mass)
+
+
+def _apart(low: NDArray, high: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds that differ, where all draws are one."""
+    margin = np.where(high > low, 0.0, np.where(high == 0, 1.0, np.abs(high) * 0.01))
+    return low - margin, high + margin
 
 
 def _widths(edges: NDArray) -> NDArray[np.float64]:
@@ -86,5 +92,7 @@ def _widths(edges: NDArray) -> NDArray[np.float64]:
 
 
 def _outer(widths: list[NDArray]) -> NDArray[np.float64]:
-    """Size of each cell."""
+    """Size of each cell; of pairs with huge or tiny widths relative, as their product would be beyond floats."""
+    if len(widths) == 2 and not all(1e-100 < width.max() < 1e100 for width in widths):
+        widths = [width / width.max() for width in widths]
     return widths[0] if len(widths) == 1 else np.outer(*widths)

@@ -128,7 +128,7 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
         for ax in self.axes_:
             ax.set_xlim(self.epoch[0] - 0.5, self.epoch[-1] + 0.5)
             ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-        self.axes_[0].legend(fontsize="small", loc="upper right", framealpha=0.85, edgecolor="none")
+        self.axes_[0].legend(fontsize="small", loc="best", framealpha=0.85, edgecolor="none")
 
     def _draw_loss(self, ax, line_kwargs: dict) -> None:
         def draw(loss, color, label):
@@ -138,6 +138,10 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
         self.train_line_ = draw(self.train_loss, BLUE, "training")
         self.valid_line_ = None if self.valid_loss is None else draw(self.valid_loss, VERMILION, "validation")
         ax.set_ylabel("Loss")
+        losses = np.concatenate([self.train_loss, [] if self.valid_loss is None else self.valid_loss])
+        losses = losses[np.isfinite(losses)]
+        if len(losses) and losses.min() > 0 and losses.max() > 30 * np.median(losses):
+            ax.set_yscale("log")  # or the first epochs would press the others onto the axis
 
     def _draw_learning_rate(self, ax, line_kwargs: dict) -> None:
         style = {"color": INK, "linewidth": 1.2, "drawstyle": "steps-mid"}

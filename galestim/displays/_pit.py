@@ -136,15 +136,13 @@ class PITDisplay(CalibrationDisplay):
     def _label_axes(self) -> None:
         top, bottom = self.axes_
         top.set(xlim=(0, 1), ylabel="Density")
-        top.set_ylim(0, 1.45 * top.get_ylim()[1])  # room for the legend
-        bottom.set(xlabel="Probability below the truth", ylabel="Found − uniform")
-        bottom.set_ylim(*np.array([-1.2, 1.2]) * np.abs(bottom.get_ylim()).max())  # room for the notes
-        self._write_notes(0.98, "right", "truths lower than said", "truths higher than said")
+        top.set_ylim(bottom=0)
+        bottom.set(xlim=(0, 1), xlabel="Probability below the truth", ylabel="Found − uniform")
+        self._write_notes(np.abs(bottom.get_ylim()).max(), "truths lower than said", "truths higher than said")
 
     def _name_curves(self):
         """The legend, with a p-value for each target."""
         self.band_.set_label(self._band_label(len(self.values)))
         stated = ["p < 0.0001" if p < 1e-4 else f"p = {p:.2g}" for p in self.uniformity.band_p_value]
         labels = [*(f"{label}, {p}" for label, p in zip(self.labels, stated)), self.band_.get_label()]
-        where = {"loc": "upper center", "ncols": 2, "handlelength": 1.2, "columnspacing": 0.8, "handletextpad": 0.5}
-        return self._draw_legend([*self.lines_, self.band_], labels, **where)
+        return self._draw_legend([*self.lines_, self.band_], labels)

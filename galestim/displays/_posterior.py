@@ -10,9 +10,10 @@ from .._images import input_ndim
 from .._masked import without_mask
 from .._sklearn import num_samples, safe_indexing
 from .._tables import is_table, target_values
-from ..posteriors import Posterior
+from ..posteriors import DrawsPosterior, Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
+from ._estimator import named
 from ._style import BLUE, INK, VERMILION, padded, quiet, require_pyplot
 
 _TRUTH = {"color": VERMILION, "linewidth": 1.1, "zorder": 4}
@@ -180,6 +181,7 @@ class PosteriorDisplay:
             If `row` does not exist or is a missing cutout, or `truth`, `levels` or `labels` do not fit.
         """
         one = posterior[_checked_row(row, len(posterior))]
+        one = one._as_drawn() if isinstance(one, DrawsPosterior) else one  # curves need ends
         k, levels = one.n_targets, _checked_levels(levels)
         if np.isnan(one.weights).any() or np.isnan(one.median()).any():
             raise ValueError("This galaxy has no posterior (NaN): its cutout is missing. Choose another row.")
@@ -332,17 +334,15 @@ def _view(view: NDArray, pairs: dict[tuple[int, int], Density], level: float, tr
 
 def _default_labels(posterior: Posterior) -> list[str]:
     """Names as words, with units in brackets: ``half light radius [″]``."""
-    names = [name.replace("_", " ") for name in posterior.target_names]
-    units = ["" if unit is None else unit.to_string("unicode") for unit in posterior.units]
-    return [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units)]
+    return [named(name, unit) for name, unit in zip(posterior.target_names, posterior.units)]
 
 
 def _format_interval(median: float, low: float, high: float) -> str:
     """``0.35 [0.28, 0.43]``, to two digits of the interval's width; ``(3.5 [2.8, 4.3])×10⁵`` for large and small."""
-    exponent = int(np.floor(np.log10(max(abs(low), abs(high)))))
+    exponent = int(np.floor(np.log10(max(abs(low), abs(high)) or 1.0)))
     exponent = exponent if not -4 < exponent < 5 else 0
     median, low, high = (value / 10.0**exponent for value in (median, low, high))
-    digits = int(np.clip(1 - np.floor(np.log10((high - low) / 2)), 0, 8))
+    digits = int(np.clip(1 - np.floor(np.log10((high - low) / 2 or 0.1)), 0, 8))
     text = f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−")
     return text if exponent == 0 else rf"({text})$\times10^{{{exponent}}}$"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._sklearn import styled
+from ._estimator import predicted, target_label
 from ._statistics import (
     BinnedMeans,
     Correlation,
@@ -12,14 +13,20 @@ from ._statistics import (
     bootstrap_correlations,
     root_mean_squared_error,
 )
-from ._style import BLUE, GRAY, INK, VERMILION, padded, quiet, require_pyplot
+from ._style import BLUE, GRAY, INK, VERMILION, axes_size, padded, quiet, require_pyplot
 from ._targets import as_predicted, pair_target
 
 MIN_PAIRS = 3
 """With two points every correlation is ±1."""
 
 
-_TEXT = {"va": "top", "color": INK, "linespacing": 1.4}
+_COLLAPSED = 30
+"""Ratio of the central 90 % of the values beyond which an axis is logarithmic."""
+_ROOMY = 3.0  # inches of axes in which a legend hides little
+_BESIDE = 2.2  # inches, that a legend beside square axes needs
+_LEGEND_HEIGHT = 58  # points, of three lines
+
+_TEXT = {"color": INK, "linespacing": 1.3}
 _LINE = {"color": GRAY, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2.5, "label": "one-to-one"}
 _ERRORBAR = {
     "fmt": "o",
@@ -65,9 +72,9 @@ class RegressionDisplay:
     errorbar_ : matplotlib ErrorbarContainer
         Binned mean ± standard deviation.
     statistics_ : matplotlib Text
-        Correlations and RMSE, top left.
+        Correlations and RMSE, above.
     legend_ : matplotlib Legend
-        What the marks mean and how many galaxies there are, bottom right.
+        What the marks mean and how many galaxies there are, bottom right, or beside small axes.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -118,7 +125,9 @@ class RegressionDisplay:
         RegressionDisplay
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
-        return cls.from_predictions(as_predicted(estimator, y), estimator.predict(X), **kwargs)
+        values, _ = predicted(estimator, X)
+        kwargs.setdefault("target_name", target_label(estimator, kwargs.get("target")))
+        return cls.from_predictions(as_predicted(estimator, y), values, **kwargs)
 
     @classmethod
     def from_predictions(
@@ -148,7 +157,8 @@ class RegressionDisplay:
         target : int or str, default=None
             Which target, if there are several: its index, or its name if `y_true` is a table.
         target_name : str, default=None
-            What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name.
+            What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name; of an
+            estimator that knows names and units of its targets, these.
         n_bins : int, default=10
             Number of bins in the actual value; fewer if they would hold fewer than five galaxies on average.
         bin_strategy : {"quantile", "uniform"}, default="quantile"
@@ -174,9 +184,9 @@ class RegressionDisplay:
             If the shapes differ, an actual value is not finite, a prediction is infinite, `target` is needed
             and absent, or fewer than three galaxies have a prediction.
         """
-        actual, predicted, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
-        has_prediction = np.isfinite(predicted)
-        x, y = actual[has_prediction], predicted[has_prediction]
+        actual, guess, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
+        has_prediction = np.isfinite(guess)
+        x, y = actual[has_prediction], guess[has_prediction]
         if len(x) < MIN_PAIRS:
             raise ValueError(
                 f"{len(x)} of {len(actual)} rows have a prediction; expected at least {MIN_PAIRS}. "
@@ -197,13 +207,16 @@ class RegressionDisplay:
         )
         return display.plot(ax, **plot_kwargs)
 
-    def plot(self, ax=None, *, scatter_kwargs=None, line_kwargs=None, errorbar_kwargs=None):
+    def plot(self, ax=None, *, scale="auto", scatter_kwargs=None, line_kwargs=None, errorbar_kwargs=None):
         """Draw the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; by default a new figure.
+        scale : {"auto", "linear", "log"}, default="auto"
+            Of both axes. "auto" is logarithmic if all values are positive and so unequal that most of them would
+            collapse into a corner.
         scatter_kwargs, line_kwargs, errorbar_kwargs : dict, default=None
             Passed to matplotlib's ``scatter``, ``plot`` and ``errorbar``, over this display's own choices.
 
@@ -214,8 +227,10 @@ class RegressionDisplay:
         """
         plt = require_pyplot(f"{type(self).__name__}.plot")
         if ax is None:
-            _, ax = plt.subplots(figsize=(5.2, 5.2), layout="constrained")
-        limits = padded(min(self.y_true.min(), self.y_pred.min()), max(self.y_true.max(), self.y_pred.max()))
+            _, ax = plt.subplots(figsize=(5.2, 5.6), layout="constrained")
+        scale = self._checked_scale(scale)
+        ax.set(xscale=scale, yscale=scale)
+        limits = self._limits(scale)
         self.scatter_ = ax.scatter(self.y_true, self.y_pred, **styled(self._scatter_style(), scatter_kwargs or {}))
         self.line_ = ax.plot(limits, limits, **styled(_LINE, line_kwargs or {}))[0]
         self.errorbar_ = ax.errorbar(
@@ -226,12 +241,31 @@ class RegressionDisplay:
         )
         name = self.target_name or "value"
         ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"Actual {name}", ylabel=f"Predicted {name}")
-        ax.locator_params(nbins=6)
+        if scale == "linear":
+            ax.locator_params(nbins=6 if min(axes_size(ax)) > _ROOMY else 4)
         quiet(ax)
         self.statistics_ = self._draw_statistics(ax)
         self.legend_ = self._draw_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _checked_scale(self, scale: str) -> str:
+        if scale not in ("auto", "linear", "log"):
+            raise ValueError(f"scale={scale!r}; expected 'auto', 'linear' or 'log'.")
+        positive = min(self.y_true.min(), self.y_pred.min()) > 0
+        if scale == "log" and not positive:
+            raise ValueError("scale='log', but some values are not positive; use 'linear'.")
+        low, high = np.quantile(self.y_true, [0.05, 0.95])
+        return "log" if scale == "auto" and positive and high > _COLLAPSED * low else scale.replace("auto", "linear")
+
+    def _limits(self, scale: str) -> tuple[float, float]:
+        """Around all values, on the axes' scale; halves and doubles, as their differences may overflow."""
+        low, high = min(self.y_true.min(), self.y_pred.min()), max(self.y_true.max(), self.y_pred.max())
+        if scale == "linear":
+            low, high = padded(low / 2, high / 2)
+            return 2 * low, 2 * high
+        low, high = np.exp(padded(np.log(low), np.log(high)))
+        return float(low), float(high)
 
     def _scatter_style(self) -> dict:
         """Points that shrink and fade as they become many: 20 are seen, 20 000 show their density."""
@@ -247,29 +281,28 @@ class RegressionDisplay:
         }
 
     def _draw_legend(self, ax):
-        """In the corner below the diagonal, which good predictions leave empty."""
-        legend = ax.legend(
-            handles=[self.scatter_, self.line_, self.errorbar_],
-            loc="lower right",
-            fontsize="small",
-            framealpha=0.7,
-            edgecolor="none",
-        )
+        """In the corner below the diagonal, which good predictions leave empty; beside or above small axes."""
+        width, height = axes_size(ax)
+        where: dict = {"loc": "lower right"}
+        if min(width, height) < _ROOMY:
+            beside = width > height + _BESIDE
+            where = {"loc": "upper left" if beside else "lower left", "bbox_to_anchor": (float(beside), 1)}
+        handles = [self.scatter_, self.line_, self.errorbar_]
+        legend = ax.legend(handles=handles, fontsize="small", framealpha=0.8, edgecolor="none", **where)
         legend.legend_handles[0].set(alpha=0.8, sizes=[24])
         return legend
 
     def _draw_statistics(self, ax):
-        """In the corner above the diagonal."""
-        from matplotlib.patheffects import withStroke
-
+        """Above the axes, where no galaxy is."""
         lines = [
             f"Pearson r {_format(self.pearson)}",
             f"Spearman ρ {_format(self.spearman)}",
             f"RMSE = {self.rmse:#.3g}",
         ]
-        text = ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, **_TEXT)
-        text.set_path_effects([withStroke(linewidth=3, foreground="white")])  # legible over points, hides few
-        return text
+        width, height = axes_size(ax)
+        small = min(width, height) < _ROOMY
+        pad = _LEGEND_HEIGHT if small and width <= height + _BESIDE else 6  # the legend may come between
+        return ax.set_title("\n".join(lines), loc="left", pad=pad, fontsize="small" if small else "medium", **_TEXT)
 
 
 def _bins_label(n_bins: int) -> str:

@@ -63,9 +63,10 @@ def binned_means(x, y, *, n_bins=10, bin_strategy="quantile") -> BinnedMeans:
     edges = np.quantile(x, fractions) if bin_strategy == "quantile" else x.min() + fractions * np.ptp(x)
     bin_of = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, n_bins - 1)
     _, bin_of, count = np.unique(bin_of, return_inverse=True, return_counts=True)
-    mean = np.bincount(bin_of, y) / count
-    variance = np.bincount(bin_of, (y - mean[bin_of]) ** 2) / count
-    return BinnedMeans(np.bincount(bin_of, x) / count, mean, np.sqrt(variance), count)
+    units = [np.abs(values).max() or 1.0 for values in (x, y)]  # sums and squares of huge values overflow
+    center, mean = (unit * (np.bincount(bin_of, v / unit) / count) for v, unit in zip((x, y), units))
+    variance = np.bincount(bin_of, ((y - mean[bin_of]) / units[1]) ** 2) / count
+    return BinnedMeans(center, mean, units[1] * np.sqrt(variance), count)
 
 
 @validate_params(
@@ -152,7 +153,8 @@ def midranks(values: NDArray, counts: NDArray) -> NDArray[np.float64]:
 
 def root_mean_squared_error(x: NDArray, y: NDArray) -> float:
     """Square root of the mean of (x - y)², in the units of `x`."""
-    return float(np.sqrt(np.mean((x - y) ** 2)))
+    unit = max(np.abs(x).max(), np.abs(y).max()) or 1.0  # squares of huge values overflow
+    return float(unit * np.sqrt(np.mean((x / unit - y / unit) ** 2)))
 
 
 def _deviations(x: NDArray, counts: NDArray) -> NDArray[np.float64]:

@@ -36,4 +36,12 @@ def quiet(ax) -> None:
 def padded(low: float, high: float, fraction: float = 0.04) -> tuple[float, float]:
     """Widen the interval on both sides by `fraction` of itself, and never leave it of zero width."""
     margin = fraction * (high - low) or 0.5
+    if low - margin == high + margin:  # a huge number
+        margin = fraction * abs(high)
     return low - margin, high + margin
+
+
+def axes_size(ax) -> tuple[float, float]:
+    """Width and height of `ax` [inches], as far as they are known before the layout."""
+    box, (width, height) = ax.get_position(), ax.figure.get_size_inches()
+    return box.width * width, box.height * height

@@ -9,10 +9,13 @@ import numpy as np
 
 from .._descend import descend
 from .._sklearn import styled
-from ._style import GRAY, INK, PALE, PALETTE, quiet, require_pyplot
+from ._style import GRAY, INK, PALE, PALETTE, axes_size, quiet, require_pyplot
 
 DASHED = {"color": GRAY, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2}
 NOTE = {"fontsize": "x-small", "color": GRAY}
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))  # told apart in gray, and where lines cross
+_TWO_COLUMNS = 3.8  # inches
+_STRIP = 12  # points, that a line of notes needs
 BAND = {"color": PALE, "linewidth": 0, "zorder": 1}
 
 
@@ -102,8 +105,9 @@ class CalibrationDisplay(TwoPanelDisplay):
     def _curves(self, ax, x, curves: Iterable, line_kwargs: dict, markers: dict | None = None) -> list:
         """A line for each target."""
         lines = []
-        for curve, label, color, marker in zip(curves, self.labels, cycle(PALETTE), cycle("osD^vP")):
-            style = {"color": color, "label": label, "zorder": 3}
+        looks = zip(cycle(PALETTE), cycle("osD^vP"), cycle(_DASHES))
+        for curve, label, (color, marker, dashes) in zip(curves, self.labels, looks):
+            style = {"color": color, "linestyle": dashes, "label": label, "zorder": 3}
             style |= {} if markers is None else {"marker": marker, **markers}
             lines += ax.plot(x, curve, **styled(style, line_kwargs))
         return lines
@@ -112,11 +116,17 @@ class CalibrationDisplay(TwoPanelDisplay):
         missing = f" ({self.n_missing:,} missing left out)" if self.n_missing else ""
         return f"95 % of calibrated posteriors,\n{n_samples:,} galaxies{missing}"
 
-    def _write_notes(self, x: float, ha: str, above: str, below: str) -> None:
-        """Meanings of a curve far above and far below, in the corners of the lower panel."""
+    def _write_notes(self, reach: float, above: str, below: str) -> None:
+        """Meanings of a curve far above and far below, in strips of the lower panel beyond its `reach`."""
         ax = self.axes_[1]
-        for y, va, text in [(0.96, "top", above), (0.04, "bottom", below)]:
-            ax.text(x, y, text, transform=ax.transAxes, va=va, ha=ha, **NOTE)
+        strip = min(0.3, _STRIP / (72 * axes_size(ax)[1]))  # its share of the panel
+        ax.set_ylim(*np.array([-1, 1]) * reach / (1 - 2 * strip))
+        for y, va, text in [(1, "top", above), (0, "bottom", below)]:
+            ax.text(0.01, y, text, transform=ax.transAxes, va=va, ha="left", **NOTE)
 
-    def _draw_legend(self, handles: list, labels: list[str], **where):
-        return self.axes_[0].legend(handles, labels, fontsize="small", frameon=False, labelcolor=INK, **where)
+    def _draw_legend(self, handles: list, labels: list[str], pad: float = 0.0):
+        """Above the panels, where no curve is; in two columns, if there is room."""
+        style = {"fontsize": "small", "frameon": False, "labelcolor": INK, "handlelength": 1.8}
+        n_columns = 2 if axes_size(self.axes_[0])[0] > _TWO_COLUMNS else 1
+        where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": pad, "ncols": n_columns}
+        return self.axes_[0].legend(handles, labels, **style, **where)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._descend import transformed
 from .._sklearn import final_estimator_has, name_estimators
+from ..catalogs import Catalog
+from ..cutouts import CutoutFetcher
+from ..posteriors import Posterior
 
 
 class PosteriorPipeline(Pipeline):
@@ -73,9 +77,15 @@ class PosteriorPipeline(Pipeline):
         Returns
         -------
         posterior : object
-            What the last step returns, one posterior per row of `X`.
+            What the last step returns, one posterior per row of `X`. If the first step takes catalogs, their column
+            `object_id` becomes the `ids` of a :class:`~galestim.posteriors.Posterior`.
         """
-        return self.steps[-1][1].predict_posterior(self._transform_all_but_last(X), **params)
+        if isinstance(self.steps[0][1], CutoutFetcher):
+            X = Catalog.of(X)
+        posterior = self.steps[-1][1].predict_posterior(self._transform_all_but_last(X), **params)
+        if isinstance(X, Catalog) and "object_id" in X.colnames and isinstance(posterior, Posterior):
+            posterior.ids = np.asarray(X["object_id"], dtype=str)
+        return posterior
 
     @available_if(final_estimator_has("sample_y"))
     def sample_y(self, X, n_samples=1, random_state=0):

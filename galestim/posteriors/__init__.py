@@ -5,8 +5,10 @@
 """
 
 from ._base import Posterior
+from ._concatenate import concatenate
 from ._derived import Magnitude, bulge_flux, disk_flux
 from ._draws import DrawsPosterior
 from ._mixture import MixturePosterior
+from ._tails import Tails, warn_beyond
 
-__all__ = ["DrawsPosterior", "Magnitude", "MixturePosterior", "Posterior", "bulge_flux", "disk_flux"]
+__all__ = ["DrawsPosterior", "Magnitude", "MixturePosterior", "Posterior", "bulge_flux", "concatenate", "disk_flux"]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._masked import without_mask
 from ._arviz import arviz_data, require_arviz
-from ._checks import checked_names, checked_units
+from ._checks import checked_ids, checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
 from ._io import read_content, write_content
 from ._statistics import TargetStatistics
@@ -33,11 +33,15 @@ class Posterior(TargetStatistics):
         Unit of each target; None where it has none or none was given.
     n_targets : int
         k.
+    ids : ndarray of str of shape (n,) or None
+        Names of the galaxies: the column `object_id` of the catalog that they were predicted from, if it has one.
 
     Notes
     -----
     ``len(posterior)`` is the number of galaxies. ``posterior[index]`` is a posterior of the galaxies that an int, a
     slice, an index array or a boolean mask selects, of length 1 for an int; iteration gives posteriors of length 1.
+    ``posterior["flux"]`` is the posterior of that target alone, ``posterior[["flux", "half_light_radius"]]`` the
+    joint one of these, in this order.
     """
 
     weights: NDArray[np.float64]
@@ -53,7 +57,17 @@ class Posterior(TargetStatistics):
         self.target_names = checked_names(target_names, k)
         self.units = checked_units(units, self.target_names)
 
+    @property
+    def ids(self) -> NDArray[np.str_] | None:
+        return self._ids
+
+    @ids.setter
+    def ids(self, ids) -> None:
+        self._ids = checked_ids(ids, len(self))
+
     def __getitem__(self, index):
+        if isinstance(index, str) or (isinstance(index, list | np.ndarray) and np.asarray(index).dtype.kind == "U"):
+            return self._of_targets([self._target(name) for name in np.atleast_1d(index).ravel().tolist()])
         if not isinstance(index, slice):
             index = np.atleast_1d(np.arange(len(self))[index])
             if index.ndim != 1:
@@ -64,7 +78,20 @@ class Posterior(TargetStatistics):
         selected = copy.copy(self)
         for name in COLUMNS[self._form]:
             setattr(selected, name, getattr(self, name)[index])
+        selected.ids = None if self.ids is None else self.ids[index]
         return selected
+
+    def _target(self, name: str) -> int:
+        if name not in self.target_names:
+            raise KeyError(
+                f"no target {name!r} among {', '.join(map(repr, self.target_names))}; expected one of these, or "
+                "numbers of galaxies."
+            )
+        return self.target_names.index(name)
+
+    @abstractmethod
+    def _of_targets(self, targets: list[int]) -> Posterior:
+        """Joint posterior of some targets alone, in the order given."""
 
     def __iter__(self) -> Iterator[Posterior]:
         return (self[row] for row in range(len(self)))
@@ -169,12 +196,14 @@ class Posterior(TargetStatistics):
             raise ValueError(
                 f"{name}: the function returned shape {derived.shape}; expected {draws.shape[:2]}, a value per draw."
             )
-        return Posterior.from_draws(
+        posterior: Any = Posterior.from_draws(
             np.concatenate([draws, derived[..., None]], axis=2),
             weights,
             target_names=[*self.target_names, name],
             units=[*self.units, unit],
+            ids=self.ids,
         )
+        return posterior._with_tails([*self._tails, None])
 
     def _weighted_draws(self, n_samples, random_state) -> tuple[NDArray, NDArray | None]:
         return self.sample(n_samples, random_state), None
@@ -211,9 +240,9 @@ class Posterior(TargetStatistics):
 
     def _content(self) -> Content:
         """Description to write."""
-        targets = described_targets(self.target_names, self.units, getattr(self, "transforms", None))
+        targets = described_targets(self.target_names, self.units, getattr(self, "transforms", None), self._tails)
         columns = {name: getattr(self, name) for name in COLUMNS[self._form]}
-        return Content(VERSION, self._form, targets, columns, getattr(self, "groups", None))
+        return Content(VERSION, self._form, targets, columns, getattr(self, "groups", None), self.ids)
 
     @classmethod
     @abstractmethod
@@ -236,7 +265,7 @@ class Posterior(TargetStatistics):
         return read_content(path, lambda content: Posterior._forms[content.form]._from_content(content))
 
     @staticmethod
-    def from_draws(draws, weights=None, *, target_names=None, units=None) -> Posterior:
+    def from_draws(draws, weights=None, *, target_names=None, units=None, ids=None) -> Posterior:
         """Posterior of draws in physical units.
 
         Parameters
@@ -249,9 +278,11 @@ class Posterior(TargetStatistics):
             Names of the targets.
         units : sequence of str, astropy units or None, default=None
             Unit of each target.
+        ids : sequence of str or None, default=None
+            Names of the galaxies.
 
         Returns
         -------
         DrawsPosterior
         """
-        return Posterior._forms["draws"](draws, weights, target_names=target_names, units=units)
+        return Posterior._forms["draws"](draws, weights, target_names=target_names, units=units, ids=ids)

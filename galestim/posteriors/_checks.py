@@ -1,4 +1,4 @@
-"""Checks of the arguments of posteriors: numbers of draws, weights, names and units of targets."""
+"""Checks of the arguments of posteriors: numbers of draws, weights, names and units of targets, ids of galaxies."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def checked_weights(weights, shape: tuple[int, int], missing: NDArray[np.bool_],
     return weights
 
 
+def filled_where(idle: NDArray[np.bool_], weights: NDArray, *parts: NDArray) -> tuple[NDArray, ...]:
+    """`parts` ``(n, m, …)`` with those of the heaviest one of each row where they are `idle` ``(n, m)``.
+
+    Idle are some of weight 0: they count for nothing, and 0 times infinity would be something.
+    """
+    if not idle.any():
+        return parts
+    rows = np.flatnonzero(idle.any(axis=1))
+    heaviest = weights[rows].argmax(axis=1)
+    parts = tuple(part.copy() for part in parts)
+    for part in parts:
+        part[rows] = np.where(
+            idle[rows].reshape(idle[rows].shape + (1,) * (part.ndim - 2)), part[rows, heaviest][:, None], part[rows]
+        )
+    return parts
+
+
 def checked_names(target_names, k: int) -> list[str]:
     """`target_names` of k targets; without them y, or y0, y1…."""
     if target_names is None:
@@ -58,3 +75,17 @@ def checked_units(units, target_names: list[str]) -> list:
             f"{len(units)} units; expected {len(target_names)}, one (or None) for each of {target_names}."
         )
     return [as_unit(unit, name) for unit, name in zip(units, target_names)]
+
+
+def checked_ids(ids, n: int) -> NDArray[np.str_] | None:
+    """Names of `n` galaxies as an array of text; None for None."""
+    if ids is None:
+        return None
+    names = np.asarray(ids)
+    names = names if names.size else names.astype(str)
+    if names.shape != (n,) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            f"ids has shape {names.shape} and the dtype {names.dtype}; expected ({n},) and str: a name for each "
+            "galaxy, as the column object_id of a Catalog has them."
+        )
+    return names.astype(str)

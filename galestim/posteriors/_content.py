@@ -10,6 +10,7 @@ from astropy import units as u
 from numpy.typing import NDArray
 
 from ..targets import TARGET_TRANSFORMS
+from ._tails import Tails
 
 VERSION = 1
 COLUMNS = {"mixture": ("weights", "means", "scale_trils"), "draws": ("weights", "draws")}
@@ -24,6 +25,7 @@ class Content(NamedTuple):
     targets: list[dict]
     columns: dict[str, NDArray]
     groups: NDArray | None
+    ids: NDArray | None = None
 
     @property
     def named(self) -> dict[str, list]:
@@ -38,14 +40,19 @@ class Content(NamedTuple):
         return self.columns["weights"].reshape(self.columns[column].shape[:2])
 
 
-def described_targets(target_names: Sequence[str], units: Sequence, transforms: Sequence | None) -> list[dict]:
-    """Name, unit and transform of each target as text and numbers; `transforms` is None if draws have none."""
+def described_targets(
+    target_names: Sequence[str], units: Sequence, transforms: Sequence | None, tails: Sequence[Tails | None]
+) -> list[dict]:
+    """Name, unit, transform and unknown tails of each target as text and numbers; draws have no `transforms`."""
     targets: list[dict] = [
         {"name": name} if unit is None else {"name": name, "unit": _unit_text(unit, name)}
         for name, unit in zip(target_names, units)
     ]
     for target, transform in zip(targets, transforms or []):
         target.update(_transform_text(transform, target["name"]))
+    for target, tail in zip(targets, tails):
+        if tail is not None:
+            target["tails"] = tail.described()
     return targets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,12 +13,14 @@ from .._kernel import bandwidth, smoothed
 from .._masked import without_mask
 from ._base import Posterior
 from ._blocks import CHUNK, chosen_columns, row_searchsorted
-from ._checks import check_n_samples, checked_weights
+from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
-from ._moments import Moments
+from ._moments import Moments, Shape, shape_of
+from ._tails import Tails
 
 _ROUNDING = 1e-12  # of a sum of weights
 _N_BINS = 512
+_HUGE = 1e100  # or NaN: draws of weight 0 that would not be harmless
 _NO_DENSITY = (
     "a DrawsPosterior has no {method}: draws say where the probability is, not its density. "
     "Use the MixturePosterior they came from."
@@ -37,11 +40,14 @@ class DrawsPosterior(Posterior):
         For each of n galaxies s draws of the k targets, in physical units. A galaxy that is NaN everywhere is a
         missing cutout.
     weights : array-like of shape (n, s) or None, default=None
-        Weight of each draw, not negative; normalized to sum to 1 over the draws of a galaxy. None: equal ones.
+        Weight of each draw, not negative; normalized to sum to 1 over the draws of a galaxy. None: equal ones. A draw
+        of weight 0 counts for nothing, and may be NaN or infinite.
     target_names : sequence of str or None, default=None
         Names of the targets. None: ``y0``, ``y1``…, or ``y`` if there is one.
     units : sequence of str, astropy units or None, default=None
         Unit of each target, or None for each or all.
+    ids : sequence of str of length n or None, default=None
+        Names of the galaxies, as the `object_id` of a catalog.
 
     Attributes
     ----------
@@ -55,6 +61,8 @@ class DrawsPosterior(Posterior):
         Unit of each target.
     n_targets : int
         k.
+    ids : ndarray of str of shape (n,) or None
+        Names of the galaxies.
 
     Raises
     ------
@@ -85,22 +93,46 @@ class DrawsPosterior(Posterior):
 
     _form = "draws"
 
-    def __init__(self, draws, weights=None, *, target_names=None, units=None):
+    def __init__(self, draws, weights=None, *, target_names=None, units=None, ids=None):
         draws = np.asarray(without_mask(draws), dtype=float)
         if draws.ndim != 3 or 0 in draws.shape[1:]:
             raise ValueError(
                 f"draws has shape {draws.shape}; expected (n, s, k), s draws of k targets for each of n galaxies."
             )
-        self.draws = draws
         self.weights = checked_weights(weights, draws.shape[:2], np.isnan(draws).all(axis=(1, 2)), "draw")
+        idle = (self.weights == 0) & ~(np.abs(draws) < _HUGE).all(axis=2)
+        (self.draws,) = filled_where(idle, self.weights, draws)
         self._set_targets(draws.shape[2], target_names, units)
+        self.ids = ids
+        self._known_tails: list[Tails | None] = [None] * self.n_targets
+
+    @property
+    def _tails(self):
+        return self._known_tails
+
+    def _with_tails(self, tails: Sequence[Tails | None]) -> DrawsPosterior:
+        """The same draws, which do not vouch for the tails."""
+        posterior = copy.copy(self)
+        posterior._known_tails = list(tails)
+        return posterior
 
     def __len__(self) -> int:
         return len(self.draws)
 
     @classmethod
     def _from_content(cls, content: Content) -> DrawsPosterior:
-        return cls(content.columns["draws"], content.weights_like("draws"), **content.named)
+        posterior = cls(content.columns["draws"], content.weights_like("draws"), ids=content.ids, **content.named)
+        tails = [target.get("tails") for target in content.targets]
+        return posterior._with_tails([None if tail is None else Tails.of(tail) for tail in tails])
+
+    def _of_targets(self, targets):
+        names, units = ([values[target] for target in targets] for values in (self.target_names, self.units))
+        draws = DrawsPosterior(self.draws[..., targets], self.weights, target_names=names, units=units, ids=self.ids)
+        return draws._with_tails([self._tails[target] for target in targets])
+
+    def _as_drawn(self) -> DrawsPosterior:
+        """The same draws, taken at their word in the tails too."""
+        return self._with_tails([None] * self.n_targets)
 
     @property
     def _row_cost(self) -> int:
@@ -110,7 +142,7 @@ class DrawsPosterior(Posterior):
         return ~np.isfinite(self.draws).all(axis=1)
 
     def _marginal(self, rows, target):
-        return DrawsMarginal(self.draws[rows, :, target], self.weights[rows])
+        return DrawsMarginal(self.draws[rows, :, target], self.weights[rows], self._tails[target])
 
     def _weighted_draws(self, n_samples, random_state):
         return self.draws, self.weights
@@ -146,8 +178,10 @@ class DrawsPosterior(Posterior):
         unknown = self._unknown()
         for rows in gen_batches(len(self) or 1, max(1, CHUNK // (self._row_cost * self.n_targets))):
             draws, weights = np.where(unknown[rows, None], np.nan, self.draws[rows]), self.weights[rows, :, None]
-            d = draws - (weights * draws).sum(axis=1, keepdims=True)
-            out[rows] = np.swapaxes(d * weights, 1, 2) @ d
+            unit = _unit(draws)
+            _, d = _deviations(draws / unit, weights)
+            with np.errstate(over="ignore"):
+                out[rows] = np.swapaxes(d * weights, 1, 2) @ d * np.swapaxes(unit, 1, 2) * unit
         return out
 
     def log_prob(self, y):
@@ -182,20 +216,26 @@ class DrawsPosterior(Posterior):
 
 
 class DrawsMarginal:
-    """One target of n galaxies: s `draws` and their `weights`, ``(n, s)``."""
+    """One target of n galaxies: s `draws` and their `weights`, ``(n, s)``, and the tails that they do not tell."""
 
-    def __init__(self, draws: NDArray, weights: NDArray):
+    def __init__(self, draws: NDArray, weights: NDArray, tails: Tails | None = None):
+        self.tails = tails
         order = np.argsort(draws, axis=1)
         self.draws = np.take_along_axis(draws, order, axis=1)
         self.weights = np.take_along_axis(weights, order, axis=1)
         self.cumulative = np.cumsum(self.weights, axis=1)
         self.cumulative /= self.cumulative[:, -1:]
+        self.unit = _unit(self.draws)
+        self.scaled = self.draws / self.unit
 
-    def moments(self) -> Moments:
-        """Mean and central moments, each ``(n,)``."""
-        mean = (self.weights * self.draws).sum(axis=1)
-        d = self.draws - mean[:, None]
-        return Moments(mean, *((self.weights * d**power).sum(axis=1) for power in (2, 3, 4)))
+    def shape(self) -> Shape:
+        """Mean to kurtosis, each ``(n,)``."""
+        return shape_of(self._moments(), self.unit[:, 0])
+
+    def _moments(self) -> Moments:
+        """Mean and central moments in powers of the unit, each ``(n,)``."""
+        mean, d = _deviations(self.scaled, self.weights)
+        return Moments(mean[:, 0], *((self.weights * d**power).sum(axis=1) for power in (2, 3, 4)))
 
     def cdf(self, y: NDArray) -> NDArray:
         """Weight of the draws that are at most `y` ``(n, q)``."""
@@ -207,6 +247,10 @@ class DrawsMarginal:
 
     def quantile(self, q: NDArray) -> NDArray:
         """Smallest draws up to which the weights reach `q` ``(q,)``; ``(n, q)``."""
+        values = self._drawn_quantile(q)
+        return values if self.tails is None else self.tails.cut(values, q)
+
+    def _drawn_quantile(self, q: NDArray) -> NDArray:
         return np.take_along_axis(self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), len(q)))), axis=1)
 
     def _reaching(self, q: NDArray) -> NDArray[np.intp]:
@@ -223,27 +267,44 @@ class DrawsMarginal:
     def _narrowest(self, level: float) -> NDArray:
         """Ends ``(n, 2)`` of the narrowest interval from one draw to another that holds `level`."""
         reached = self.cumulative - self.weights + level
-        upper = np.take_along_axis(self.draws, self._reaching(reached), axis=1)
-        width = np.where(reached < 1 + _ROUNDING, upper - self.draws, np.inf)
+        last = self._reaching(reached)
+        width = np.where(reached < 1 + _ROUNDING, np.take_along_axis(self.scaled, last, axis=1) - self.scaled, np.inf)
         best = width.argmin(axis=1)[:, None]
-        return np.hstack([np.take_along_axis(self.draws, best, axis=1), np.take_along_axis(upper, best, axis=1)])
+        ends = np.take_along_axis(self.draws, np.hstack([best, np.take_along_axis(last, best, axis=1)]), axis=1)
+        return ends if self.tails is None else self.tails.cut(ends, np.array([1 - level, 1 + level]) / 2)
 
     def mode(self) -> NDArray:
         """Highest point of a Gaussian kernel density estimate ``(n,)``, which is a smoothed histogram here."""
-        low, lower, upper, high = self.quantile(np.array([0.005, 0.25, 0.75, 0.995])).T
-        width = bandwidth(np.sqrt(self.moments().variance), np.stack([lower, upper]), self.weights)
+        low, lower, upper, high = (self._drawn_quantile(np.array([0.005, 0.25, 0.75, 0.995])) / self.unit).T
+        width = bandwidth(np.sqrt(self._moments().variance), np.stack([lower, upper]), self.weights)
         bin_width = np.where(high > low, (high - low) / _N_BINS, 1.0)
         smooth = smoothed(self._histogram(low, bin_width), width / bin_width)
-        return low + bin_width * np.where(high > low, _peak(smooth) + 0.5, 0.0)
+        return self.unit[:, 0] * (low + bin_width * np.where(high > low, _peak(smooth) + 0.5, 0.0))
 
     def _histogram(self, low: NDArray, bin_width: NDArray) -> NDArray:
         """Weight in each of N_BINS bins upwards from `low`; ``(n, N_BINS)``."""
         n = len(self.draws)
-        place = np.floor((self.draws - low[:, None]) / bin_width[:, None])
+        place = np.floor((self.scaled - low[:, None]) / bin_width[:, None])
         inside = (place >= 0) & (place < _N_BINS)
         place += _N_BINS * np.arange(n)[:, None]
         counts = np.bincount(place[inside].astype(np.intp), self.weights[inside], minlength=n * _N_BINS)
         return counts.reshape(n, _N_BINS)
+
+
+def _unit(draws: NDArray) -> NDArray:
+    """Power of 2 next to the largest of the draws along the second axis, which is kept; NaN if one is NaN.
+
+    In this unit no moment of theirs is too large or too small for a float64, and to go over to it rounds nothing.
+    """
+    largest = np.abs(draws).max(axis=1, keepdims=True)
+    return np.where(np.isnan(largest), np.nan, np.ldexp(1.0, np.frexp(largest)[1] - 1))
+
+
+def _deviations(draws: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Mean along the second axis, which is kept, and what draws deviate from it: nothing, if all are the same."""
+    d = draws - draws[:, :1]
+    step = (weights * d).sum(axis=1, keepdims=True)
+    return draws[:, :1] + step, d - step
 
 
 def _peak(rows: NDArray) -> NDArray:

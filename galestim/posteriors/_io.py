@@ -13,7 +13,8 @@ draws    `weights`      (n, s)        weights of the draws, which sum to 1
 draws    `draws`        (n, s, k)     the draws, in physical units
 =======  =============  ============  ===========================================================================
 
-Numbers are float64, and NaN where a galaxy has no image; `groups` is int64. Each target has a name, a unit as astropy
+Numbers are float64, and NaN where a galaxy has no image; `groups` is int64. If galaxies have names, the column
+`object_id` of text holds them. Each target has a name, a unit as astropy
 writes it unless it has none, and, in a mixture, the name of its transform and the parameters of that (see
 `galestim.targets`).
 
@@ -112,9 +113,11 @@ def _checked(content: Content) -> Content:
 
 
 def _write_fits(path: Path, content: Content) -> None:
-    table = fits.BinTableHDU.from_columns(
-        [_fits_column(name, numbers) for name, numbers in content.columns.items()], name="POSTERIOR"
-    )
+    columns = [_fits_column(name, numbers) for name, numbers in content.columns.items()]
+    if content.ids is not None:
+        names = np.array([_escaped(name) for name in content.ids.tolist()], dtype=np.bytes_)
+        columns.append(fits.Column("object_id", format=f"{max(1, names.itemsize)}A", array=names))
+    table = fits.BinTableHDU.from_columns(columns, name="POSTERIOR")
     table.header["POSTFORM"] = content.form, "mixture or draws"
     table.header["POSTVERS"] = content.version, "version of this layout"
     table.header["NTARGET"] = len(content.targets), "number of targets"
@@ -142,6 +145,8 @@ def _cards(target: dict) -> dict[str, str]:
         cards["UNIT"] = _escaped(target["unit"])
     if "transform" in target:
         cards |= {"TRANSF": target["transform"], "PARAMS": json.dumps(target["parameters"])}
+    if "tails" in target:
+        cards["TAILS"] = json.dumps(target["tails"])
     return cards
 
 
@@ -162,12 +167,14 @@ def _read_fits(path: Path) -> Content:
         with path.open("rb") as file, fits.open(file, memmap=False) as hdus:
             table = hdus["POSTERIOR"]
             header = table.header
+            named = "object_id" in table.columns.names
             return Content(
                 version=header["POSTVERS"],
                 form=header["POSTFORM"],
                 targets=[_target_of(header, n + 1) for n in range(header["NTARGET"])],
                 columns={name: table.data[name] for name in table.columns.names},
                 groups=np.array(hdus["COMPONENTS"].data["groups"]) if header["POSTFORM"] == "mixture" else None,
+                ids=np.array([_unescaped(name) for name in table.data["object_id"]]) if named else None,
             )
 
 
@@ -177,6 +184,8 @@ def _target_of(header: fits.Header, n: int) -> dict:
         target["unit"] = _unescaped(header[f"UNIT{n}"])
     if f"TRANSF{n}" in header:
         target |= {"transform": header[f"TRANSF{n}"], "parameters": json.loads(header[f"PARAMS{n}"])}
+    if f"TAILS{n}" in header:
+        target["tails"] = json.loads(header[f"TAILS{n}"])
     return target
 
 
@@ -187,8 +196,10 @@ def _write_parquet(path: Path, content: Content) -> None:
     parquet = optional_import("pyarrow.parquet", "a .parquet file")
     groups = {} if content.groups is None else {"groups": content.groups.tolist()}
     metadata = {"version": content.version, "form": content.form, "targets": content.targets, **groups}
-    table = optional_import("pyarrow", "a .parquet file").table(
-        {name: _nested(numbers) for name, numbers in content.columns.items()},
+    arrow = optional_import("pyarrow", "a .parquet file")
+    ids = {} if content.ids is None else {"object_id": arrow.array(content.ids.tolist(), "string")}
+    table = arrow.table(
+        {name: _nested(numbers) for name, numbers in content.columns.items()} | ids,
         metadata={"galestim": json.dumps(metadata)},
     )
     row = sum(numbers[:1].size for numbers in content.columns.values())
@@ -215,6 +226,7 @@ def _read_parquet(path: Path) -> Content:
         targets=metadata["targets"],
         columns={name: _flat(table[name]) for name in table.column_names if name in _NUMBERS},
         groups=np.array(metadata["groups"]) if metadata["form"] == "mixture" else None,
+        ids=np.array(table["object_id"].to_pylist()) if "object_id" in table.column_names else None,
     )
 
 
@@ -237,6 +249,9 @@ def _write_hdf5(path: Path, content: Content) -> None:
             file[name] = numbers
         if content.groups is not None:
             file["groups"] = content.groups
+        if content.ids is not None:
+            names = np.char.encode(content.ids, "utf-8")
+            file["object_id"] = names.astype(f"S{max(1, names.itemsize)}")
 
 
 def _read_hdf5(path: Path) -> Content:
@@ -248,6 +263,7 @@ def _read_hdf5(path: Path) -> Content:
             targets=json.loads(file.attrs["targets"]),
             columns={name: file[name][()] for name in COLUMNS.get(file.attrs["form"], ()) if name in file},
             groups=file["groups"][()] if file.attrs["form"] == "mixture" else None,
+            ids=np.char.decode(file["object_id"][()], "utf-8") if "object_id" in file else None,
         )
 
 

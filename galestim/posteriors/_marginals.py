@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
+from ..targets import IdentityTransform
+from . import _scattered as scattered
 from ._blocks import blocks
-from ._moments import Moments, gaussian_moments, mixture_moments
+from ._moments import Shape, gaussian_moments, mixture_moments, shape_of
 
 _SQRT_2PI = np.sqrt(2 * np.pi)
 _GRID_POINTS = 257  # of a table, at least
@@ -41,23 +43,27 @@ class MixtureMarginal:
     """
 
     def __init__(self, mean: NDArray, std: NDArray, weight: NDArray, transform):
-        self.mean, self.std, self.weight = mean, std, weight
+        self.unit = _unit(np.maximum(np.abs(mean), std).max(axis=1, keepdims=True))
+        self.mean, self.std, self.weight = mean / self.unit, std / self.unit, weight
         self.transform = transform
 
-    def moments(self) -> Moments:
-        """Mean and central moments, each ``(n,)``."""
-        return mixture_moments(self.weight, gaussian_moments(self.mean, self.std, self.transform))
+    def shape(self) -> Shape:
+        """Mean to kurtosis, each ``(n,)``."""
+        linear = isinstance(self.transform, IdentityTransform)
+        unit = 1.0 if linear else self.unit
+        parts = gaussian_moments(self.mean * unit, self.std * unit, self.transform)
+        return shape_of(mixture_moments(self.weight, parts), self.unit[:, 0] if linear else 1.0)
 
     def cdf(self, y: NDArray) -> NDArray:
         """Probability of less than `y` ``(n, q)``."""
         with np.errstate(all="ignore"):
-            return self._latent_cdf(self.transform.forward(y))
+            return self._latent_cdf(self.transform.forward(y) / self.unit)
 
     def pdf(self, y: NDArray) -> NDArray:
         """Density at `y` ``(n, q)``; 0 outside the support."""
         with np.errstate(all="ignore"):
-            z = self.transform.forward(y)
-        density = self._physical(self._latent_pdf(np.where(np.isfinite(z), z, 0.0)), y)
+            z = self.transform.forward(y) / self.unit
+        density = self._physical(self._latent_pdf(np.where(np.isfinite(z), z, 0.0)) / self.unit, y)
         return np.where(np.isnan(y), np.nan, np.where(np.isfinite(z), density, 0.0))
 
     def quantile(self, q: NDArray) -> NDArray:
@@ -65,7 +71,11 @@ class MixtureMarginal:
         return self._inverse(self._latent_quantile(np.broadcast_to(q, (len(self.mean), q.shape[-1]))))
 
     def mode(self) -> NDArray:
-        """Where the density is highest ``(n,)``: the best point of the table, and golden sections around it."""
+        """Where the density is highest ``(n,)``."""
+        return self._inverse(self._or_scattered(self._highest(), scattered.highest)[:, None])[:, 0]
+
+    def _highest(self) -> NDArray:
+        """The best point of the table, and golden sections around it; latent."""
         z, _, _, density = self._table
         low, _, high = _around(z, density.argmax(axis=1)).T[:, :, None]
         for _ in range(_MODE_STEPS):
@@ -73,7 +83,7 @@ class MixtureMarginal:
             density = self._density(np.hstack([left, right]))
             leftwards = density[:, :1] > density[:, 1:]
             low, high = np.where(leftwards, low, left), np.where(leftwards, right, high)
-        return self._inverse((low + high) / 2)[:, 0]
+        return (low + high)[:, 0] / 2
 
     def intervals(self, levels: Sequence[float], kind: str) -> NDArray:
         """Ends of the intervals that hold `levels`, ``(n, levels, 2)``; `kind` is "equal_tailed" or "hdi"."""
@@ -84,7 +94,18 @@ class MixtureMarginal:
 
     def _narrowest(self, level: float) -> NDArray:
         """Ends ``(n, 2)``: the best split of what is left out between both sides, by the table and then exactly."""
-        return self._inverse(self._ends(self._balanced(*self._split_around_best(level), level), level))
+        ends = self._ends(self._balanced(*self._split_around_best(level), level), level)
+        return self._inverse(self._or_scattered(ends, lambda rows: scattered.narrowest(rows, level)))
+
+    def _or_scattered(self, values: NDArray, of_scattered: Callable[[MixtureMarginal], NDArray]) -> NDArray:
+        """`values` by the table, replaced in those rows whose components it does not resolve."""
+        if self._scattered.any():
+            values[self._scattered] = of_scattered(self._take(self._scattered))
+        return values
+
+    @cached_property
+    def _scattered(self) -> NDArray[np.bool_]:
+        return scattered.is_scattered(self, self._table.z)
 
     def _split_around_best(self, level: float) -> tuple[NDArray, NDArray]:
         """Log odds ``(n, 1)`` of less and of more on the lower side than is best.
@@ -161,7 +182,7 @@ class MixtureMarginal:
 
     def _inverse(self, z: NDArray) -> NDArray:
         with np.errstate(all="ignore"):
-            return self.transform.inverse(z)
+            return self.transform.inverse(z * self.unit)
 
     def _latent_cdf(self, z: NDArray) -> NDArray:
         return self._mixed(z, self.weight, ndtr)
@@ -207,14 +228,18 @@ class MixtureMarginal:
             yield block, rows, t
 
     def _take(self, rows: NDArray) -> MixtureMarginal:
-        return MixtureMarginal(self.mean[rows], self.std[rows], self.weight[rows], self.transform)
+        unit = self.unit[rows]
+        return MixtureMarginal(self.mean[rows] * unit, self.std[rows] * unit, self.weight[rows], self.transform)
 
-    def _latent_quantile(self, q: NDArray, tolerance: float = _TOLERANCE) -> NDArray:
-        """By Newton's method on ``Φ⁻¹(cdf)``, which is nearly linear, held between the components' own quantiles."""
+    def _latent_quantile(
+        self, q: NDArray, tolerance: float = _TOLERANCE, within: tuple[NDArray, NDArray] | None = None
+    ) -> NDArray:
+        """By Newton's method on ``Φ⁻¹(cdf)``, which is nearly linear, held between the components' own quantiles.
+
+        Or `within` lower and upper bounds that are known, each of the shape of `q`.
+        """
         shape, score = q.shape, ndtri(q)
-        ends = [self.mean + self.std * column[:, None] for column in score.T]
-        low = np.stack([end.min(axis=1) for end in ends], axis=1).ravel()
-        high = np.stack([end.max(axis=1) for end in ends], axis=1).ravel()
+        low, high = (ends.flatten() for ends in (within or self._outermost(score)))
         mean, std = self._latent_mean_and_std
         start = mean[:, None] + std[:, None] * score
         z = np.clip(start.ravel(), low, high)
@@ -235,6 +260,13 @@ class MixtureMarginal:
             active = active[open_ & (there != here)]
         return z.reshape(shape)
 
+    def _outermost(self, score: NDArray) -> tuple[NDArray, NDArray]:
+        """The least and the greatest of the components' own quantiles."""
+        ends = [self.mean + self.std * column[:, None] for column in score.T]
+        return np.stack([end.min(axis=1) for end in ends], axis=1), np.stack(
+            [end.max(axis=1) for end in ends], axis=1
+        )
+
     @cached_property
     def _latent_mean_and_std(self) -> tuple[NDArray, NDArray]:
         mean = (self.weight * self.mean).sum(axis=1)
@@ -246,6 +278,18 @@ class MixtureMarginal:
         with np.errstate(all="ignore"):
             reached = ndtri(cdf)
             return cdf - q, (score - reached) * _bell(reached) / (pdf * _SQRT_2PI)
+
+
+def lengths(rows: NDArray) -> NDArray[np.float64]:
+    """Euclidean lengths along the last axis: standard deviations, of rows of Cholesky factors."""
+    unit = _unit(np.abs(rows).max(axis=-1, keepdims=True))
+    return np.linalg.norm(rows / unit, axis=-1) * unit[..., 0]
+
+
+def _unit(size: NDArray) -> NDArray:
+    """What latent values of this size are in units of: powers of 2 if squares were beyond floats, else 1."""
+    extreme = ((size > 0) & (size < 1e-100)) | (size > 1e100)
+    return np.where(extreme, np.ldexp(1.0, np.frexp(size)[1] - 1), 1.0)
 
 
 def _summed(values: NDArray, weight: NDArray) -> NDArray:

@@ -11,9 +11,9 @@ from .._masked import without_mask
 from ..targets import resolve_transforms
 from ._base import Posterior
 from ._blocks import CHUNK, blocks, chosen_columns
-from ._checks import check_n_samples, checked_weights
+from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content, described_transform
-from ._marginals import MixtureMarginal
+from ._marginals import MixtureMarginal, lengths
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
 
 
@@ -31,6 +31,7 @@ class MixturePosterior(Posterior):
         Lower Cholesky factors of the latent covariances, with positive diagonals.
     weights : array-like of shape (n, m) or None, default=None
         Weight of each component, not negative; normalized to sum to 1 over the components of a galaxy. None: equal.
+        A component of weight 0 counts for nothing, whatever its moments, even if they are NaN or infinite.
     groups : array-like of int of shape (m,) or None, default=None
         Components of one number came from one pass through a network, whose output may be a mixture by itself.
         None: each component is a pass of its own.
@@ -40,11 +41,14 @@ class MixturePosterior(Posterior):
         Physical unit of each target, or None for each or all.
     transforms : None, str, object, sequence or dict, default=None
         From physical to latent values, as in `galestim.targets.resolve_transforms`. None: the identity.
+    ids : sequence of str of length n or None, default=None
+        Names of the galaxies, as the `object_id` of a catalog.
 
     Attributes
     ----------
     means, scale_trils, weights : ndarray
-        As given, float64; weights sum to 1. NaN for a missing cutout.
+        As given, float64; weights sum to 1, and components of weight 0 have the moments of the heaviest one. NaN for
+        a missing cutout.
     groups : ndarray of int of shape (m,)
         The pass of each component.
     target_names : list of str
@@ -55,6 +59,8 @@ class MixturePosterior(Posterior):
         That of each target.
     n_targets : int
         k.
+    ids : ndarray of str of shape (n,) or None
+        Names of the galaxies.
 
     Raises
     ------
@@ -89,16 +95,28 @@ class MixturePosterior(Posterior):
     _form = "mixture"
 
     def __init__(
-        self, means, scale_trils, weights=None, *, groups=None, target_names=None, units=None, transforms=None
+        self,
+        means,
+        scale_trils,
+        weights=None,
+        *,
+        groups=None,
+        target_names=None,
+        units=None,
+        transforms=None,
+        ids=None,
     ):
-        self.means = _checked_means(means)
-        n, m, k = self.means.shape
-        missing = np.asarray(np.isnan(self.means).all(axis=(1, 2)))
-        self.scale_trils = _checked_scale_trils(scale_trils, (n, m, k, k), missing)
+        means, scale_trils = _arrays(means, scale_trils)
+        n, m, k = means.shape
+        missing = np.asarray(np.isnan(means).all(axis=(1, 2)))
         self.weights = checked_weights(weights, (n, m), missing, "component")
+        means, scale_trils = filled_where(self.weights == 0, self.weights, means, scale_trils)
+        self.means = _checked_means(means)
+        self.scale_trils = _checked_scale_trils(scale_trils, missing)
         self.groups = _checked_groups(groups, m)
         self._set_targets(k, target_names, units)
         self.transforms = resolve_transforms(transforms, self.target_names)
+        self.ids = ids
 
     def __len__(self) -> int:
         return len(self.means)
@@ -110,8 +128,24 @@ class MixturePosterior(Posterior):
             content.columns["scale_trils"],
             content.weights_like("means"),
             groups=content.groups,
+            ids=content.ids,
             transforms=[described_transform(target) for target in content.targets],
             **content.named,
+        )
+
+    def _of_targets(self, targets):
+        names, units, transforms = (
+            [values[target] for target in targets] for values in (self.target_names, self.units, self.transforms)
+        )
+        return MixturePosterior(
+            self.means[..., targets],
+            _factors(self.scale_trils[:, :, targets]),
+            self.weights,
+            groups=self.groups,
+            target_names=names,
+            units=units,
+            transforms=transforms,
+            ids=self.ids,
         )
 
     @property
@@ -125,7 +159,7 @@ class MixturePosterior(Posterior):
         return np.repeat(self._missing()[:, None], self.n_targets, axis=1)
 
     def _marginal(self, rows, target):
-        std = np.linalg.norm(self.scale_trils[rows, :, target], axis=-1)
+        std = lengths(self.scale_trils[rows, :, target])
         return MixtureMarginal(self.means[rows, :, target], std, self.weights[rows], self.transforms[target])
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
@@ -184,19 +218,21 @@ class MixturePosterior(Posterior):
         """Logarithm of the latent density at `z` ``(k, n, q)``."""
         out = np.empty(z.shape[1:])
         n_numbers = self.means.shape[1] * self.n_targets
-        with np.errstate(divide="ignore"):
-            log_weight = np.log(self.weights)
         for rows, columns in blocks(out.shape, n_numbers):
-            residuals: list[NDArray] = []  # forward substitution, as k is small
-            log_density = log_weight[rows, None] - 0.5 * self.n_targets * np.log(2 * np.pi)
-            for i in range(self.n_targets):
-                factor = self.scale_trils[rows, None, :, i]
-                residual = z[i, rows, columns, None] - self.means[rows, None, :, i]
-                residual -= sum(factor[..., j] * known for j, known in enumerate(residuals))
-                residuals.append(residual / factor[..., i])
-                log_density = log_density - np.log(factor[..., i]) - 0.5 * residuals[i] ** 2
-            out[rows, columns] = logsumexp(log_density, axis=-1)
+            with np.errstate(all="ignore"):  # a weight may be 0, and a distance too large for a float64
+                out[rows, columns] = self._block_log_prob(z[:, rows, columns, None], rows)
         return out
+
+    def _block_log_prob(self, z: NDArray, rows: slice) -> NDArray:
+        residuals: list[NDArray] = []  # forward substitution, as k is small
+        log_density = np.log(self.weights[rows, None]) - 0.5 * self.n_targets * np.log(2 * np.pi)
+        for i in range(self.n_targets):
+            factor = self.scale_trils[rows, None, :, i]
+            residual = z[i] - self.means[rows, None, :, i]
+            residual -= sum(factor[..., j] * known for j, known in enumerate(residuals))
+            residuals.append(residual / factor[..., i])
+            log_density = log_density - np.log(factor[..., i]) - 0.5 * residuals[i] ** 2
+        return logsumexp(log_density, axis=-1)
 
     def pdf(self, y) -> NDArray[np.float64]:
         """Density of each target by itself, in physical units.
@@ -231,7 +267,7 @@ class MixturePosterior(Posterior):
         """Law of total covariance over the components, in physical units."""
         factors, weights = self.scale_trils[rows], self.weights[rows]
         means = np.moveaxis(self.means[rows], -1, 0)
-        stds = np.moveaxis(np.linalg.norm(factors, axis=-1), -1, 0)
+        stds = np.moveaxis(lengths(factors), -1, 0)
         parts = [gaussian_moments(*latent) for latent in zip(means, stds, self.transforms)]
         series = [hermite_coefficients(*latent) for latent in zip(means, stds, self.transforms)]
         d = [part.mean - (weights * part.mean).sum(axis=1, keepdims=True) for part in parts]
@@ -289,9 +325,9 @@ class MixturePosterior(Posterior):
         out = np.empty((len(self), self.n_targets, self.n_targets))
         for rows in gen_batches(len(self) or 1, max(1, CHUNK // np.prod(self.scale_trils.shape[1:]))):
             factors = self.scale_trils[rows]
-            out[rows] = np.einsum(
-                "nm,nmil,nmjl->nij", self.weights[rows], factors, factors, optimize=["einsum_path", (0, 1), (0, 1)]
-            )
+            weights, path = self.weights[rows], ["einsum_path", (0, 1), (0, 1)]
+            with np.errstate(all="ignore"):  # as of `_outer`
+                out[rows] = np.einsum("nm,nmil,nmjl->nij", weights, factors, factors, optimize=path)
         return out
 
     def _passes(self) -> tuple[NDArray, NDArray, NDArray[np.intp]]:
@@ -305,15 +341,32 @@ class MixturePosterior(Posterior):
 
 def _outer(weights: NDArray, d: NDArray) -> NDArray:
     """Weighted sum of ``d dᵀ`` over the second axis."""
-    return np.swapaxes(weights[..., None] * d, 1, 2) @ d
+    with np.errstate(all="ignore"):  # it may be too large for a float64
+        return np.swapaxes(weights[..., None] * d, 1, 2) @ d
 
 
-def _checked_means(means) -> NDArray[np.float64]:
-    means = np.asarray(without_mask(means), dtype=float)
+def _factors(rows: NDArray) -> NDArray[np.float64]:
+    """Cholesky factors ``(n, m, q, q)`` of the covariances of some targets, of their `rows` ``(n, m, q, k)``."""
+    upper = np.linalg.qr(np.swapaxes(rows, -1, -2), mode="r")  # squares nothing, as a product of rows would
+    signs = np.where(np.diagonal(upper, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
+    return np.tril(np.swapaxes(signs[..., None] * upper, -1, -2))
+
+
+def _arrays(means, scale_trils) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    means, scale_trils = (np.asarray(without_mask(part), dtype=float) for part in (means, scale_trils))
     if means.ndim != 3 or 0 in means.shape[1:]:
         raise ValueError(
             f"means has shape {means.shape}; expected (n, m, k), m components in k targets for each of n galaxies."
         )
+    shape = *means.shape, means.shape[2]
+    if scale_trils.shape != shape:
+        raise ValueError(
+            f"scale_trils has shape {scale_trils.shape}; expected {shape}, a (k, k) factor per component."
+        )
+    return means, scale_trils
+
+
+def _checked_means(means: NDArray) -> NDArray[np.float64]:
     partial = ~np.isfinite(means).all(axis=(1, 2)) & ~np.isnan(means).all(axis=(1, 2))
     if partial.any():
         raise ValueError(
@@ -323,13 +376,8 @@ def _checked_means(means) -> NDArray[np.float64]:
     return means
 
 
-def _checked_scale_trils(scale_trils, shape: tuple[int, ...], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    scale_trils = np.asarray(without_mask(scale_trils), dtype=float)
-    if scale_trils.shape != shape:
-        raise ValueError(
-            f"scale_trils has shape {scale_trils.shape}; expected {shape}, a (k, k) factor per component."
-        )
-    k = shape[-1]
+def _checked_scale_trils(scale_trils: NDArray, missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    k = scale_trils.shape[-1]
     fine = np.isfinite(scale_trils).all(axis=(1, 2, 3))
     fine &= (scale_trils[..., range(k), range(k)] > 0).all(axis=(1, 2))
     fine &= (scale_trils[..., *np.triu_indices(k, 1)] == 0).all(axis=(1, 2))

@@ -24,6 +24,25 @@ class Moments(NamedTuple):
     fourth: NDArray
 
 
+class Shape(NamedTuple):
+    """Mean, variance, standard deviation, skewness and excess kurtosis, of one shape."""
+
+    mean: NDArray
+    variance: NDArray
+    std: NDArray
+    skew: NDArray
+    kurtosis: NDArray
+
+
+def shape_of(moments: Moments, unit: NDArray | float = 1.0) -> Shape:
+    """Shape of distributions whose `moments` are those of values in units of `unit`; NaN where nothing varies."""
+    mean, variance, third, fourth = moments
+    std = np.sqrt(variance)
+    with np.errstate(all="ignore"):  # all draws may be one, and a variance too large for a float64
+        skew, kurtosis = third / variance**1.5, fourth / variance**2 - 3
+        return Shape(unit * mean, unit * (unit * variance), unit * std, skew, kurtosis)
+
+
 def gaussian_moments(mean: NDArray, std: NDArray, transform) -> Moments:
     """Moments in physical units of ``inverse(z)`` for Gaussian z of latent `mean` and `std`, of any one shape."""
     with np.errstate(all="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from numbers import Real
@@ -16,6 +17,7 @@ from .._images import input_ndim
 from .._masked import without_mask
 from .._tables import target_values
 from ._blocks import CHUNK
+from ._tails import Tails, warn_beyond
 
 
 class TargetStatistics(ABC):
@@ -26,13 +28,15 @@ class TargetStatistics(ABC):
 
     target_names: list[str]
     units: list
+    ids: Any
+    weights: NDArray[np.float64]
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def _marginal(self, rows, target: int) -> Any:
-        """One target of some galaxies: an object with moments, cdf, quantile, mode and intervals."""
+        """One target of some galaxies: an object with shape, cdf, quantile, mode and intervals."""
 
     @property
     @abstractmethod
@@ -50,23 +54,23 @@ class TargetStatistics(ABC):
 
     def mean(self) -> NDArray[np.float64]:
         """Mean of each target; ``(n, k)``, in its unit."""
-        return self._each_marginal(lambda marginal: marginal.moments().mean)
+        return self._each_marginal(lambda marginal: marginal.shape().mean)
 
     def var(self) -> NDArray[np.float64]:
         """Variance of each target; ``(n, k)``, in its unit squared."""
-        return self._each_marginal(lambda marginal: marginal.moments().variance)
+        return self._each_marginal(lambda marginal: marginal.shape().variance)
 
     def std(self) -> NDArray[np.float64]:
         """Standard deviation of each target; ``(n, k)``, in its unit."""
-        return np.sqrt(self.var())
+        return self._each_marginal(lambda marginal: marginal.shape().std)
 
     def skew(self) -> NDArray[np.float64]:
         """Skewness of each target, the third standardized moment; ``(n, k)``."""
-        return self._each_marginal(lambda marginal: _shape(marginal.moments())[0])
+        return self._each_marginal(lambda marginal: marginal.shape().skew)
 
     def kurtosis(self) -> NDArray[np.float64]:
         """Excess kurtosis of each target, 0 for a Gaussian; ``(n, k)``."""
-        return self._each_marginal(lambda marginal: _shape(marginal.moments())[1])
+        return self._each_marginal(lambda marginal: marginal.shape().kurtosis)
 
     def median(self) -> NDArray[np.float64]:
         """Median of each target; ``(n, k)``, in its unit."""
@@ -112,6 +116,9 @@ class TargetStatistics(ABC):
         probabilities = np.asarray(q, dtype=float)
         if probabilities.ndim > 1 or not np.all((probabilities >= 0) & (probabilities <= 1)):
             raise ValueError(f"q={q!r}; expected a probability from 0 to 1, or a sequence of them.")
+        warn_beyond(
+            self._tails, self.target_names, np.abs(2 * np.atleast_1d(probabilities) - 1).tolist(), stacklevel=3
+        )
         values = self._each_marginal(lambda marginal: marginal.quantile(np.atleast_1d(probabilities)))
         return values[:, 0] if probabilities.ndim == 0 else values
 
@@ -137,6 +144,7 @@ class TargetStatistics(ABC):
             If `level` is not between 0 and 1, or `kind` is unknown.
         """
         _check_interval([level], kind)
+        warn_beyond(self._tails, self.target_names, [level], stacklevel=3)
         ends = self._each_marginal(lambda marginal: marginal.intervals([level], kind)[:, 0])
         return np.swapaxes(ends, 1, 2)
 
@@ -153,25 +161,49 @@ class TargetStatistics(ABC):
         Returns
         -------
         astropy.table.QTable
-            For each target ``<name>_mean``, ``_median``, ``_mode``, ``_std``, ``_skew``, ``_kurtosis``, and
-            ``_lower_68``, ``_upper_68``… for each level, by its whole percent. In the unit of the target, except
-            the skewness and kurtosis, which have none.
+            ``object_id``, if the posterior has `ids`. For each target ``<name>_mean``, ``_median``, ``_mode``,
+            ``_std``, ``_skew``, ``_kurtosis``, and ``_lower_68``, ``_upper_68``… for each level, by its whole
+            percent. In the unit of the target, except the skewness and kurtosis, which have none.
 
         Raises
         ------
         ValueError
             If a level is not between 0 and 1, two have the same whole percent, or `kind` is unknown.
+
+        Warns
+        -----
+        UserWarning
+            If galaxies that are no missing cutouts have no finite mean, median or standard deviation of a target.
         """
         levels = list(levels)
         _check_interval(levels, kind)
+        warn_beyond(self._tails, self.target_names, levels, stacklevel=3)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]
         values = self._each_marginal(lambda marginal: _described(marginal, levels, kind))
-        table = QTable()
+        self._warn_of_lost(values[:, [columns.index(column) for column in ("mean", "median", "std")]])
+        table = QTable() if self.ids is None else QTable({"object_id": self.ids})
         for j, (name, unit) in enumerate(zip(self.target_names, self.units)):
             for column, numbers in zip(columns, np.moveaxis(values[..., j], 1, 0)):
                 plain = unit is None or column in ("skew", "kurtosis")
                 table[f"{name}_{column}"] = numbers.copy() if plain else numbers * unit
         return table
+
+    def _warn_of_lost(self, values: NDArray) -> None:
+        """Warn of galaxies that have a posterior and no finite `values` ``(n, q, k)``, which are not missing."""
+        lost = ~np.isnan(self.weights[:, :1]) & ~np.isfinite(values).all(axis=1)
+        for name, rows in zip(self.target_names, lost.T):
+            if rows.any():
+                warnings.warn(
+                    f"{name}: {rows.sum()} of {len(self)} galaxies, first row {int(np.argmax(rows))}, have an image "
+                    "but no finite mean and standard deviation. Look at their images, which may be unlike those of "
+                    "the fit, or at the draws of a derived quantity. NaN everywhere is a missing cutout.",
+                    stacklevel=3,
+                )
+
+    @property
+    def _tails(self) -> list[Tails | None]:
+        """Of each target, the tails of its distribution that are not known."""
+        return [None] * self.n_targets
 
     def _points(self, y: ArrayLike) -> NDArray[np.float64]:
         """`y` checked, ``(n, k)`` or ``(n, q, k)``; columns of a table by the names of the targets."""
@@ -195,7 +227,8 @@ class TargetStatistics(ABC):
             for chunk in gen_batches(len(known) or 1, max(1, CHUNK // self._row_cost)):  # none too, for the shape
                 rows = known[chunk]
                 more = () if y is None else (y[rows, ..., target].reshape(len(rows), *y.shape[1:-1] or (1,)),)
-                parts.append(measure(self._marginal(rows, target), *more))
+                with np.errstate(all="ignore"):  # what is too large for a float64 becomes infinite
+                    parts.append(measure(self._marginal(rows, target), *more))
             column = np.full((len(self), *parts[0].shape[1:]), np.nan)
             column[known] = np.concatenate(parts)
             columns.append(column if y is None or y.ndim == 3 else column[:, 0])
@@ -204,17 +237,11 @@ class TargetStatistics(ABC):
 
 def _described(marginal, levels: Sequence[float], kind: str) -> NDArray[np.float64]:
     """The columns of a summary, ``(n, 6 + 2 · levels)``."""
-    moments = marginal.moments()
+    shape = marginal.shape()
     median = marginal.quantile(np.array([0.5]))[:, 0]
     ends = marginal.intervals(levels, kind).reshape(len(median), 2 * len(levels))
-    columns = [moments.mean, median, marginal.mode(), np.sqrt(moments.variance), *_shape(moments)]
+    columns = [shape.mean, median, marginal.mode(), shape.std, shape.skew, shape.kurtosis]
     return np.column_stack([*columns, ends])
-
-
-def _shape(moments) -> tuple[NDArray, NDArray]:
-    """Skewness and excess kurtosis."""
-    with np.errstate(all="ignore"):  # all draws may be one
-        return moments.third / moments.variance**1.5, moments.fourth / moments.variance**2 - 3
 
 
 def _interval_columns(levels: Sequence[float]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -41,7 +41,7 @@ class _Elliptical:
             raise ValueError(f"ellipticity={self.ellipticity!r}; expected (a - b) / (a + b) of its axes, 0 to 1.")
 
     def __repr__(self):
-        shown = [field.name for field in fields(self) if self.ellipticity or field.name in ("fwhm", "beta")]
+        shown = [name for name in vars(self) if self.ellipticity or name in ("fwhm", "beta")]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:

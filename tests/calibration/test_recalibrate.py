@@ -20,7 +20,7 @@ from galestim import CompactCNN, STNPosteriorRegressor
 from galestim.calibration import coverage, crps, energy_score, log_score
 from galestim.calibration._recalibrate import RecalibratedRegressor
 from galestim.model_selection import PosteriorScorer, make_pipeline, posterior_scorers
-from galestim.posteriors import DrawsPosterior, MixturePosterior
+from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
 from galestim.preprocessing import Normalizer
 
 LEVELS = np.array([0.2, 0.5, 0.6827, 0.9, 0.9545])
@@ -507,3 +507,44 @@ def test_errors_say_what_to_do():
         RecalibratedRegressor(Claim()).predict_posterior(X)
     with pytest.raises(NotFittedError):
         RecalibratedRegressor(Ridge(), cv="prefit").fit(X, y[:, 0])
+
+
+class Honest(RegressorMixin, BaseEstimator):
+    def fit(self, X, y):
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+    def predict(self, X):
+        return np.asarray(X)
+
+    def predict_posterior(self, X):
+        return MixturePosterior(
+            np.asarray(X)[:, None], np.full((len(X), 1, 1, 1), 0.5), transforms="log", target_names=["flux"]
+        )
+
+
+@pytest.mark.parametrize("n", [10, 39, 120])
+def test_conformal_intervals_beyond_the_held_out_galaxies_end_where_the_target_does(n, tmp_path):
+    rng = np.random.default_rng(n)
+    X = rng.normal(size=(n + 50, 1))
+    y = np.exp(X + rng.normal(size=X.shape))
+    model = RecalibratedRegressor(Honest(), method="conformal", cv="prefit").fit(X[:n], y[:n])
+    posterior = model.predict_posterior(X[n:])
+    posterior.write(tmp_path / "conformal.fits")
+    known = 1 - 2 / (n + 1)
+    said = rf"flux: intervals are guaranteed up to the level {known:.4g}; those of 0.99 reach to .*at least 199,"
+    for one in (posterior, posterior[:20], posterior["flux"], Posterior.read(tmp_path / "conformal.fits")):
+        assert np.isfinite(one.credible_interval(known)).all()
+        assert np.isfinite(one.mean()).all()
+        for kind in ("hdi", "equal_tailed"):
+            with pytest.warns(UserWarning, match=said):
+                ends = one.credible_interval(0.99, kind)
+            np.testing.assert_array_equal(ends, np.broadcast_to([0, np.inf], ends.shape))
+    with pytest.warns(UserWarning, match=said):
+        assert coverage(posterior, y[n:], [0.5, 0.99]).coverage[1] == 1
+    with pytest.warns(UserWarning, match="flux: intervals are guaranteed"):
+        assert np.isinf(posterior.summary(kind="equal_tailed")["flux_upper_99"]).all()
+    with pytest.warns(UserWarning, match="flux: intervals are guaranteed"):
+        np.testing.assert_array_equal(posterior.quantile([0.0, 1.0])[:, :, 0], np.tile([0, np.inf], (50, 1)))

@@ -40,13 +40,76 @@ def test_an_index_selects_galaxies(posterior, index, rows):
 
 
 @FORMS
+@pytest.mark.parametrize(
+    ("names", "targets"),
+    [
+        ("flux", [2]),
+        (["flux"], [2]),
+        (["flux", "bulge_to_total"], [2, 0]),
+        (np.array(["half_light_radius", "flux"]), [1, 2]),
+    ],
+)
+def test_names_select_targets(posterior, names, targets):
+    part = posterior[names]
+    assert type(part) is type(posterior)
+    assert part.target_names == [posterior.target_names[target] for target in targets]
+    assert part.units == [posterior.units[target] for target in targets]
+    for statistic in ("mean", "std", "median", "mode", "kurtosis"):
+        expected = getattr(posterior, statistic)()[:, targets]
+        np.testing.assert_allclose(getattr(part, statistic)(), expected, rtol=1e-10)
+    np.testing.assert_allclose(part.cov(), posterior.cov()[:, targets][:, :, targets], rtol=1e-9)
+
+
+def test_the_posterior_of_some_targets_is_the_marginal_one(galaxies):
+    """Integrated over the third target, the joint density is that of the other two."""
+    pair = galaxies[0][["flux", "half_light_radius"]]
+    point = galaxies[0].median()[0]
+    ratios = np.linspace(1e-4, 1 - 1e-4, 4001)
+    points = np.stack([ratios, np.full(4001, point[1]), np.full(4001, point[2])], axis=1)
+    integral = np.trapezoid(np.exp(galaxies[0].log_prob(points[None]))[0], ratios)
+    assert np.exp(pair.log_prob([[point[2], point[1]]]))[0] == pytest.approx(integral, rel=1e-5)
+
+
+@FORMS
+@pytest.mark.parametrize("name", ["Flux", "", ["flux", "spin"]])
+def test_a_name_that_is_no_target(posterior, name):
+    expected = "'bulge_to_total', 'half_light_radius', 'flux'; expected one of these, or numbers of galaxies."
+    with pytest.raises(KeyError, match=f"no target '.*' among {expected}"):
+        posterior[name]
+
+
+@FORMS
+def test_ids_go_with_their_galaxies(posterior):
+    posterior.ids = ["a", "b", "c", "λ"]
+    assert posterior[[3, 1]].ids.tolist() == ["λ", "b"]
+    assert posterior[-1].ids.tolist() == ["λ"]
+    assert posterior["flux"].ids.tolist() == ["a", "b", "c", "λ"]
+    assert posterior[:2].derive(bulge_flux, "bulge_flux", n_samples=5).ids.tolist() == ["a", "b"]
+    table = posterior.summary()
+    assert table.colnames[0] == "object_id"
+    assert table["object_id"].tolist() == ["a", "b", "c", "λ"]
+    posterior.ids = None
+    assert "object_id" not in posterior.summary().colnames
+
+
+@pytest.mark.parametrize(
+    "ids", [["a"], [1, 2, 3, 4], "abcd", [["a", "b", "c", "d"]], ["a", None, "b", "c"], [b"a"] * 4]
+)
+def test_ids_that_are_not_a_name_for_each_galaxy(galaxies, ids):
+    with pytest.raises(
+        ValueError, match=r"ids has shape .* and the dtype .*; expected \(4,\) and str: a name for each"
+    ):
+        galaxies.ids = ids
+
+
+@FORMS
 def test_iteration_gives_single_galaxies(posterior):
     parts = list(posterior)
     assert [len(part) for part in parts] == [1, 1, 1, 1]
     np.testing.assert_array_equal(np.concatenate([part.weights for part in parts]), posterior.weights)
 
 
-@pytest.mark.parametrize("index", [4, -5, [0, 9], [True, False], "flux", 1.5, (0, 1), [[0, 1]], None])
+@pytest.mark.parametrize("index", [4, -5, [0, 9], [True, False], 1.5, (0, 1), [[0, 1]], None])
 def test_an_index_that_selects_no_galaxies(galaxies, index):
     with pytest.raises(IndexError):
         galaxies[index]

@@ -141,3 +141,47 @@ def test_draws_have_no_density(method):
 def test_wrong_arguments(draws, weights, message):
     with pytest.raises(ValueError, match=message):
         DrawsPosterior(draws, weights)
+
+
+@pytest.mark.parametrize("value", [0.1, 7.3, -1e300, 5e-324, 0.0])
+def test_constant_draws_have_no_spread(value):
+    posterior = DrawsPosterior(np.full((2, 13, 2), value), target_names=["a", "b"])
+    np.testing.assert_array_equal(posterior.std(), 0)
+    np.testing.assert_array_equal(posterior.cov(), 0)
+    assert np.isnan(posterior.kurtosis()).all()
+    np.testing.assert_array_equal(posterior.mode(), value)
+    assert posterior.summary(kind="hdi")["a_upper_95"].tolist() == [value, value]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e160, 1e200, 1e307])
+def test_huge_and_tiny_draws_have_the_shape_of_others(scale):
+    draws, weights = weighted()
+    one, scaled = DrawsPosterior(draws, weights), DrawsPosterior(draws * scale, weights)
+    for statistic in ("mean", "std", "median", "mode"):
+        np.testing.assert_allclose(getattr(scaled, statistic)() / scale, getattr(one, statistic)(), rtol=1e-9)
+    for statistic in ("skew", "kurtosis"):
+        np.testing.assert_allclose(getattr(scaled, statistic)(), getattr(one, statistic)(), rtol=1e-7)
+    for kind in ("hdi", "equal_tailed"):
+        ends = scaled.credible_interval(0.8, kind) / scale
+        np.testing.assert_allclose(ends, one.credible_interval(0.8, kind), rtol=1e-9)
+    assert np.all(scaled.var() == (np.inf if scale > 1 else 0))
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -1e308])
+def test_draws_of_weight_0_count_for_nothing(nothing):
+    draws, weights = weighted(s=50)
+    weights[:, ::3] = 0
+    some = DrawsPosterior(draws[:, weights[0] > 0], weights[:, weights[0] > 0])
+    draws[:, ::3] = nothing
+    posterior = DrawsPosterior(draws, weights)
+    for statistic in ("mean", "std", "median", "mode", "kurtosis", "cov"):
+        np.testing.assert_allclose(getattr(posterior, statistic)(), getattr(some, statistic)(), rtol=1e-9)
+
+
+def test_the_summary_warns_of_galaxies_without_moments():
+    draws, _ = weighted()
+    draws[1, 7, 0] = np.nan
+    with pytest.warns(UserWarning, match="^y0: 1 of 3 galaxies, first row 1, have an image but no finite mean"):
+        assert np.isnan(DrawsPosterior(draws).summary()["y0_mean"][1])
+    draws[1] = np.nan
+    DrawsPosterior(draws).summary()  # a missing cutout is none of them

@@ -339,3 +339,17 @@ def test_missing_arviz(monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(ImportError, match=r"to_arviz needs arviz, .*run: pip install 'galestim\[export\]'"):
         mixture().to_arviz()
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".parquet", ".h5"])
+@pytest.mark.parametrize("ids", [["a", "b", "c", "d"], ["", " padded ", "λ_R", "1237648720693755918"], [""] * 4])
+def test_ids_are_kept(tmp_path, galaxies, draws, ids, suffix):
+    for form in (galaxies, draws):
+        form.ids = ids
+        form.write(tmp_path / f"ids{suffix}", overwrite=True)
+        assert Posterior.read(tmp_path / f"ids{suffix}").ids.tolist() == ids
+        form[:0].write(tmp_path / f"none{suffix}", overwrite=True)
+        assert Posterior.read(tmp_path / f"none{suffix}").ids.tolist() == []
+        form.ids = None
+        form.write(tmp_path / f"ids{suffix}", overwrite=True)
+        assert Posterior.read(tmp_path / f"ids{suffix}").ids is None

@@ -50,12 +50,10 @@ MIXTURES = [
 ]
 
 
-def fine_grid(mixture):
+def fine_grid(mixture, n_points=None):
     """Points so dense that a search among them needs no interpolation, with their cdf and density."""
-    around = (
-        mixture.mean[0, :, None]
-        + mixture.std[0, :, None] * np.linspace(-8, 8, 4001 + 80_000 // mixture.mean.shape[1])
-    ).ravel()
+    n_points = n_points or 4001 + 80_000 // mixture.mean.shape[1]
+    around = (mixture.mean[0, :, None] + mixture.std[0, :, None] * np.linspace(-8, 8, n_points)).ravel()
     y = mixture.transform.inverse(np.unique(around))[None]
     return y[0], mixture.cdf(y)[0], mixture.pdf(y)[0]
 
@@ -71,7 +69,7 @@ def test_mode_is_the_highest_point_of_the_density(mixture):
     y, _, density = fine_grid(mixture)
     mode = mixture.mode()[0]
     assert mixture.pdf(np.array([[mode]]))[0, 0] >= density.max() * (1 - 1e-6)
-    assert abs(mode - y[density.argmax()]) < 1e-3 * np.sqrt(mixture.moments().variance[0])
+    assert abs(mode - y[density.argmax()]) < 1e-3 * np.sqrt(mixture.shape().variance[0])
 
 
 @pytest.mark.parametrize("mixture", MIXTURES)
@@ -90,6 +88,49 @@ def test_hdi_is_narrower_than_the_equal_tailed_interval_where_it_is_skewed(trans
     mixture = hard_mixtures(transform)["unequal weights"]
     hdi, equal = (np.diff(mixture.intervals(LEVELS, kind))[0, :, 0] for kind in ("hdi", "equal_tailed"))
     assert np.all(hdi < equal)
+
+
+def scattered(m, width, seed):
+    """Narrow components far from each other, of equal or of uneven weights."""
+    rng = np.random.default_rng(seed)
+    weight = np.full(m, 1 / m) if seed % 2 else rng.dirichlet(np.ones(m))
+    return rng.normal(size=m), width * rng.uniform(0.5, 2, m), weight
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda transform: type(transform).__name__)
+@pytest.mark.parametrize(("m", "width"), [(2, 0.01), (5, 0.05), (20, 0.01), (24, 1e-4), (60, 0.003)])
+def test_many_narrow_components_far_from_each_other(m, width, transform):
+    for seed in range(2):
+        mixture = marginal(*scattered(m, width, seed), transform)
+        y, cdf, density = fine_grid(mixture, 1001)
+        assert mixture.pdf(mixture.mode()[:, None])[0, 0] >= density.max() * (1 - 1e-5)
+        levels = [0.3, 0.5, 0.6827, 0.9545]  # two of them in reach of equal weights
+        intervals = mixture.intervals(levels, "hdi")
+        held = np.diff(mixture.cdf(intervals.reshape(1, -1)).reshape(-1, 2))[:, 0]
+        np.testing.assert_allclose(held, levels, atol=1e-8)
+        for level, (low, high) in zip(levels, intervals[0]):
+            narrowest = np.where(cdf + level < cdf[-1], np.interp(cdf + level, cdf, y) - y, np.inf).min()
+            assert high - low <= narrowest * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.6, 0.9])
+def test_an_interval_of_whole_components_crosses_no_gap(level):
+    """Of ten equal needles a level of 0.3 takes the three that are nearest to each other."""
+    place = np.array([0.0, 1, 3, 4.1, 9, 9.9, 10.7, 20, 21.3, 40])
+    mixture = marginal(place, 1e-4)
+    n = round(10 * level)
+    low, high = mixture.intervals([level], "hdi")[0, 0]
+    assert high - low == pytest.approx((place[n - 1 :] - place[: 11 - n]).min(), abs=2e-3)
+
+
+def test_rows_that_are_scattered_do_not_change_others():
+    smooth, wild = ([np.linspace(-0.3, 0.4, 20), np.full(20, 0.5)], scattered(20, 0.01, 1)[:2])
+    both = MixtureMarginal(*(np.stack(pair) for pair in zip(smooth, wild)), np.full((2, 20), 0.05), TRANSFORMS[1])
+    alone = [marginal(mean, std, transform=TRANSFORMS[1]) for mean, std in (smooth, wild)]
+    for kind in ("hdi", "equal_tailed"):
+        expected = np.concatenate([one.intervals(LEVELS, kind) for one in alone])
+        np.testing.assert_allclose(both.intervals(LEVELS, kind), expected, rtol=1e-9)
+    np.testing.assert_allclose(both.mode(), np.concatenate([one.mode() for one in alone]), rtol=1e-12)
 
 
 def test_hdi_has_the_same_density_at_both_ends():

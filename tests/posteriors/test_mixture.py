@@ -265,3 +265,35 @@ def test_wrong_points(galaxies):
 def test_wrong_number_of_samples(galaxies, n_samples):
     with pytest.raises(ValueError, match=f"n_samples={n_samples!r}; expected a positive int."):
         galaxies.sample(n_samples)
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, 1e300])
+def test_components_of_weight_0_count_for_nothing(galaxies, nothing):
+    means, trils, weights = (np.array(part) for part in (galaxies.means, galaxies.scale_trils, galaxies.weights))
+    means, trils, weights = (
+        np.insert(part, 1, value, axis=1) for part, value in [(means, nothing), (trils, nothing), (weights, 0.0)]
+    )
+    means[2] = np.nan  # the missing one
+    named = {"target_names": galaxies.target_names, "transforms": galaxies.transforms}
+    posterior = MixturePosterior(means, trils, weights, **named)
+    for statistic in ("mean", "std", "median", "mode", "skew", "cov", "latent_cov"):
+        np.testing.assert_allclose(getattr(posterior, statistic)(), getattr(galaxies, statistic)(), rtol=2e-5)
+    np.testing.assert_allclose(posterior.log_prob(galaxies.median()), galaxies.log_prob(galaxies.median()))
+    for kind in ("hdi", "equal_tailed"):
+        np.testing.assert_allclose(
+            posterior.credible_interval(0.9, kind), galaxies.credible_interval(0.9, kind), rtol=1e-6
+        )
+    assert np.isfinite(posterior[0].sample(200, random_state=0)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e200])
+def test_huge_and_tiny_mixtures_have_the_shape_of_others(scale):
+    rng = np.random.default_rng(0)
+    means, trils = rng.normal(size=(4, 5, 1)), rng.uniform(0.2, 1, (4, 5, 1, 1))
+    one, scaled = MixturePosterior(means, trils), MixturePosterior(means * scale, trils * scale)
+    for statistic in ("mean", "std", "median", "mode"):
+        np.testing.assert_allclose(getattr(scaled, statistic)() / scale, getattr(one, statistic)(), rtol=1e-6)
+    np.testing.assert_allclose(scaled.kurtosis(), one.kurtosis(), rtol=1e-9)
+    for kind in ("hdi", "equal_tailed"):
+        ends = scaled.credible_interval(0.8, kind) / scale
+        np.testing.assert_allclose(ends, one.credible_interval(0.8, kind), rtol=1e-5)
