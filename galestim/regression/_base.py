@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,24 +17,27 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
-from .._device import private_torch_seed, resolve_device
+from .._device import resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
+from .._randomness import AllDraws, own_random_numbers
 from .._sklearn import HasMethods, Interval, StrOptions, check_feature_names, check_sample_weight, fit_context
 from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
 from ..targets import resolve_transforms
 from ._optimizers import OPTIMIZERS, SGD
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
+from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
 from ._training import LR_SCHEDULES, Examples, Labels, Recipe, train
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
 N_EXAMINED = 1024  # training images that are looked at before the training
+N_TRIED = 64  # training images that are predicted after it
 
 
-class ImageRegressor(Estimates, ImageEstimator):
+class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     """Base of the estimators.
 
     A subclass supplies four things: `_default_network`, `_loss`, and, where there is more to it than one network of
@@ -84,6 +89,10 @@ class ImageRegressor(Estimates, ImageEstimator):
         """Untrained network for images of ``image_shape_``."""
         return build_network(spec, self.image_shape_, n_outputs)
 
+    @abstractmethod
+    def _estimate(self, images: NDArray) -> NDArray[np.float64]:
+        """Point estimates ``(n, k)`` of images like those of the fit."""
+
     def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
         """Learn the rest, once the network is trained."""
 
@@ -113,11 +122,22 @@ class ImageRegressor(Estimates, ImageEstimator):
         ValueError
             If images or targets are not what is said above, or leave nothing to train or validate on.
         FloatingPointError
-            If the training diverges.
+            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised, the
+            estimator stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            If the training ends with a loss so large that it has diverged.
         """
         return self._fit(X, y, sample_weight)
 
     def _fit(self, X, y, sample_weight, y_err=None):
+        with _unchanged_on_failure(self):
+            self._fit_network(X, y, sample_weight, y_err)
+        return self
+
+    def _fit_network(self, X, y, sample_weight, y_err) -> None:
         resume = self.warm_start and hasattr(self, "network_")
         # 1. Images, targets and weights, checked.
         images = self._check_images(X, reset=not resume)
@@ -125,21 +145,26 @@ class ImageRegressor(Estimates, ImageEstimator):
         # 2. Rows to train on, and rows to watch the loss on.
         rng = check_random_state(self.random_state)
         redraws = isinstance(images, RedrawnImages)
-        rows = redrawn_rows(weights) if redraws else training_rows(images, targets.digested(), weights)
+        digested = targets.digested()
+        rows = redrawn_rows(weights) if redraws else training_rows(images, digested, weights, self._pixel_dtype())
         training, validation = rows.split(self.validation_fraction, rng)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
-        with private_torch_seed(self.device_, self._seed):
+        with own_random_numbers(self._seed):
             # 3. Scales of targets and pixels, and a network that has seen some images.
-            if not resume:
+            if resume:
+                self.network_ = copy.deepcopy(self.network_)  # that of the last fit stays if this one fails
+            else:
                 self._learn_scales(images, targets, training, loss)
-                self._start_network(images, training, loss)
+                with AllDraws():
+                    self._start_network(images, training, loss)
             # 4. Training of each member, and what follows from a trained network.
             labels = self._labels(targets, loss)
-            self._train(images, labels, training, validation, loss)
-            self._finish(images, labels, training, validation)
+            with self._all_draws():
+                self._train(images, labels, training, validation, loss)
+        self._finish(images, labels, training, validation)
+        self._forbid_non_finite(images, training)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
-        return self
 
     def _check_images(self, X, *, reset: bool):
         if not hasattr(X, "redrawn"):
@@ -180,7 +205,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         codec = TargetCodec.of(targets, transforms, training.rows, training.weight)
         self.target_transforms_, self.target_mean_, self.target_scale_ = codec[1:]
         seen = training.some(slice(N_EXAMINED)) if isinstance(images, RedrawnImages) else training
-        self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
+        self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen, self._pixel_dtype())
 
     def _start_network(self, images, training: TrainingRows, loss) -> None:
         """Build the network; let it load the weights it wants to start from, and see some images if it wants to."""
@@ -223,7 +248,7 @@ class ImageRegressor(Estimates, ImageEstimator):
                 gradient_clip=self._gradient_clip,
             )
             history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
-        self.history_ += history
+        self.history_ = [*self.history_, *history]
 
     def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, loss=None) -> Examples:
         """Rows as the training loop sees them; `unit` is a weight of 1, and without a loss nothing is redrawn."""
@@ -239,6 +264,23 @@ class ImageRegressor(Estimates, ImageEstimator):
             return {name: labels.astype(dtype) for name, labels in self._labels_of(values, loss).items()}
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
+
+    def _forbid_non_finite(self, images, training: TrainingRows) -> None:
+        """Refuse a fit that has diverged without its loss showing it.
+
+        Raises
+        ------
+        FloatingPointError
+            If weights, or predictions of most of the training images, are not finite.
+        """
+        tensors = self.network_.state_dict().values()
+        predicted = self._estimate(images[training.rows[:N_TRIED]])
+        share = np.isfinite(predicted).all(axis=1).mean()
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors) or share < 0.5:
+            raise FloatingPointError(
+                f"the fit has diverged: its loss is {self.history_[-1]['train_loss']:.3g}, but weights or predictions "
+                f"of training images are not finite. Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+            )
 
     # ---- the network
 
@@ -257,7 +299,20 @@ class ImageRegressor(Estimates, ImageEstimator):
         return self._default_network() if self.network is None else self.network
 
     def _views(self):
-        return AUGMENTATIONS[self.augmentation] if isinstance(self.augmentation, str) else self.augmentation
+        given = self.augmentation
+        return AUGMENTATIONS.get(given, given) if isinstance(given, str) else given
+
+    def _specs(self):
+        optimizer = SGD(momentum=0.0) if self.optimizer == "sgd" else self.optimizer
+        return {"network": self._spec(), "augmentation": self._views(), "optimizer": optimizer}
+
+    def _all_draws(self):
+        """`AllDraws` if code besides that of galestim and torch runs, as it may draw from torch's global state."""
+        parts = [self, *self._specs().values()]
+        kinds = (part if isinstance(part, type) else type(part) for part in parts)
+        known = ("builtins", "galestim", "torch")
+        of_others = any(kind.__module__.partition(".")[0] not in known for kind in kinds)
+        return AllDraws() if self.callbacks or of_others else nullcontext()
 
     def _is_ensemble(self) -> bool:
         return isinstance(self.network_, nn.ModuleList)
@@ -291,12 +346,13 @@ class ImageRegressor(Estimates, ImageEstimator):
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast, own_random_numbers(self._seed), self._all_draws():
             for rows in gen_batches(len(images), PREDICT_BATCH):
                 batch = images[rows]
                 present = ~missing_rows(batch, first_row=rows.start)
                 if present.any():
-                    pixels = pixel_tensor(batch[present], self._pixel_dtype()).to(self.device_)
+                    numbers = rows.start + np.flatnonzero(present)
+                    pixels = pixel_tensor(batch[present], self._pixel_dtype(), numbers).to(self.device_)
                     output[rows][present] = compute(pixels).double().cpu().numpy()
                 release_pages(images)
         return output
@@ -320,7 +376,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         if weights is None:
             return
         self.device_ = resolve_device(self.device, fall_back=True)
-        with private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
+        with own_random_numbers(0), AllDraws():  # building draws weights that are overwritten at once
             network = self._build(self._spec(), self._loss())
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
@@ -330,3 +386,15 @@ class ImageRegressor(Estimates, ImageEstimator):
                 f"galestim {__version__}; load it with that version, or fit again. ({error})"
             ) from error
         self.network_ = network.to(self.device_)
+
+
+@contextmanager
+def _unchanged_on_failure(estimator) -> Iterator[None]:
+    """Leave an estimator as it was, unfitted or as last fitted, if what runs here fails or is interrupted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

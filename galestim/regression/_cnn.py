@@ -52,9 +52,11 @@ class CNNRegressor(ImageRegressor):
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
     callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are.
+        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
+        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
+        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
     verbose : int, default=0
-        1 shows a progress bar on a terminal.
+        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -177,5 +179,8 @@ class CNNRegressor(ImageRegressor):
         ndarray of shape (n,) or (n, n_targets)
             In the units of `y`; NaN where the image is NaN everywhere.
         """
-        standardized = self._each_batch(self._fitted_images(X), self.network_, (self.n_outputs_,))
-        return self._like_y(standardized * self.target_scale_ + self.target_mean_)
+        return self._like_y(self._estimate(self._fitted_images(X)))
+
+    def _estimate(self, images):
+        standardized = self._each_batch(images, self.network_, (self.n_outputs_,))
+        return standardized * self.target_scale_ + self.target_mean_

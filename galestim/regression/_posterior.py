@@ -101,9 +101,11 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
     callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are.
+        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
+        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
+        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
     verbose : int, default=0
-        1 shows a progress bar on a terminal.
+        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -275,12 +277,14 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             If images or targets are not what is said above, a target lies where its transform has no value or is the
             same in all rows, or there is nothing to train or validate on.
         FloatingPointError
-            If the training diverges.
+            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised, the
+            estimator stays as it was.
 
         Warns
         -----
         UserWarning
-            If the crops have collapsed to the smallest scale allowed.
+            If the crops have collapsed to the smallest scale allowed, or the training ends with a loss so large that it
+            has diverged.
         """
         return self._fit(X, y, sample_weight, y_err)
 
@@ -296,6 +300,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     def _transformer(self):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
+
+    def _specs(self):
+        return {**super()._specs(), "head": self._head(), "spatial_transformer": self._transformer()}
 
     def _member(self, spec, n_outputs):
         """A network with dropout, behind the spatial transformer if there is one."""
@@ -337,6 +344,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     # ---- posteriors
 
+    def _estimate(self, images):
+        return self._posterior(images, 1, self._seed).mean()
+
     def predict_posterior(self, X, *, n_passes=None, random_state=None) -> MixturePosterior:
         """Predict each image's joint posterior.
 
@@ -357,6 +367,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         images = self._fitted_images(X)
         n_passes = self.n_passes if n_passes is None else n_passes
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
+        return self._posterior(images, n_passes, seed)
+
+    def _posterior(self, images: NDArray, n_passes: int, seed: int) -> MixturePosterior:
         weights, means, trils = self._mixture(images, n_passes, seed)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
