@@ -62,14 +62,28 @@ class AllDraws(TorchDispatchMode):
         if given or device.type == "meta":
             return func(*args, **kwargs)
         generator: Any = own_generator(device)
-        if func.name() in ("aten::rand_like", "aten::randn_like"):
-            empty = torch.empty_like(*args, **kwargs)
-            fill = empty.uniform_ if func.name() == "aten::rand_like" else empty.normal_
-            return fill(generator=generator)
+        if func.name() in _BY_HAND:
+            return _BY_HAND[func.name()](generator, *args, **kwargs)
         seeded = _with_generator(func)
-        if seeded is None:
-            return _seeded_globally(generator, func, args, kwargs)
-        return seeded(*args, **{**kwargs, "generator": generator})
+        if seeded is not None:
+            return seeded(*args, **{**kwargs, "generator": generator})
+        with self:  # dropout, say, arrives whole in inference mode, and draws by operations that have generators
+            result = func.decompose(*args, **kwargs)
+        return _seeded_globally(generator, func, args, kwargs) if result is NotImplemented else result
+
+
+def _native_dropout(generator: torch.Generator, x: torch.Tensor, rate: float, train: bool | None):
+    if train is False or rate == 0:
+        return x.clone(), torch.ones_like(x, dtype=torch.bool)
+    kept = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * kept / (1 - rate) if rate < 1 else torch.zeros_like(x), kept.bool()
+
+
+_BY_HAND: dict[str, Any] = {  # what has no form with a generator in all releases of torch
+    "aten::rand_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).uniform_(generator=generator),
+    "aten::randn_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).normal_(generator=generator),
+    "aten::native_dropout": _native_dropout,
+}
 
 
 def _device_of(args, kwargs) -> torch.device:
@@ -90,7 +104,7 @@ def _with_generator(func):
 
 
 def _seeded_globally(generator: torch.Generator, func, args, kwargs):
-    """An operation that draws from the global state alone, as fused dropout on a GPU: the state is put back."""
+    """An operation that draws from the global state alone, as fused attention on a GPU: the state is put back."""
     kind = generator.device.type
     fork: dict = {"devices": []} if kind == "cpu" else {"device_type": kind}
     seed = torch.randint(2**31, (), generator=generator, device=generator.device).item()

@@ -35,7 +35,7 @@ from ._optimizers import OPTIMIZERS, SGD
 
 logger = logging.getLogger(__name__)
 
-DIVERGED = 1e4  # losses of standardized targets are about 1
+DIVERGED = 1e3  # losses of standardized targets are about 1
 
 Labels = dict[str, NDArray]
 
