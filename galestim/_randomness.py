@@ -49,8 +49,8 @@ def own_generator(device: str | torch.device) -> torch.Generator | None:
 class AllDraws(TorchDispatchMode):
     """Within this context, inside of `own_random_numbers`, whatever torch draws comes from the same seed.
 
-    Layers of torch that are made, dropout of others: each operation that draws is handed the generator. A mode is that
-    of one thread, and costs some microseconds per operation.
+    Layers of torch that are made, dropout of others: each operation that draws is handed the generator. A mode is
+    that of one thread, and costs some microseconds per operation.
     """
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -80,8 +80,12 @@ def _native_dropout(generator: torch.Generator, x: torch.Tensor, rate: float, tr
 
 
 _BY_HAND: dict[str, Any] = {  # what has no form with a generator in all releases of torch
-    "aten::rand_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).uniform_(generator=generator),
-    "aten::randn_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).normal_(generator=generator),
+    "aten::rand_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).uniform_(
+        generator=generator
+    ),
+    "aten::randn_like": lambda generator, *args, **kwargs: torch.empty_like(*args, **kwargs).normal_(
+        generator=generator
+    ),
     "aten::native_dropout": _native_dropout,
 }
 

@@ -91,7 +91,7 @@ def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
             i = int(np.argmax(too_large.reshape(len(cast), -1).any(axis=1)))
             raise ValueError(
                 f"Input X contains values too large: row {i if rows is None else rows[i]} has the pixel "
-                f"{images[i][too_large[i]][0]:g}, which is infinite in {cast.dtype}, the network's arithmetic. Mend that "
-                "pixel, scale the images (Normalizer), or set precision='float64'."
+                f"{images[i][too_large[i]][0]:g}, which is infinite in {cast.dtype}, the network's arithmetic. "
+                "Mend that pixel, scale the images (Normalizer), or set precision='float64'."
             )
     return cast

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 import copy
+import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
@@ -35,6 +36,7 @@ AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rota
 PREDICT_BATCH = 256
 N_EXAMINED = 1024  # training images that are looked at before the training
 N_TRIED = 64  # training images that are predicted after it
+DIVERGED = 1e3  # losses of standardized targets are about 1
 
 
 class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
@@ -122,8 +124,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         ValueError
             If images or targets are not what is said above, or leave nothing to train or validate on.
         FloatingPointError
-            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised, the
-            estimator stays as it was.
+            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised,
+            the estimator stays as it was.
 
         Warns
         -----
@@ -163,7 +165,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             with self._all_draws():
                 self._train(images, labels, training, validation, loss)
         self._finish(images, labels, training, validation)
-        self._forbid_non_finite(images, training)
+        self._judge(images, training)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
 
     def _check_images(self, X, *, reset: bool):
@@ -265,8 +267,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
 
-    def _forbid_non_finite(self, images, training: TrainingRows) -> None:
-        """Refuse a fit that has diverged without its loss showing it.
+    def _judge(self, images, training: TrainingRows) -> None:
+        """Refuse a fit that has diverged though its losses were finite; warn of one that probably has.
 
         Raises
         ------
@@ -278,8 +280,17 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         share = np.isfinite(predicted).all(axis=1).mean()
         if not all(bool(tensor.isfinite().all()) for tensor in tensors) or share < 0.5:
             raise FloatingPointError(
-                f"the fit has diverged: its loss is {self.history_[-1]['train_loss']:.3g}, but weights or predictions "
-                f"of training images are not finite. Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+                f"the fit has diverged: its last loss is {self.history_[-1]['train_loss']:.3g}, and weights or "
+                f"predictions of training images are not finite. Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+            )
+        last = self.history_[-1]["epoch"]
+        loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)
+        if loss > DIVERGED and self.early_stopping_patience is None:
+            warnings.warn(
+                f"the training ended with a loss of {loss:.3g}, where predicting the mean of y for every image has "
+                "about 1: it diverged, or a few images are unlike all others. "
+                f"Lower lr (now {self.lr:g}), or look at those images.",
+                stacklevel=6,
             )
 
     # ---- the network

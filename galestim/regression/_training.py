@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -34,8 +33,6 @@ from ..networks import pixel_tensor
 from ._optimizers import OPTIMIZERS, SGD
 
 logger = logging.getLogger(__name__)
-
-DIVERGED = 1e3  # losses of standardized targets are about 1
 
 Labels = dict[str, NDArray]
 
@@ -141,13 +138,12 @@ class _Net(NeuralNet):
         """The loss of a batch; if it is not finite, the step that it asks for is not taken."""
         try:
             loss = super().get_loss(y_pred, y_true, X, training)
-            value = loss.item()
         except torch.linalg.LinAlgError:  # a covariance that is none
-            value = math.nan
-        if training and not math.isfinite(value):
+            loss = y_pred.new_tensor(math.nan)
+        if training and not math.isfinite(loss.item()):
             raise FloatingPointError(
-                f"the training loss became {value} in epoch {len(self.history)}; lower lr (now {self.lr:g}), scale the "
-                "images (Normalizer), or use precision='float32'."
+                f"the training loss became {loss.item()} in epoch {len(self.history)}; lower lr (now {self.lr:g}), "
+                "scale the images (Normalizer), or use precision='float32'."
             )
         return loss
 
@@ -229,7 +225,6 @@ def train(
             if not _stopped_early(net):
                 raise
         net.notify("on_train_end", X=training, y=None)
-    _warn_of_divergence(net.history, recipe)
     rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
     return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
 
@@ -237,16 +232,6 @@ def train(
 def _stopped_early(net: NeuralNet) -> bool:
     """Whether a KeyboardInterrupt is that by which early stopping of skorch ends a training."""
     return any(isinstance(c, EarlyStopping) and c.misses_ == c.patience for _, c in net.callbacks_)
-
-
-def _warn_of_divergence(history, recipe: Recipe) -> None:
-    loss = history[-1]["train_loss"]
-    if abs(loss) > DIVERGED and recipe.early_stopping_patience is None:
-        warnings.warn(
-            f"the training ended with a loss of {loss:.3g}, where predicting the mean of y for all images has about 1: "
-            f"it diverged, or a few images are unlike all others. Lower lr (now {recipe.lr:g}), or look at the images.",
-            stacklevel=6,
-        )
 
 
 def _optimizer_of(optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -281,7 +266,7 @@ def _callbacks(recipe: Recipe, factors: list[float], steps: int, monitor: str, g
 
 
 def _copied(callback):
-    """A copy, since callbacks keep what they learn on themselves; it shares what cannot be copied, as files and locks.
+    """A copy, since callbacks keep what they learn on themselves; it shares files, locks and the like.
 
     Raises
     ------
@@ -292,9 +277,9 @@ def _copied(callback):
     kind = inner if isinstance(inner, type) else type(inner)
     if issubclass(kind, BatchScoring | EpochScoring):
         raise ValueError(
-            f"callbacks= holds {kind.__name__}, which scores arrays X and y; but a training sees images a batch at a time, "
-            "and standardized targets. Its losses are in history_; for scores of your own fit a few epochs at a time "
-            "with warm_start=True, and call score after each."
+            f"callbacks= holds {kind.__name__}, which scores arrays X and y; but a training sees images a batch at a "
+            "time, and standardized targets. Its losses are in history_; for scores of your own fit a few epochs at a "
+            "time with warm_start=True, and call score after each."
         )
     copied = _deep_or_shallow(inner)
     return copied if name is None else (name, copied)

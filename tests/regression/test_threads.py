@@ -1,4 +1,4 @@
-"""The same seed gives the same answer, to the bit, wherever fits and predictions run; torch's own state never moves."""
+"""The same seed gives the same answer, to the bit, wherever fits and predictions run; torch's own state stays."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -86,9 +86,7 @@ def test_a_thread_of_the_users_draws_its_own_numbers_meanwhile(model, data):
 
 
 def test_other_seeds_are_other_fits(model, data):
-    one, other = (
-        Parallel(1)(delayed(_fit_predict)(model, seed, *data) for seed in (0, 1))
-    )
+    one, other = Parallel(1)(delayed(_fit_predict)(model, seed, *data) for seed in (0, 1))
     assert not np.array_equal(one, other)
 
 
