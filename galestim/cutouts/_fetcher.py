@@ -62,7 +62,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Whether the images live in a temporary file instead of memory; "auto" does so above 1 GiB. The file is
         removed with the last view of the images; it lies where :mod:`tempfile` puts it (``TMPDIR``).
     verbose : int, default=0
-        Whether to show a progress bar (on a terminal).
+        Whether to show a progress bar (on a terminal and in notebooks).
 
     Attributes
     ----------

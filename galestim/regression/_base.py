@@ -164,8 +164,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             labels = self._labels(targets, loss)
             with self._all_draws():
                 self._train(images, labels, training, validation, loss)
-        self._finish(images, labels, training, validation)
         self._judge(images, training)
+        self._finish(images, labels, training, validation)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
 
     def _check_images(self, X, *, reset: bool):
@@ -281,7 +281,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         if not all(bool(tensor.isfinite().all()) for tensor in tensors) or share < 0.5:
             raise FloatingPointError(
                 f"the fit has diverged: its last loss is {self.history_[-1]['train_loss']:.3g}, and weights or "
-                f"predictions of training images are not finite. Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+                "predictions of training images are not finite. "
+                f"Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
             )
         last = self.history_[-1]["epoch"]
         loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)

@@ -345,7 +345,13 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     # ---- posteriors
 
     def _estimate(self, images):
-        return self._posterior(images, 1, self._seed).mean()
+        weights, means, trils = self._mixture(images, 1, self._seed)
+        finite = np.isfinite(means).all(axis=(1, 2)) & np.isfinite(trils).all(axis=(1, 2, 3))
+        estimates = np.full((len(means), self.n_outputs_), np.nan)
+        if finite.any():
+            with np.errstate(over="ignore", invalid="ignore"):
+                estimates[finite] = self._posterior(weights[finite], means[finite], trils[finite]).mean()
+        return estimates
 
     def predict_posterior(self, X, *, n_passes=None, random_state=None) -> MixturePosterior:
         """Predict each image's joint posterior.
@@ -367,19 +373,19 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         images = self._fitted_images(X)
         n_passes = self.n_passes if n_passes is None else n_passes
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
-        return self._posterior(images, n_passes, seed)
-
-    def _posterior(self, images: NDArray, n_passes: int, seed: int) -> MixturePosterior:
         weights, means, trils = self._mixture(images, n_passes, seed)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
-        n_mixture = self._head().n_mixture
-        factors = widths.of_components(m, self._passes_per_member(m), n_mixture)
+        factors = widths.of_components(m, self._passes_per_member(m), self._head().n_mixture)
+        return self._posterior(weights, means, trils * factors[:, :, None])
+
+    def _posterior(self, weights: NDArray, means: NDArray, trils: NDArray) -> MixturePosterior:
+        """Mixtures of standardized targets, in physical units."""
         return MixturePosterior(
             means * self.target_scale_ + self.target_mean_,
-            trils * (factors * self.target_scale_)[:, :, None],
+            trils * self.target_scale_[:, None],
             weights,
-            groups=np.arange(m) // n_mixture,
+            groups=np.arange(weights.shape[1]) // self._head().n_mixture,
             target_names=self.target_names_,
             units=self.target_units_,
             transforms=self.target_transforms_,

@@ -278,7 +278,7 @@ def _copied(callback):
     if issubclass(kind, BatchScoring | EpochScoring):
         raise ValueError(
             f"callbacks= holds {kind.__name__}, which scores arrays X and y; but a training sees images a batch at a "
-            "time, and standardized targets. Its losses are in history_; for scores of your own fit a few epochs at a "
+            "time, and standardized targets. Losses are in history_; for scores of your own, fit a few epochs at a "
             "time with warm_start=True, and call score after each."
         )
     copied = _deep_or_shallow(inner)
