@@ -126,7 +126,7 @@ def test_released_pages_leave_memory(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident pages are read from Linux's /proc")
 @pytest.mark.parametrize("holes", [False, True])
 def test_looking_for_missing_cutouts_keeps_the_file_out_of_memory(tmp_path, holes):
-    images = np.ones((200, 256, 256, 1), dtype=np.float32)
+    images = np.ones((500, 256, 256, 1), dtype=np.float32)
     images[::3] = np.nan if holes else 1
     np.save(tmp_path / "x.npy", images)
     memmap, resident = np.load(tmp_path / "x.npy", mmap_mode="r"), []

@@ -124,13 +124,13 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         ValueError
             If images or targets are not what is said above, or leave nothing to train or validate on.
         FloatingPointError
-            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised,
-            the estimator stays as it was.
+            If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
+            estimator stays as it was.
 
         Warns
         -----
         UserWarning
-            If the training ends with a loss so large that it has diverged.
+            If the training ends with a loss, or predictions, of one that has diverged.
         """
         return self._fit(X, y, sample_weight)
 
@@ -273,24 +273,25 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         Raises
         ------
         FloatingPointError
-            If weights, or predictions of most of the training images, are not finite.
+            If weights, or the networks' outputs for most of some training images, are not finite.
         """
-        tensors = self.network_.state_dict().values()
-        predicted = self._estimate(images[training.rows[:N_TRIED]])
-        share = np.isfinite(predicted).all(axis=1).mean()
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors) or share < 0.5:
-            raise FloatingPointError(
-                f"the fit has diverged: its last loss is {self.history_[-1]['train_loss']:.3g}, and weights or "
-                "predictions of training images are not finite. "
-                f"Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
-            )
+        some = images[training.rows[:N_TRIED]]
+        sound = all(bool(tensor.isfinite().all()) for tensor in self.network_.state_dict().values())
+        for member in self._members():
+            finite = self._each_batch(some, lambda x, member=member: member(x).isfinite().all(1, True), (1,))
+            sound &= bool(finite.mean() >= 0.5)
         last = self.history_[-1]["epoch"]
         loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)
-        if loss > DIVERGED and self.early_stopping_patience is None:
+        cure = f"Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+        if not sound:
+            raise FloatingPointError(
+                f"the fit has diverged: its last loss is {loss:.3g}, and weights or outputs are not finite. {cure}"
+            )
+        predicted = np.isfinite(self._estimate(some)).all(axis=1).mean()
+        if predicted < 0.5 or (loss > DIVERGED and self.early_stopping_patience is None):
             warnings.warn(
-                f"the training ended with a loss of {loss:.3g}, where predicting the mean of y for every image has "
-                "about 1: it diverged, or a few images are unlike all others. "
-                f"Lower lr (now {self.lr:g}), or look at those images.",
+                f"the fit has probably diverged: its last loss is {loss:.3g}, where predicting the mean of y for all "
+                f"images has about 1, and {predicted:.0%} of some training images have finite predictions. {cure}",
                 stacklevel=6,
             )
 

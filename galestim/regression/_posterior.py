@@ -277,14 +277,14 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             If images or targets are not what is said above, a target lies where its transform has no value or is the
             same in all rows, or there is nothing to train or validate on.
         FloatingPointError
-            If the training diverges: its loss, the weights or most predictions are not finite. Whatever is raised,
-            the estimator stays as it was.
+            If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
+            estimator stays as it was.
 
         Warns
         -----
         UserWarning
-            If the crops have collapsed to the smallest scale allowed, or the training ends with a loss so large that
-            it has diverged.
+            If the crops have collapsed to the smallest scale allowed, or the training ends with a loss, or
+            predictions, of one that has diverged.
         """
         return self._fit(X, y, sample_weight, y_err)
 

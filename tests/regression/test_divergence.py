@@ -56,7 +56,20 @@ class BreaksWhenItPredicts(nn.Module):
 @pytest.mark.parametrize("kind", [CNNRegressor, PosteriorRegressor])
 def test_finite_losses_with_predictions_that_are_not(data, make, kind):
     model = make(kind, network=BreaksWhenItPredicts)
-    with pytest.raises(FloatingPointError, match=r"the fit has diverged: its last loss is [\d.e+]+, and weights or"):
+    with pytest.raises(
+        FloatingPointError, match=r"the fit has diverged: its last loss is [\d.e+]+, and weights or outputs"
+    ):
+        model.fit(*data)
+
+
+class PredictsFarOff(BreaksWhenItPredicts):
+    def forward(self, x):
+        return self.layer(x.flatten(1)) + (0 if self.training else 1e5)
+
+
+def test_finite_outputs_of_infinite_targets_warn(data, make):
+    model = make(PosteriorRegressor, network=PredictsFarOff, target_transforms="log", validation_fraction=0)
+    with pytest.warns(UserWarning, match=r"probably diverged: .* and 0% of some training images have finite predict"):
         model.fit(*data)
 
 
@@ -73,14 +86,14 @@ class BrokenInTheEnd(nn.Module):
 
 
 def test_weights_that_are_not_finite(data, make):
-    with pytest.raises(FloatingPointError, match="weights or predictions of training images are not finite"):
+    with pytest.raises(FloatingPointError, match="weights or outputs are not finite"):
         make(CNNRegressor, network=BrokenInTheEnd).fit(*data)
 
 
 @pytest.mark.parametrize("lr", [10.0, 100.0])
 def test_huge_finite_losses_warn(data, make, lr):
     model = make(CNNRegressor, lr=lr)
-    with pytest.warns(UserWarning, match=r"the training ended with a loss of .*Lower lr \(now 10+\)"):
+    with pytest.warns(UserWarning, match=r"the fit has probably diverged: its last loss .*Lower lr \(now 10+\)"):
         model.fit(*data)
 
 
