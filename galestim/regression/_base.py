@@ -316,7 +316,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return AUGMENTATIONS.get(given, given) if isinstance(given, str) else given
 
     def _specs(self):
-        optimizer = SGD(momentum=0.0) if self.optimizer == "sgd" else self.optimizer
+        by_name = isinstance(self.optimizer, str) and self.optimizer == "sgd"
+        optimizer = SGD(momentum=0.0) if by_name else self.optimizer  # torch's own default
         return {"network": self._spec(), "augmentation": self._views(), "optimizer": optimizer}
 
     def _all_draws(self):

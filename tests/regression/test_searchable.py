@@ -1,5 +1,6 @@
 """Every number of every default is a parameter: it can be listed, set and searched."""
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -101,3 +102,12 @@ def test_a_search_over_defaults(blobs):
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(images, radius)
     assert len(search.cv_results_["params"]) == 4
     assert search.best_estimator_[-1].network.filters == search.best_params_["cnnregressor__network__filters"]
+
+
+@pytest.mark.parametrize("kind", [CNNRegressor, PosteriorRegressor, STNPosteriorRegressor])
+@pytest.mark.parametrize("value", [np.ones(2), [], {}, "nonsense", -1.0, object(), HarmonicNet])
+def test_odd_values_are_stored_until_fit_looks_at_them(kind, value):
+    for name in ("network", "optimizer", "augmentation", "spatial_transformer", "head"):
+        model = kind()
+        if hasattr(model, name):
+            assert model.set_params(**{name: value}).get_params()[name] is value
