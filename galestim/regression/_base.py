@@ -7,6 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -278,7 +279,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         some = images[training.rows[:N_TRIED]]
         sound = all(bool(tensor.isfinite().all()) for tensor in self.network_.state_dict().values())
         for member in self._members():
-            finite = self._each_batch(some, lambda x, member=member: member(x).isfinite().all(1, True), (1,))
+            finite = self._each_batch(some, partial(_finite_outputs, member), (1,))
             sound &= bool(finite.mean() >= 0.5)
         last = self.history_[-1]["epoch"]
         loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)
@@ -400,6 +401,11 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 f"galestim {__version__}; load it with that version, or fit again. ({error})"
             ) from error
         self.network_ = network.to(self.device_)
+
+
+def _finite_outputs(member: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Whether all outputs of an image are finite, ``(n, 1)``."""
+    return member(pixels).isfinite().all(1, keepdim=True)
 
 
 @contextmanager
