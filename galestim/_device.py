@@ -1,10 +1,8 @@
-"""Devices, and random states of torch that are private to a fit."""
+"""Devices: what the parameter `device` means on this machine."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -43,13 +41,3 @@ def resolve_device(device: str | torch.device, *, fall_back: bool = False) -> st
         f"device={str(wanted)!r} is not available on this machine; use device='auto' (here: {best!r}), or install "
         "a torch that supports it."
     )
-
-
-@contextmanager
-def private_torch_seed(device: str, seed: int) -> Iterator[None]:
-    """Within this context torch draws from `seed`; outside, its random state is as it was."""
-    kind = torch.device(device).type
-    fork: dict = {"devices": []} if kind == "cpu" else {"device_type": kind}
-    with torch.random.fork_rng(**fork):
-        torch.manual_seed(seed)
-        yield

@@ -93,6 +93,7 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int
     for rows in row_chunks(images):
         chunk = images[rows].reshape(rows.stop - rows.start, -1)
         finite = np.isfinite(chunk)
+        release_pages(images)
         if finite.all():
             continue
         n_nan = np.isnan(chunk).sum(axis=1)
@@ -100,7 +101,6 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int
         missing[rows] = n_nan == chunk.shape[1]
         if not allow_partial:
             _raise_if_any((n_nan > 0) & ~missing[rows], first_row + rows.start, "some NaN pixels")
-    release_pages(images)
     return missing
 
 

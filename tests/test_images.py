@@ -121,3 +121,28 @@ def test_released_pages_leave_memory(tmp_path):
     release_pages(memmap)
     assert touched - before > 48
     assert file_pages() - before < 8
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident pages are read from Linux's /proc")
+@pytest.mark.parametrize("holes", [False, True])
+def test_looking_for_missing_cutouts_keeps_the_file_out_of_memory(tmp_path, holes):
+    images = np.ones((500, 256, 256, 1), dtype=np.float32)
+    images[::3] = np.nan if holes else 1
+    np.save(tmp_path / "x.npy", images)
+    memmap, resident = np.load(tmp_path / "x.npy", mmap_mode="r"), []
+
+    def file_pages():
+        fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+        return int(fields["RssFile"].split()[0]) / 1024  # MiB
+
+    class Watched(np.ndarray):
+        """Looks at memory whenever a chunk is taken."""
+
+        def __getitem__(self, rows):
+            resident.append(file_pages())
+            return super().__getitem__(rows)
+
+    before = file_pages()
+    missing_rows(memmap.view(Watched))
+    assert len(resident) > 2
+    assert max(resident) - before < 40  # one chunk has 32

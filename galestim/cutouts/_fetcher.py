@@ -11,10 +11,10 @@ from astropy.table import QTable
 from numpy.typing import DTypeLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch, get_tags
-from tqdm import tqdm
 
 from .._images import CHUNK_BYTES, release_pages
 from .._memmap import empty_array
+from .._progress import progress_bar
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..catalogs import Catalog
 from ._report import fetch_error, make_report, outcomes
@@ -62,7 +62,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Whether the images live in a temporary file instead of memory; "auto" does so above 1 GiB. The file is
         removed with the last view of the images; it lies where :mod:`tempfile` puts it (``TMPDIR``).
     verbose : int, default=0
-        Whether to show a progress bar (on a terminal).
+        Whether to show a progress bar (on a terminal and in notebooks).
 
     Attributes
     ----------
@@ -301,7 +301,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     def _ask(self, requests: list[CutoutRequest], take: Callable[[int, NDArray], None]) -> QTable:
         """Hand each row's image, where there is one, to `take`, and report."""
         became = []
-        with tqdm(total=len(requests), unit="cutout", disable=None if self.verbose else True) as bar:
+        with progress_bar(len(requests), "cutout", self.verbose) as bar:
             arriving = outcomes(self.source, requests, self._store(), self.min_coverage)
             for row, (image, outcome) in enumerate(arriving):
                 if image is not None:

@@ -5,7 +5,7 @@ from ._compact import CompactCNN
 from ._dropout import Dropout, drops_out, set_dropout
 from ._gaussian_head import GaussianHead
 from ._harmonic import HarmonicNet
-from ._image_network import ImageNetwork, as_images, pixel_tensor
+from ._image_network import ImageNetwork, as_images, cast_pixels, pixel_tensor
 from ._losses import POINTWISE, NegativeLogLikelihood, WeightedLoss
 from ._passes import repeated_passes
 from ._spatial_transformer import N_NUMBERS, CroppedNetwork, SpatialTransformer

@@ -8,6 +8,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from .._randomness import own_generator
+from ._resample import resampled
+
 
 class Augmentation(BaseEstimator):
     """Random zoom, rotation, flips and shift, drawn anew for every image and epoch.
@@ -71,8 +74,7 @@ class _RandomViews(nn.Module):
         if not self.training or min(height, width) == 1:
             return images
         view = random_affine(self.spec, n, height, width).to(images)
-        grid = nn.functional.affine_grid(view, list(images.shape), align_corners=False)
-        return nn.functional.grid_sample(images, grid, padding_mode=self.spec.fill, align_corners=False)
+        return resampled(images, view, (height, width), self.spec.fill, align_corners=False)
 
 
 def random_affine(spec: Augmentation, n: int, height: int, width: int) -> torch.Tensor:
@@ -97,4 +99,4 @@ def random_affine(spec: Augmentation, n: int, height: int, width: int) -> torch.
 
 def _uniform(n: int) -> torch.Tensor:
     """Random numbers in [-1, 1]."""
-    return 2 * torch.rand(n, dtype=torch.float64) - 1
+    return 2 * torch.rand(n, dtype=torch.float64, generator=own_generator("cpu")) - 1

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from .._randomness import own_generator
+
 _LEVELS = 2**16
+
+# By layer, one generator per pass. It belongs to the thread that predicts: threads may share the layers.
+_passes: ContextVar[Mapping[nn.Module, list[np.random.Generator]]] = ContextVar("galestim_passes")
 
 
 class Dropout(nn.Module):
@@ -42,23 +48,21 @@ class Dropout(nn.Module):
         if not 0 <= rate < 1:
             raise ValueError(f"rate={rate}; expected a dropout rate in [0, 1).")
         self.rate = rate
-        self.generators: list[np.random.Generator] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.rate == 0:
             return x
-        if self.generators:
-            return self._one_mask_per_pass(x)
+        generators = _passes.get({}).get(self)
+        if generators:
+            return self._one_mask_per_pass(x, generators)
         if not self.training:
             return x
-        if x.device.type != "cpu":
-            return nn.functional.dropout(x, self.rate)
         return x * _kept(x, self.rate)
 
-    def _one_mask_per_pass(self, x: torch.Tensor) -> torch.Tensor:
+    def _one_mask_per_pass(self, x: torch.Tensor, generators: list[np.random.Generator]) -> torch.Tensor:
         """Rows ``(pass, galaxy)`` of `x`: all galaxies of a pass lose the same entries."""
-        n_passes, shape = len(self.generators), x.shape[1:]
-        kept = np.stack([generator.random(shape, dtype=np.float32) >= self.rate for generator in self.generators])
+        n_passes, shape = len(generators), x.shape[1:]
+        kept = np.stack([generator.random(shape, dtype=np.float32) >= self.rate for generator in generators])
         mask = torch.from_numpy(kept).to(x) / (1 - self.rate)
         return (x.unflatten(0, (n_passes, -1)) * mask.unsqueeze(1)).flatten(0, 1)
 
@@ -95,18 +99,24 @@ def monte_carlo_passes(module: nn.Module, seed: int, passes: range) -> Iterator[
     .. [1] Gal & Ghahramani 2016, *Dropout as a Bayesian approximation*, ICML.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
-    for number, layer in enumerate(layers):
-        layer.generators = [np.random.default_rng((seed, number, index)) for index in passes]
+    token = _passes.set(
+        {
+            layer: [np.random.default_rng((seed, number, index)) for index in passes]
+            for number, layer in enumerate(layers)
+        }
+    )
     try:
         yield
     finally:
-        for layer in layers:
-            layer.generators = []
+        _passes.reset(token)
 
 
 def _kept(x: torch.Tensor, rate: float) -> torch.Tensor:
     """A tensor like `x`, strides included, of zeros (dropped) and ``1 / (1 - rate)`` (kept)."""
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    generator = own_generator(x.device)
+    if x.device.type != "cpu":
+        return torch.empty_like(x).bernoulli_(1 - rate, generator=generator).mul_(1 / (1 - rate))
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=generator)
     levels = words.view(torch.int16)[: x.numel()]
     kept = levels >= round(rate * _LEVELS) - _LEVELS // 2
     mask = kept.to(x.dtype).mul_(1 / (1 - rate))

@@ -108,7 +108,8 @@ class _HarmonicNetwork(SplitNetwork):
         return self.exit(self.body(self.entry(with_context(self.dropout(features), context))))
 
     def _features(self, x):
-        return self.invariants(*self.harmonics(x))
+        with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
+            return self.invariants(*self.harmonics(x.to(self.mean.dtype)))
 
     @torch.no_grad()
     def examine(self, images: torch.Tensor) -> None:

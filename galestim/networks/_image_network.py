@@ -63,6 +63,35 @@ def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return pixels.movedim(-1, 1).to(dtype)
 
 
-def pixel_tensor(images: NDArray, dtype) -> torch.Tensor:
-    """A tensor that owns its pixels: uint8 as it is, anything else as `dtype`."""
-    return torch.from_numpy(np.array(images, dtype=np.uint8 if images.dtype == np.uint8 else dtype, order="C"))
+def pixel_tensor(images: NDArray, dtype, rows: NDArray | None = None) -> torch.Tensor:
+    """A tensor that owns its pixels: uint8 as it is, anything else as `dtype`; see `cast_pixels` of the rest."""
+    return torch.from_numpy(cast_pixels(images, np.uint8 if images.dtype == np.uint8 else dtype, rows))
+
+
+def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
+    """A copy of images ``(n, H, W, C)`` in the arithmetic of the network.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n, H, W, C)
+    dtype : numpy dtype
+    rows : ndarray of int, shape (n,), default=None
+        What errors call these images; None counts from 0.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is finite but infinite as `dtype`. Names the first such row.
+    """
+    with np.errstate(over="ignore"):  # said below
+        cast = np.array(images, dtype=dtype, order="C")
+    if images.dtype.kind == "f" and images.dtype.itemsize > cast.itemsize:
+        too_large = np.isinf(cast) & np.isfinite(images)
+        if too_large.any():
+            i = int(np.argmax(too_large.reshape(len(cast), -1).any(axis=1)))
+            raise ValueError(
+                f"Input X contains values too large: row {i if rows is None else rows[i]} has the pixel "
+                f"{images[i][too_large[i]][0]:g}, which is infinite in {cast.dtype}, the network's arithmetic. "
+                "Mend that pixel, scale the images (Normalizer), or set precision='float64'."
+            )
+    return cast

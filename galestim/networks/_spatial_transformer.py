@@ -10,6 +10,7 @@ from torch import nn
 
 from ._d4 import BlurPool, GroupAffine, GroupConv, LiftingConv
 from ._readout import RadialReadout
+from ._resample import resampled
 from ._split import SplitNetwork, with_context
 
 N_NUMBERS = {"crop": 1, "similarity": 4, "affine": 6}
@@ -192,9 +193,7 @@ class Transformer(nn.Module):
         """Resample images ``(n, C, H, W)`` once."""
         if min(images.shape[2:]) == 1:
             return images
-        height, width, channels = self.crop_shape
-        grid = nn.functional.affine_grid(matrix, [len(images), channels, height, width], align_corners=True)
-        return nn.functional.grid_sample(images, grid, padding_mode=self.fill, align_corners=True)
+        return resampled(images, matrix, self.crop_shape[:2], self.fill, align_corners=True)
 
     def _context(self, matrix: torch.Tensor) -> torch.Tensor:
         log_scale = log_side(matrix)

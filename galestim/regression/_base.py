@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .. import __version__
-from .._device import private_torch_seed, resolve_device
+from .._device import resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
 from .._masked import without_mask
+from .._randomness import AllDraws, own_random_numbers
 from .._sklearn import (
     ClassWithout,
     HasMethods,
@@ -34,15 +39,18 @@ from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
+from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
 from ._training import LR_SCHEDULES, Examples, Labels, Recipe, train
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
 N_EXAMINED = 1024  # training images that are looked at before the training
+N_TRIED = 64  # training images that are predicted after it
+DIVERGED = 1e3  # losses of standardized targets are about 1
 
 
-class ImageRegressor(Estimates, ImageEstimator):
+class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     """Base of the estimators.
 
     A subclass supplies four things: `_default_network`, `_loss`, and, where there is more to it than one network of
@@ -98,6 +106,10 @@ class ImageRegressor(Estimates, ImageEstimator):
         """Untrained network for images of ``image_shape_``."""
         return build_network(spec, self.image_shape_, n_outputs)
 
+    @abstractmethod
+    def _estimate(self, images: NDArray) -> NDArray[np.float64]:
+        """Point estimates ``(n, k)`` of images like those of the fit."""
+
     def _finish(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None) -> None:
         """Learn the rest, once the network is trained."""
 
@@ -127,11 +139,22 @@ class ImageRegressor(Estimates, ImageEstimator):
         ValueError
             If images or targets are not what is said above, or leave nothing to train or validate on.
         FloatingPointError
-            If the training diverges.
+            If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
+            estimator stays as it was.
+
+        Warns
+        -----
+        UserWarning
+            If the training ends with a loss, or predictions, of one that has diverged.
         """
         return self._fit(X, y, sample_weight)
 
     def _fit(self, X, y, sample_weight, y_err=None):
+        with _unchanged_on_failure(self):
+            self._fit_network(X, y, sample_weight, y_err)
+        return self
+
+    def _fit_network(self, X, y, sample_weight, y_err) -> None:
         resume = self.warm_start and hasattr(self, "network_")
         # 1. Images, targets and weights, checked.
         images = self._check_images(X, reset=not resume)
@@ -139,22 +162,27 @@ class ImageRegressor(Estimates, ImageEstimator):
         # 2. Rows to train on, and rows to watch the loss on.
         rng = check_random_state(self.random_state)
         redraws = isinstance(images, RedrawnImages)
-        rows = redrawn_rows(weights) if redraws else training_rows(images, targets.digested(), weights)
+        digested = targets.digested()
+        rows = redrawn_rows(weights) if redraws else training_rows(images, digested, weights, self._pixel_dtype())
         training, validation = rows.split(self.validation_fraction, rng)
         warn_of_the_odd(targets, self.target_transforms, rows)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
-        with private_torch_seed(self.device_, self._seed):
+        with own_random_numbers(self._seed):
             # 3. Scales of targets and pixels, and a network that has seen some images.
-            if not resume:
+            if resume:
+                self.network_ = copy.deepcopy(self.network_)  # that of the last fit stays if this one fails
+            else:
                 self._learn_scales(images, targets, training, loss)
-                self._start_network(images, training, loss)
+                with AllDraws():
+                    self._start_network(images, training, loss)
             # 4. Training of each member, and what follows from a trained network.
             labels = self._labels(targets, loss)
-            self._train(images, labels, training, validation, loss)
-            self._finish(images, labels, training, validation)
+            with self._all_draws():
+                self._train(images, labels, training, validation, loss)
+        self._judge(images, training)
+        self._finish(images, labels, training, validation)
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
-        return self
 
     def _check_images(self, X, *, reset: bool):
         if not hasattr(X, "redrawn"):
@@ -195,7 +223,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         codec = TargetCodec.of(targets, transforms, training.rows, training.weight)
         self.target_transforms_, self.target_mean_, self.target_scale_ = codec[1:]
         seen = training.some(slice(N_EXAMINED)) if isinstance(images, RedrawnImages) else training
-        self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen)
+        self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen, self._pixel_dtype())
 
     def _start_network(self, images, training: TrainingRows, loss) -> None:
         """Build the network; let it load the weights it wants to start from, and see some images if it wants to."""
@@ -238,7 +266,7 @@ class ImageRegressor(Estimates, ImageEstimator):
                 gradient_clip=self._gradient_clip,
             )
             history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
-        self.history_ += history
+        self.history_ = [*self.history_, *history]
 
     def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, loss=None) -> Examples:
         """Rows as the training loop sees them; `unit` is a weight of 1, and without a loss nothing is redrawn."""
@@ -254,6 +282,34 @@ class ImageRegressor(Estimates, ImageEstimator):
             return {name: labels.astype(dtype) for name, labels in self._labels_of(values, loss).items()}
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
+
+    def _judge(self, images, training: TrainingRows) -> None:
+        """Refuse a fit that has diverged though its losses were finite; warn of one that probably has.
+
+        Raises
+        ------
+        FloatingPointError
+            If weights, or the networks' outputs for most of some training images, are not finite.
+        """
+        some = images[training.rows[:N_TRIED]]
+        sound = all(bool(tensor.isfinite().all()) for tensor in self.network_.state_dict().values())
+        for member in self._members():
+            finite = self._each_batch(some, partial(_finite_outputs, member), (1,))
+            sound &= bool(finite.mean() >= 0.5)
+        last = self.history_[-1]["epoch"]
+        loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)
+        cure = f"Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
+        if not sound:
+            raise FloatingPointError(
+                f"the fit has diverged: its last loss is {loss:.3g}, and weights or outputs are not finite. {cure}"
+            )
+        predicted = np.isfinite(self._estimate(some)).all(axis=1).mean()
+        if predicted < 0.5 or (loss > DIVERGED and self.early_stopping_patience is None):
+            warnings.warn(
+                f"the fit has probably diverged: its last loss is {loss:.3g}, where predicting the mean of y for all "
+                f"images has about 1, and {predicted:.0%} of some training images have finite predictions. {cure}",
+                stacklevel=6,
+            )
 
     # ---- the network
 
@@ -272,7 +328,21 @@ class ImageRegressor(Estimates, ImageEstimator):
         return self._default_network() if self.network is None else self.network
 
     def _views(self):
-        return AUGMENTATIONS[self.augmentation] if isinstance(self.augmentation, str) else self.augmentation
+        given = self.augmentation
+        return AUGMENTATIONS.get(given, given) if isinstance(given, str) else given
+
+    def _specs(self):
+        by_name = isinstance(self.optimizer, str) and self.optimizer == "sgd"
+        optimizer = SGD(momentum=0.0) if by_name else self.optimizer  # torch's own default
+        return {"network": self._spec(), "augmentation": self._views(), "optimizer": optimizer}
+
+    def _all_draws(self):
+        """`AllDraws` if code besides that of galestim and torch runs, as it may draw from torch's global state."""
+        parts = [self, *self._specs().values()]
+        kinds = (part if isinstance(part, type) else type(part) for part in parts)
+        known = ("builtins", "galestim", "torch")
+        of_others = any(kind.__module__.partition(".")[0] not in known for kind in kinds)
+        return AllDraws() if self.callbacks or of_others else nullcontext()
 
     def _is_ensemble(self) -> bool:
         return isinstance(self.network_, nn.ModuleList)
@@ -306,12 +376,13 @@ class ImageRegressor(Estimates, ImageEstimator):
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast, own_random_numbers(self._seed), self._all_draws():
             for rows in gen_batches(len(images), PREDICT_BATCH):
                 batch = images[rows]
                 present = ~missing_rows(batch, first_row=rows.start)
                 if present.any():
-                    pixels = pixel_tensor(batch[present], self._pixel_dtype()).to(self.device_)
+                    numbers = rows.start + np.flatnonzero(present)
+                    pixels = pixel_tensor(batch[present], self._pixel_dtype(), numbers).to(self.device_)
                     output[rows][present] = compute(pixels).double().cpu().numpy()
                 release_pages(images)
         return output
@@ -335,7 +406,7 @@ class ImageRegressor(Estimates, ImageEstimator):
         if weights is None:
             return
         self.device_ = resolve_device(self.device, fall_back=True)
-        with private_torch_seed("cpu", 0):  # building draws weights that are overwritten at once
+        with own_random_numbers(0), AllDraws():  # building draws weights that are overwritten at once
             network = self._build(self._spec(), self._loss())
         try:
             network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
@@ -345,3 +416,20 @@ class ImageRegressor(Estimates, ImageEstimator):
                 f"galestim {__version__}; load it with that version, or fit again. ({error})"
             ) from error
         self.network_ = network.to(self.device_)
+
+
+def _finite_outputs(member: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """Whether all outputs of an image are finite, ``(n, 1)``."""
+    return member(pixels).isfinite().all(1, keepdim=True)
+
+
+@contextmanager
+def _unchanged_on_failure(estimator) -> Iterator[None]:
+    """Leave an estimator as it was, unfitted or as last fitted, if what runs here fails or is interrupted."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

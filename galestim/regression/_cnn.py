@@ -53,9 +53,11 @@ class CNNRegressor(ImageRegressor):
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
     callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are.
+        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
+        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
+        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
     verbose : int, default=0
-        1 shows a progress bar on a terminal.
+        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -192,6 +194,10 @@ class CNNRegressor(ImageRegressor):
             If the prediction of an image that is not missing is NaN too, as the network's output is not finite.
         """
         images = self._fitted_images(X)
+        estimate = self._estimate(images)
+        forget_lost(images, estimate)
+        return self._like_y(estimate)
+
+    def _estimate(self, images):
         standardized = self._each_batch(images, self.network_, (self.n_outputs_,))
-        forget_lost(images, standardized)
-        return self._like_y(standardized * self.target_scale_ + self.target_mean_)
+        return standardized * self.target_scale_ + self.target_mean_

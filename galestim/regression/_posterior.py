@@ -101,9 +101,11 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
     callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are.
+        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
+        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
+        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
     verbose : int, default=0
-        1 shows a progress bar on a terminal.
+        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -280,12 +282,14 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             If images or targets are not what is said above, a target lies where its transform has no value or is the
             same in all rows, or there is nothing to train or validate on.
         FloatingPointError
-            If the training diverges.
+            If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
+            estimator stays as it was.
 
         Warns
         -----
         UserWarning
-            If the crops have collapsed to the smallest scale allowed.
+            If the crops have collapsed to the smallest scale allowed, or the training ends with a loss, or
+            predictions, of one that has diverged.
         """
         return self._fit(X, y, sample_weight, y_err)
 
@@ -301,6 +305,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     def _transformer(self):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
+
+    def _specs(self):
+        return {**super()._specs(), "head": self._head(), "spatial_transformer": self._transformer()}
 
     def _member(self, spec, n_outputs):
         """A network with dropout, behind the spatial transformer if there is one."""
@@ -342,6 +349,15 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     # ---- posteriors
 
+    def _estimate(self, images):
+        weights, means, trils = self._mixture(images, 1, self._seed)
+        finite = np.isfinite(means).all(axis=(1, 2)) & np.isfinite(trils).all(axis=(1, 2, 3))
+        estimates = np.full((len(means), self.n_outputs_), np.nan)
+        if finite.any():
+            with np.errstate(over="ignore", invalid="ignore"):
+                estimates[finite] = self._posterior(weights[finite], means[finite], trils[finite]).mean()
+        return estimates
+
     def predict_posterior(self, X, *, n_passes=None, random_state=None) -> MixturePosterior:
         """Predict each image's joint posterior.
 
@@ -371,13 +387,16 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         forget_lost(images, means, trils)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
-        n_mixture = self._head().n_mixture
-        factors = widths.of_components(m, self._passes_per_member(m), n_mixture)
+        factors = widths.of_components(m, self._passes_per_member(m), self._head().n_mixture)
+        return self._posterior(weights, means, trils * factors[:, :, None])
+
+    def _posterior(self, weights: NDArray, means: NDArray, trils: NDArray) -> MixturePosterior:
+        """Mixtures of standardized targets, in physical units."""
         return MixturePosterior(
             means * self.target_scale_ + self.target_mean_,
-            trils * (factors * self.target_scale_)[:, :, None],
+            trils * self.target_scale_[:, None],
             weights,
-            groups=np.arange(m) // n_mixture,
+            groups=np.arange(weights.shape[1]) // self._head().n_mixture,
             target_names=self.target_names_,
             units=self.target_units_,
             transforms=self.target_transforms_,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
-from .._images import CHUNK_BYTES, missing_rows, release_pages, row_chunks
+from .._images import CHUNK_BYTES, missing_rows, release_pages
+from ..networks import cast_pixels
 
 
 class TrainingRows(NamedTuple):
@@ -46,7 +48,7 @@ class TrainingRows(NamedTuple):
         return TrainingRows(self.rows[which], self.weight[which])
 
 
-def training_rows(images: NDArray, labels: NDArray, weights: NDArray) -> TrainingRows:
+def training_rows(images: NDArray, labels: NDArray, weights: NDArray, dtype=np.float64) -> TrainingRows:
     """Leave out missing cutouts and rows without weight; merge equal rows, adding their weights.
 
     Merging makes a weight of 2 the same as giving the row twice, also under random augmentation and dropout, and
@@ -59,6 +61,8 @@ def training_rows(images: NDArray, labels: NDArray, weights: NDArray) -> Trainin
     labels : ndarray of shape (n, k)
         Targets, and their errors if there are any.
     weights : ndarray of shape (n,)
+    dtype : numpy dtype, default=float64
+        Arithmetic of the network; rows that it cannot tell apart are equal.
     """
     missing = missing_rows(images)
     if missing.all():
@@ -69,18 +73,35 @@ def training_rows(images: NDArray, labels: NDArray, weights: NDArray) -> Trainin
             stacklevel=5,
         )
     used = np.flatnonzero(~missing & (weights > 0))
-    _, first, group = np.unique(_digests(images, labels)[used], return_index=True, return_inverse=True)
+    _, first, group = np.unique(_digests(images, labels, dtype)[used], return_index=True, return_inverse=True)
     return TrainingRows(used[first], np.bincount(group, weights=weights[used]).astype(np.float64))
 
 
-def _digests(images: NDArray, labels: NDArray) -> NDArray:
-    """A 16-byte digest of each row's pixels and labels."""
-    digests = np.empty(len(images), dtype="S32")
-    for rows in row_chunks(images):
-        for i, (image, label) in enumerate(zip(images[rows], labels[rows]), start=rows.start):
-            digests[i] = hashlib.blake2b(image.tobytes() + label.tobytes(), digest_size=16).hexdigest()
+def _digests(images: NDArray, labels: NDArray, dtype) -> NDArray:
+    """A digest of each row's pixels and labels: of their values, however they are stored.
+
+    The order is that of a digest in float32, whatever `dtype`: all precisions set the same galaxies aside.
+    """
+    digests = np.empty(len(images), dtype="S64")
+    labels = labels.astype(np.float64) + 0.0  # no -0.0
+    for rows in _chunks(len(images), images.shape[1:]):
+        fine = cast_pixels(images[rows], dtype, np.arange(len(images))[rows]) + 0
+        with np.errstate(over="ignore"):
+            coarse = fine.astype(np.float32)
+        for i, row in enumerate(zip(coarse, labels[rows], fine), start=rows.start):
+            image, label, exact = (part.tobytes() for part in row)
+            digests[i] = _digest(image + label) + (b"" if coarse.dtype == fine.dtype else _digest(exact))
         release_pages(images)
     return digests
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+
+
+def _chunks(n: int, image_shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices over `n` images, each of bounded memory in float64."""
+    return gen_batches(n, max(1, CHUNK_BYTES // (8 * int(np.prod(image_shape)))))
 
 
 def moments(values: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
@@ -89,17 +110,20 @@ def moments(values: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
     return mean, _divisor(np.average((values - mean) ** 2, axis=0, weights=weights))
 
 
-def pixel_moments(images: NDArray, rows: TrainingRows) -> tuple[NDArray, NDArray]:
+def pixel_moments(images: NDArray, rows: TrainingRows, dtype=np.float64) -> tuple[NDArray, NDArray]:
     """Weighted mean and standard deviation per channel over the given rows of ``(n, H, W, C)`` images.
 
-    In float64, and in chunks of bounded memory.
+    Of their values in `dtype`, the arithmetic of the network; computed in float64, in chunks of bounded memory.
     """
-    step = max(1, CHUNK_BYTES // (8 * int(np.prod(images.shape[1:]))))
+
+    def pixels_of(some: NDArray) -> NDArray:
+        return cast_pixels(images[some], dtype, some).astype(np.float64).reshape(len(some), -1, images.shape[3])
+
     share = rows.weight / rows.weight.sum()
-    shift = images[rows.rows[0]].astype(np.float64).mean(axis=(0, 1))  # sums of squares stay free of cancellation
+    shift = pixels_of(rows.rows[:1])[0].mean(axis=0)  # sums of squares stay free of cancellation
     mean, square = np.zeros((2, images.shape[3]))
-    for chunk in gen_batches(len(share), step):
-        pixels = images[rows.rows[chunk]].astype(np.float64).reshape(len(share[chunk]), -1, images.shape[3]) - shift
+    for chunk in _chunks(len(share), images.shape[1:]):
+        pixels = pixels_of(rows.rows[chunk]) - shift
         mean += share[chunk] @ pixels.mean(axis=1)
         square += share[chunk] @ (pixels**2).mean(axis=1)
         release_pages(images)

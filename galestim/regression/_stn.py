@@ -71,9 +71,11 @@ class STNPosteriorRegressor(PosteriorRegressor):
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
     callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are.
+        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
+        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
+        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
     verbose : int, default=0
-        1 shows a progress bar on a terminal.
+        1 shows a progress bar on a terminal and in notebooks.
 
     See Also
     --------

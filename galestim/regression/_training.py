@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import (
+    BatchScoring,
     Callback,
     EarlyStopping,
+    EpochScoring,
     EpochTimer,
     GradientNormClipping,
     LRScheduler,
@@ -24,9 +26,9 @@ from skorch.callbacks import (
 from skorch.helper import predefined_split
 from torch import nn
 from torch.optim import lr_scheduler as scheduler
-from tqdm import tqdm
 
 from .._images import release_pages
+from .._progress import progress_bar
 from ..networks import pixel_tensor
 from ._optimizers import OPTIMIZERS, SGD
 
@@ -125,11 +127,25 @@ class _Net(NeuralNet):
     """skorch's loop without its printing; bfloat16 by autocast, so that what comes out is float32."""
 
     autocast = False
+    bar: Any
 
     def infer(self, x, **kwargs):
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast):
             output = super().infer(x, **kwargs)
         return output.float() if self.autocast else output
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """The loss of a batch; if it is not finite, the step that it asks for is not taken."""
+        try:
+            loss = super().get_loss(y_pred, y_true, X, training)
+        except torch.linalg.LinAlgError:  # a covariance that is none
+            loss = y_pred.new_tensor(math.nan)
+        if training and not math.isfinite(loss.item()):
+            raise FloatingPointError(
+                f"the training loss became {loss.item()} in epoch {len(self.history)}; lower lr (now {self.lr:g}), "
+                "scale the images (Normalizer), or use precision='float32'."
+            )
+        return loss
 
     @property
     def _default_callbacks(self):
@@ -137,34 +153,25 @@ class _Net(NeuralNet):
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("valid_loss", PassthroughScoring(name="valid_loss")),
-            ("watch", _Watch()),
+            ("watch", _Watch(self.bar)),
         ]
 
 
 class _Watch(Callback):
-    """Record the learning rate, show and log progress, and stop a training that diverges."""
+    """Record the learning rate, show and log progress."""
 
-    def on_train_begin(self, net, **kwargs):
-        # disable=None: tqdm stays silent where there is no terminal
-        self.bar = tqdm(total=net.max_epochs, unit="epoch", leave=False, disable=None if net.verbose else True)
+    def __init__(self, bar):
+        self.bar = bar
 
     def on_epoch_begin(self, net, **kwargs):
         net.history.record("lr", net.optimizer_.param_groups[-1]["lr"])  # patterns come first, all else last
 
     def on_epoch_end(self, net, **kwargs):
         losses = {name: net.history[-1][name] for name in ("train_loss", "valid_loss") if name in net.history[-1]}
-        if not math.isfinite(losses["train_loss"]):
-            raise FloatingPointError(
-                f"the training loss became {losses['train_loss']} in epoch {len(net.history)}; lower lr "
-                f"(now {net.lr:g}), scale the images (Normalizer), or use precision='float32'."
-            )
         told = {name: f"{loss:.4f}" for name, loss in losses.items()}
         logger.info("epoch %d of %d: %s", len(net.history), net.max_epochs, told)
         self.bar.set_postfix(told, refresh=False)
         self.bar.update()
-
-    def on_train_end(self, net, **kwargs):
-        self.bar.close()
 
 
 def train(
@@ -209,10 +216,22 @@ def train(
         verbose=recipe.verbose,
     )
     net.autocast = recipe.precision == "bfloat16"
-    net.initialize()
-    net.partial_fit(training, None)
+    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False) as net.bar:
+        net.initialize()
+        net.notify("on_train_begin", X=training, y=None)
+        try:
+            net.fit_loop(training, None)  # that of partial_fit, which takes Ctrl-C for the end of the training
+        except KeyboardInterrupt:
+            if not _stopped_early(net):
+                raise
+        net.notify("on_train_end", X=training, y=None)
     rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
     return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
+
+
+def _stopped_early(net: NeuralNet) -> bool:
+    """Whether a KeyboardInterrupt is that by which early stopping of skorch ends a training."""
+    return any(isinstance(c, EarlyStopping) and c.misses_ == c.patience for _, c in net.callbacks_)
 
 
 def _optimizer_of(optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -242,9 +261,42 @@ def _callbacks(recipe: Recipe, factors: list[float], steps: int, monitor: str, g
         *_schedule(recipe, rates, steps, monitor),
         *_clipping(gradient_clip),
         *_early_stopping(recipe.early_stopping_patience),
-        # skorch callbacks keep what they learn on themselves: the caller's stay as they were
-        *copy.deepcopy(list(recipe.callbacks or [])),
+        *(_copied(callback) for callback in recipe.callbacks or []),
     ]
+
+
+def _copied(callback):
+    """A copy, since callbacks keep what they learn on themselves; it shares files, locks and the like.
+
+    Raises
+    ------
+    ValueError
+        If it scores arrays, of which there are none here, or cannot be copied in any way.
+    """
+    name, inner = callback if isinstance(callback, tuple) else (None, callback)
+    kind = inner if isinstance(inner, type) else type(inner)
+    if issubclass(kind, BatchScoring | EpochScoring):
+        raise ValueError(
+            f"callbacks= holds {kind.__name__}, which scores arrays X and y; but a training sees images a batch at a "
+            "time, and standardized targets. Losses are in history_; for scores of your own, fit a few epochs at a "
+            "time with warm_start=True, and call score after each."
+        )
+    copied = _deep_or_shallow(inner)
+    return copied if name is None else (name, copied)
+
+
+def _deep_or_shallow(callback):
+    try:
+        return copy.deepcopy(callback)
+    except Exception:  # files, locks and connections refuse in ways of their own
+        logger.info("%r cannot be copied deeply; its copy shares what it holds", callback)
+    try:
+        return copy.copy(callback)
+    except Exception as error:
+        raise ValueError(
+            f"callbacks= holds {type(callback).__name__}, which cannot be copied: {error}. Open files, locks and "
+            "connections in its on_train_begin, not in __init__."
+        ) from error
 
 
 def _schedule(recipe: Recipe, rates: list[float], steps: int, monitor: str) -> list[tuple[str, Callback]]:

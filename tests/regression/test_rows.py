@@ -55,3 +55,47 @@ def test_one_row_cannot_be_split(data):
         ValueError, match=r"validation_fraction=0.15 of n_samples = 1 distinct images leaves none to train"
     ):
         rows.split(0.15, np.random.RandomState(0))
+
+
+def _signed_zeros(images):
+    images = images.copy()
+    images[:, 0] = -0.0
+    return images
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        lambda images: images.astype(np.float64),
+        lambda images: images.astype(">f4"),
+        lambda images: images.astype(">f8"),
+        lambda images: images.astype(np.longdouble),
+        np.asfortranarray,
+        _signed_zeros,
+        lambda images: np.repeat(images, 2, axis=2)[:, :, ::2],
+        lambda images: images.astype(np.uint8),
+        lambda images: images.astype(">i8"),
+        lambda images: images.astype(np.float16),
+    ],
+)
+def test_equal_values_are_equal_rows_however_stored(store):
+    rng = np.random.default_rng(0)
+    images, labels, weights = rng.integers(0, 200, (30, 4, 4, 1)).astype(np.float32), rng.random((30, 2)), np.ones(30)
+    images[:, 0] = 0
+    labels[:, 1] = 0.0
+    expected = training_rows(images, labels, weights, np.float32)
+    assert np.array_equal(store(images), images)
+    got = training_rows(store(images), labels, weights, np.float32)
+    np.testing.assert_array_equal(got.rows, expected.rows)
+    labels[:, 1] = -0.0
+    np.testing.assert_array_equal(
+        training_rows(images, labels.astype(">f8"), weights, np.float32).rows, expected.rows
+    )
+
+
+def test_rows_that_only_float64_can_tell_apart():
+    images = np.ones((2, 2, 2, 1))
+    images[1] += 1e-12
+    labels, weights = np.zeros((2, 1)), np.ones(2)
+    assert len(training_rows(images, labels, weights, np.float32).rows) == 1
+    assert len(training_rows(images, labels, weights, np.float64).rows) == 2

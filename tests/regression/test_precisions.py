@@ -1,0 +1,76 @@
+"""Every network trains and predicts in every precision, behind every transformer."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from galestim import VGG16, CNNRegressor, CompactCNN, HarmonicNet, PosteriorRegressor, SpinCNN
+from galestim.networks import SpatialTransformer
+
+NETWORKS = {
+    "harmonic": HarmonicNet(hidden=8, blocks=1),
+    "compact": CompactCNN(widths=(2, 4), readout="radial"),
+    "spin": SpinCNN(
+        filters=(4, 8), kernel_sizes=(3, 3), conv_dropout=(0, 0.1), pool_after=(1,), dense_units=(8,), dense_dropout=0
+    ),
+    "vgg": VGG16(units=8),
+}
+TRANSFORMERS = {
+    "none": None,
+    "crop": "crop",
+    "similarity": "similarity",
+    "affine": "affine",
+    "gampen": SpatialTransformer("affine", localization="gampen", max_zoom=None),
+}
+
+
+@pytest.fixture(scope="module")
+def galaxies():
+    rng = np.random.default_rng(0)
+    radius = rng.uniform(1, 3, 24)
+    r2 = np.sum((np.indices((12, 12)) - 5.5) ** 2, axis=0)
+    return np.exp(-r2 / radius[:, None, None] ** 2) + 0.01 * rng.normal(size=(24, 12, 12)), radius
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("transformer", TRANSFORMERS)
+def test_posteriors(galaxies, network, transformer, precision):
+    if network == "vgg" and transformer not in ("none", "gampen"):
+        pytest.skip("no other code than with these two, and slow")
+    model = PosteriorRegressor(
+        NETWORKS[network],
+        spatial_transformer=TRANSFORMERS[transformer],
+        precision=precision,
+        n_passes=2,
+        max_epochs=1,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the crop has collapsed")
+        posterior = model.fit(*galaxies, y_err=np.full(24, 0.1)).predict_posterior(galaxies[0][:3])
+    assert np.isfinite(posterior.mean()).all()
+    assert (posterior.std() > 0).all()
+    if TRANSFORMERS[transformer] is not None:
+        assert np.isfinite(model.transform_images(galaxies[0][:3])).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("network", [name for name in NETWORKS if name != "vgg"])
+def test_point_estimates(galaxies, network, precision):
+    model = CNNRegressor(NETWORKS[network], precision=precision, max_epochs=1, random_state=0)
+    assert np.isfinite(model.fit(*galaxies).predict(galaxies[0])).all()
+
+
+@pytest.mark.parametrize("network", ["harmonic", "compact"])
+def test_bfloat16_is_close_to_float32(galaxies, network):
+    predicted = [
+        PosteriorRegressor(
+            NETWORKS[network], spatial_transformer="crop", precision=precision, random_state=0, max_epochs=8
+        )
+        .fit(*galaxies)
+        .predict(galaxies[0])
+        for precision in ("float32", "bfloat16")
+    ]
+    assert np.abs(predicted[0] - predicted[1]).max() < 0.15 * np.std(galaxies[1])
