@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._cutout_files import read_arrays, write_arrays
 from ._images import release_pages, row_chunks
+from ._io.cutout_files import read_arrays, write_arrays
 from ._masked import mask_of, without_mask
 
 NUMBERS = {  # numbers of each galaxy → whether they must be positive

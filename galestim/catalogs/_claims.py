@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from .._bounds import COLUMNS, check_fits, check_parquet
-from .._hdf5 import check_hdf5
-from .._unpack import Unpacked, check_unpacked, require_file, unpacked
+from .._io.bounds import COLUMNS, check_fits, check_parquet
+from .._io.hdf5 import check_hdf5
+from .._io.unpack import Unpacked, check_unpacked, require_file, unpacked
 
 HEAD_BYTES = 2**18  # of text, by when the rows begin; YAML of so many takes seconds
 _PIECE = 2**20

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from .._device import resolve_device
-from .._files import written_whole
+from .._io.files import written_whole
 from ..regression import CNNRegressor, PosteriorRegressor, STNPosteriorRegressor
 from ._fitting import check_counts, check_finite, check_fitted, no_more_than
 from ._plain import Tensors, described_each, made, named, restored

@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from PIL import Image
 
-from .._bounds import check_fits, check_scans
+from .._io.bounds import check_fits, check_scans
 from ._errors import BadReplyError
 from ._fits_image import numbers
 from ._source import CutoutRequest

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch, get_tags
 
 from .._images import CHUNK_BYTES, release_pages
-from .._memmap import empty_array
+from .._io.memmap import empty_array
 from .._progress import progress_bar
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..catalogs import Catalog
@@ -333,7 +333,7 @@ class _Gatherer:
     reducer : transformer or None
         Applied to chunks of cutouts.
     memmap : bool or "auto"
-        As in `galestim._memmap.empty_array`.
+        As in `galestim._io.memmap.empty_array`.
     needs_nan : bool
         Whether the array must have a dtype that has NaN.
     """

@@ -20,9 +20,9 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .._bounds import check_fits
+from .._io.bounds import check_fits
+from .._io.unpack import unpacked
 from .._tangent import direction
-from .._unpack import unpacked
 from ._sky_to_pixel import SkyToPixel
 
 _REMEMBERED = 2**14  # headers, of 5 kB each

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .._files import PREFIX, written_whole
+from .._io.files import PREFIX, written_whole
 
 _logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from .._hdf5 import opened_hdf5
 from .._identifiers import identifiers
-from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages
+from .._io.hdf5 import opened_hdf5
+from .._io.image_files import CHANNELS, files_by_name, read_header, read_pixels
+from .._io.memmap import mapped
 from .._masked import without_mask
-from .._memmap import mapped
 from .._sklearn import Interval
 from .._tangent import ARCSEC, direction, local_frame, position
 from ._errors import CutoutError, MissingCutoutError

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import gamma, gammaincinv
 from sklearn.utils import Bunch, check_random_state, gen_batches
 
-from .._files import written_whole
+from .._io.files import written_whole
 from .._sklearn import Interval, validate_params
 from .._tangent import tangent_header
 from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies

@@ -13,11 +13,11 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from .._files import written_whole
 from .._identifiers import identifiers
-from .._image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._images import release_pages, row_chunks
-from .._memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
+from .._io.files import written_whole
+from .._io.image_files import CHANNELS, files_by_name, read_header, read_pixels
+from .._io.memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
 from ..catalogs import read_table
 
 

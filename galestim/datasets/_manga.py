@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from .._files import written_whole
+from .._io.files import written_whole
 from ..catalogs import Catalog
 from ..cutouts import CutoutFetcher, SkyServer, Transport
 

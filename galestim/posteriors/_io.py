@@ -43,9 +43,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from .._bounds import check_fits, check_parquet
-from .._files import written_whole
-from .._hdf5 import opened_hdf5
+from .._io.bounds import check_fits, check_parquet
+from .._io.files import written_whole
+from .._io.hdf5 import opened_hdf5
 from ._arviz import optional_import
 from ._content import COLUMNS, VERSION, Content
 

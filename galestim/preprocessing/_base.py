@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._cutouts import Cutouts
 from .._images import ImageEstimator, in_layout_of, input_ndim, missing_rows, release_pages, row_chunks
-from .._memmap import empty_array
+from .._io.memmap import empty_array
 from .._sklearn import Interval, fit_context
 
 CACHE_BYTES = 2 * 2**20

@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .._files import file_names, written_whole
+from .._io.files import file_names, written_whole
 from ..networks import CroppedNetwork, as_images
 from ._rows import TrainingRows
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._descend import find
-from .._files import written_whole
 from .._images import input_ndim, missing_rows
+from .._io.files import written_whole
 from .._sklearn import HasMethods, Interval, validate_params
 from .._tables import column_names, named_columns
 from ..calibration import check_posterior, check_targets, known_rows

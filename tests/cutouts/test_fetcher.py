@@ -26,9 +26,9 @@ from galestim import (
     Normalizer,
     SpatialTransformer,
     STNPosteriorRegressor,
-    _memmap,
     make_pipeline,
 )
+from galestim._io import memmap as _memmap
 from galestim.catalogs import Catalog
 from galestim.cutouts import (
     ArrayStack,

@@ -14,7 +14,7 @@ from astropy.table import Table
 from joblib import Parallel, delayed
 from PIL import Image
 
-from galestim import _memmap
+from galestim._io import memmap as _memmap
 from galestim.datasets import _folder, load_image_folder
 
 SDSS = Path(__file__).parents[3] / "shared" / "data" / "sdss_jpeg"

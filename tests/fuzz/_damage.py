@@ -340,9 +340,9 @@ def main(seed: str, first: str, last: str, *names: str) -> None:
     """Read cases."""
     import resource
 
-    from galestim import _hdf5
+    from galestim._io import hdf5
 
-    _hdf5.CPU_SECONDS = 2
+    hdf5.CPU_SECONDS = 2
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     folder = Path(tempfile.mkdtemp())
     sound = {}

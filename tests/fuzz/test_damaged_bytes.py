@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from galestim import _unpack
+import galestim
 
 N_CASES = int(os.environ.get("GALESTIM_FUZZ_CASES", "230"))
 SEED = 12
@@ -33,7 +33,7 @@ def cases(seed, n, *formats):
 
 
 def environment():
-    return {**os.environ, "PYTHONPATH": str(Path(_unpack.__file__).parents[1])}
+    return {**os.environ, "PYTHONPATH": str(Path(galestim.__file__).parents[1])}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the process")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._unpack import UNPACKED_BYTES, Unpacked, check_unpacked, require_file, unpacked
+from .unpack import UNPACKED_BYTES, Unpacked, check_unpacked, require_file, unpacked
 
 HEADER_BLOCKS, HDUS = 1000, 5000  # of FITS; a block is 36 cards
 AXES = FIELDS = 999  # by the FITS standard

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from galestim import _files
-from galestim._files import PREFIX, file_names, written_whole
+from galestim._io import files
+from galestim._io.files import PREFIX, file_names, written_whole
 
 CODE = """
 import sys, time
 from pathlib import Path
-from galestim._files import written_whole
+from galestim._io.files import written_whole
 with written_whole(sys.argv[1]) as path:
     path.write_bytes(b"half")
     print("ready", flush=True)
@@ -88,7 +88,7 @@ def test_failing_leaves_things_as_they_were(tmp_path, error):
 
 
 def test_without_locks_files_are_written_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(_files, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     (tmp_path / f"{PREFIX}abcdefgh").mkdir()
     with written_whole(tmp_path / "a.txt") as path:
         path.write_bytes(b"whole")

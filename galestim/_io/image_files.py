@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from ._bounds import check_scans
+from .bounds import check_scans
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 

@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from ._files import written_whole
+from .files import written_whole
 
 Arrays = dict[str, NDArray]
 VERSION = 1

@@ -17,9 +17,9 @@ from astropy.io import fits
 from astropy.table import Table
 from PIL import Image
 
-from galestim import _unpack
-from galestim._bounds import check_fits, check_parquet, check_scans
-from galestim._unpack import check_unpacked, unpacked
+from galestim._io import unpack
+from galestim._io.bounds import check_fits, check_parquet, check_scans
+from galestim._io.unpack import check_unpacked, unpacked
 
 BIG = 300 * 2**20
 
@@ -170,7 +170,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
 @pytest.fixture
 def _little(monkeypatch):
     """A MiB, where it is else 256."""
-    monkeypatch.setattr(_unpack, "UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(unpack, "UNPACKED_BYTES", 2**20)
 
 
 @pytest.mark.usefixtures("_little")

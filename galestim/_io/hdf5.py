@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
-from ._unpack import check_unpacked, require_file
+from .unpack import check_unpacked, require_file
 
 CPU_SECONDS, MEMORY_BYTES = 5, 2**32  # for looking through a small file; large ones get more
 _CHUNK_SLACK = 2**16  # bytes that a compressed chunk may take beyond what it holds
-_CHILD = "import sys; from galestim._hdf5 import _child; _child(*sys.argv[1:])"
+_CHILD = "import sys; from galestim._io.hdf5 import _child; _child(*sys.argv[1:])"
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from galestim import Catalog, CutoutFetcher, _memmap
-from galestim._memmap import empty_array, new_map, read_only, temporary_map
+from galestim import Catalog, CutoutFetcher
+from galestim._io import memmap as _memmap
+from galestim._io.memmap import empty_array, new_map, read_only, temporary_map
 from galestim.cutouts import ArrayStack
 
 IS_LINUX = os.path.exists("/proc/self/fd")
@@ -32,9 +33,7 @@ def temporary(tmp_path, monkeypatch):
 @pytest.mark.skipif(not IS_LINUX, reason="elsewhere the file keeps its name")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_process_leaves_no_file(tmp_path, end):
-    code = (
-        "from galestim._memmap import empty_array; a = empty_array((500, 8), 'f8', True); a[:] = 1; print(a.sum()); "
-    )
+    code = "from galestim._io.memmap import empty_array as e; a = e((500, 8), 'f8', True); a[:] = 1; print(a.sum()); "
     process = subprocess.Popen(
         [sys.executable, "-c", code + "import sys, time; sys.stdout.flush(); time.sleep(60)"],
         env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ._unpack import require_file
+from .unpack import require_file
 
 MEMMAP_BYTES = 2**30  # memmap="auto" keeps smaller arrays in memory
 
