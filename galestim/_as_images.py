@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._masked import without_mask
-from ._tables import _columns, listed
+from ._tables import columns_of, listed
 
 LONG_ROW = 64  # numbers; a flat row of so many was an image once, of 8×8 pixels or more
 
@@ -29,10 +29,10 @@ def as_array(X, estimator) -> Any:
     if isinstance(X, str | bytes | PathLike):
         _refuse_files(X)
     X = unboxed(X)
-    if columns := _columns(X):
+    if columns := columns_of(X):
         stacks = [name for name, column in columns if np.ndim(column) > 2]
         _refuse_unless_pixels(X, [name for name, _ in columns], stacks, estimator)
-    cells = cells_of(X)
+    cells = objects_of(X)
     if cells is not None:
         return _stacked(cells)
     if getattr(X, "ndim", 2) == 1:
@@ -50,12 +50,12 @@ def unboxed(X) -> Any:
         return X.to_list() if values.dtype == object else values
     if getattr(X, "shape", (0, 1))[1:] != (1,) or isinstance(X, np.ndarray):
         return X
-    columns = _columns(X) or []
+    columns = columns_of(X) or []
     only = columns[0][1] if len(columns) == 1 else 0.0
-    return X if np.ndim(only) < 3 and cells_of(only) is None else np.asarray(only)
+    return X if np.ndim(only) < 3 and objects_of(only) is None else np.asarray(only)
 
 
-def cells_of(X) -> list | None:
+def objects_of(X) -> list | None:
     """What stands in each row of `X` if that are objects, such as images or names; None if it holds numbers."""
     if isinstance(X, list | tuple):
         first = X[0] if len(X) else 0.0

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from ._as_images import as_array, cells_of, refuse_odd_shape, refuse_other_shape, refuse_single_image, unboxed
+from ._as_images import as_array, objects_of, refuse_odd_shape, refuse_other_shape, refuse_single_image, unboxed
 from ._masked import without_mask
 from ._sklearn import check_feature_names
 
@@ -33,7 +33,7 @@ def input_ndim(X) -> int:
     (2, 4)
     """
     X = unboxed(X)
-    cells = cells_of(X)
+    cells = objects_of(X)
     if cells is not None:
         return 1 + np.ndim(cells[0])
     if hasattr(X, "ndim"):

@@ -116,7 +116,7 @@ def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y")
     TypeError
         If the data are sparse or lazy.
     """
-    columns = _columns(data)
+    columns = columns_of(data)
     if columns is None:
         return _from_array(data, what)
     columns = columns if select is None else _selected(columns, select, what)
@@ -204,12 +204,12 @@ def splittable(data):
 
 def is_table(data) -> bool:
     """Whether `data` are columns with names or numbers for names, not an array or a single column."""
-    return _columns(data) is not None
+    return columns_of(data) is not None
 
 
 def column_names(data) -> list[str] | None:
     """Names of the columns of a table, or of one column; None if there are none, or only numbers."""
-    columns = _columns(data)
+    columns = columns_of(data)
     if columns is not None:
         return _as_names(name for name, _ in columns)
     name = getattr(data, "name", None)
@@ -246,7 +246,7 @@ def listed(names: Iterable[Any], n: int = 12) -> str:
 # --- which columns there are ----------------------------------------------------------------------------------
 
 
-def _columns(data) -> list[tuple[Any, Any]] | None:
+def columns_of(data) -> list[tuple[Any, Any]] | None:
     """Names and columns of a table, from left to right; None for what is none."""
     table = _astropys(data)
     data = data if table is None else table

@@ -16,6 +16,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator
 
 from ._masked import without_mask
+from ._tables import listed
 
 __all__ = [
     "AsinhTransform",
@@ -28,8 +29,7 @@ __all__ = [
 ]
 
 _LOG_2 = np.log(2.0)
-_LARGE = 1e300
-"""Above it, asinh(x) is ln 2x to the last digit; a quotient of floats may be too large for one."""
+_LARGE = 1e300  # above it, asinh(x) is ln 2x to the last digit; a quotient of floats may be too large for one
 _LOG_LARGE = np.log(2 * _LARGE)
 _METHODS = ("forward", "inverse", "log_abs_det_jacobian")
 
@@ -37,6 +37,7 @@ _METHODS = ("forward", "inverse", "log_abs_det_jacobian")
 class _TargetTransform(BaseEstimator):
     """Base of the transforms: a subclass replaces formulas, and need not care for warnings or the outside."""
 
+    _support = (-np.inf, np.inf)
     _bounds_are_labels = False
 
     def _forward(self, y: NDArray) -> NDArray:
@@ -58,7 +59,7 @@ class _TargetTransform(BaseEstimator):
     @property
     def support(self) -> tuple[float, float]:
         """The open interval ``(low, high)`` into which `inverse` maps, in physical units."""
-        return -np.inf, np.inf
+        return self._support
 
     def outside(self, y: ArrayLike) -> Any:
         """Whether a value is one that no label may have; NaN and infinite values always are.
@@ -170,10 +171,7 @@ class LogTransform(_TargetTransform):
     array([ True,  True, False])
     """
 
-    @property
-    def support(self) -> tuple[float, float]:
-        """The open interval ``(low, high)`` into which `inverse` maps, in physical units."""
-        return 0.0, np.inf
+    _support = (0.0, np.inf)
 
     def _forward(self, y):
         return np.log(y)
@@ -207,11 +205,10 @@ class LogitTransform(_TargetTransform):
 
     Notes
     -----
-    The logit of a label exactly at a bound is infinite, and that of a label next to one is an outlier that
-    would rule the training. So `clip` moves labels to within
-    ``[low + margin·(high - low), high - margin·(high - low)]``, where a model learns from them and a log score is
-    evaluated. Distributions know no margin: all else is exact over the whole of ``(low, high)``, so that densities
-    integrate to 1, and draws pile up nowhere.
+    The logit of a label at a bound is infinite, and that of one next to it an outlier that would rule the training.
+    So `clip` moves labels to within ``[low + margin·(high - low), high - margin·(high - low)]``, where a model
+    learns from them and a log score is evaluated. Distributions know no margin: all else is exact over the whole of
+    ``(low, high)``, so that densities integrate to 1, and draws pile up nowhere.
 
     References
     ----------
@@ -375,13 +372,13 @@ def resolve_transforms(transforms, target_names: Sequence[str]) -> list:
 def _one_per_target(transforms, names: list[str]) -> list:
     if isinstance(transforms, Mapping):
         if unknown := [name for name in transforms if name not in names]:
-            raise ValueError(f"transforms for {_listed(unknown)}; expected some of the targets {_listed(names)}.")
+            raise ValueError(f"transforms for {listed(unknown)}; expected some of the targets {listed(names)}.")
         return [transforms.get(name) for name in names]
     if isinstance(transforms, str) or not isinstance(transforms, Sequence | np.ndarray):
         return [transforms] * len(names)
     if len(transforms) != len(names):
         raise ValueError(
-            f"{len(transforms)} transforms; expected {len(names)}, one for each of the targets {_listed(names)}."
+            f"{len(transforms)} transforms; expected {len(names)}, one for each of the targets {listed(names)}."
         )
     return list(transforms)
 
@@ -392,15 +389,15 @@ def _resolved(given, name: str):
         return IdentityTransform()
     if isinstance(given, str):
         if given not in TARGET_TRANSFORMS:
-            known = _listed(sorted(TARGET_TRANSFORMS))
+            known = listed(sorted(TARGET_TRANSFORMS))
             raise ValueError(f"{name}: unknown transform {given!r}; expected one of {known}, or an object.")
         return TARGET_TRANSFORMS[given]()
     if isinstance(given, type):
         raise TypeError(f"{name}: transform {given.__name__} is a class; pass an object, as {given.__name__}().")
     if missing := [method for method in _METHODS if not callable(getattr(given, method, None))]:
         raise TypeError(
-            f"{name}: transform {given!r} has no method {_listed(missing)}; "
-            f"expected a name, or an object with {_listed(_METHODS)}."
+            f"{name}: transform {given!r} has no method {listed(missing)}; "
+            f"expected a name, or an object with {listed(_METHODS)}."
         )
     return given
 
@@ -437,7 +434,7 @@ def check_domain(y: ArrayLike, transforms, target_names: Sequence[str]) -> None:
     y = np.asarray(without_mask(y), dtype=float)
     names = list(target_names)
     if y.ndim != 2 or y.shape[1] != len(names):
-        raise ValueError(f"y has shape {y.shape}; expected (n_samples, {len(names)}), a column for {_listed(names)}.")
+        raise ValueError(f"y has shape {y.shape}; expected (n_samples, {len(names)}), a column for {listed(names)}.")
     for labels, transform, name in zip(y.T, resolve_transforms(transforms, names), names):
         bad = _outside(transform, labels)
         if bad.any():
@@ -479,8 +476,7 @@ def clip_labels(y: ArrayLike, transforms) -> NDArray[np.float64]:
     y = np.array(y, dtype=float)
     if y.ndim != 2:
         raise ValueError(f"y has shape {y.shape}; expected (n_samples, n_targets).")
-    names = [f"column {column}" for column in range(y.shape[1])]
-    for labels, transform in zip(y.T, resolve_transforms(transforms, names)):
+    for labels, transform in zip(y.T, resolve_transforms(transforms, [f"column {j}" for j in range(y.shape[1])])):
         if hasattr(transform, "clip"):
             labels[:] = transform.clip(labels)
     return y
@@ -502,7 +498,3 @@ def _not_taken(transform) -> str:
     left = "(" if _outside(transform, np.asarray(low)) else "["
     right = ")" if _outside(transform, np.asarray(high)) else "]"
     return f"outside {left}{low:.12g}, {high:.12g}{right}, which {kind} takes"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)

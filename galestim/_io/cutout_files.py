@@ -15,7 +15,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .files import written_whole
+from .bounds import check_fits
+from .files import read_whole, written_whole
+from .hdf5 import opened_hdf5
 
 Arrays = dict[str, NDArray]
 VERSION = 1
@@ -26,9 +28,7 @@ def write_arrays(path, arrays: Arrays, headers: list[str] | None, stretched: boo
     """Write arrays, and the headers of a WCS each, to `path`."""
     path = Path(path)
     write, _ = _format(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
-    with written_whole(path) as finished:
+    with written_whole(path, overwrite=overwrite) as finished:
         write(finished, {name: np.asarray(values) for name, values in arrays.items()}, headers, stretched)
 
 
@@ -38,15 +38,8 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
     _, read = _format(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected one that `Cutouts.write` wrote.")
-    try:
+    with read_whole(path, "Expected a complete file that `Cutouts.write` wrote."):
         arrays, headers, version, stretched = read(path)
-    except (ImportError, MemoryError):
-        raise
-    except Exception as error:  # damage shows in as many types as there are ways to read
-        said = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(
-            f"{path} cannot be read: {said}. Expected a whole file that `Cutouts.write` wrote."
-        ) from error
     if version != VERSION or "images" not in arrays:
         raise ValueError(f"{path} has layout {version}, expected {VERSION}, with images; install a newer galestim.")
     wcs = None if headers is None else [WCS(fits.Header.fromstring(header)) for header in headers]
@@ -77,9 +70,7 @@ def _write_hdf5(path: Path, arrays: Arrays, headers: list[str] | None, stretched
 
 
 def _read_hdf5(path: Path):
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path) as file:
         arrays = {str(name): file[name][()] for name in file.attrs["names"]}
         headers = list(file[_WCS].asstr()) if file.attrs["has_wcs"] else None
         return arrays, headers, int(file.attrs["version"]), bool(file.attrs["stretched"])
@@ -108,6 +99,7 @@ def _column_format(values: NDArray) -> str:
 
 
 def _read_fits(path: Path):
+    check_fits(path)
     with fits.open(path, memmap=False) as hdus:
         table = hdus["CONTEXT"]
         arrays = {hdu.name.lower(): _native(hdu.data) for hdu in hdus[2:]}

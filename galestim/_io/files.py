@@ -18,15 +18,15 @@ except ImportError:  # Windows
 
 PREFIX = ".galestim-"  # of the hidden folders
 _OWN = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")  # as tempfile names them
-_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f\ud800-\udfff]")
-_LONGEST = 255  # bytes of a file name, on most systems
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff%s]" % (":" if os.name == "nt" else ""))
 _LONGEST = 255  # bytes of a file name, on most systems
 _swept: set[tuple[int, Path]] = set()  # folders that this process has looked through
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path | None = None) -> Iterator[Path]:
+def written_whole(
+    path: str | os.PathLike, *, overwrite: bool = True, sync: bool = False, folder: Path | None = None
+) -> Iterator[Path]:
     """Give a path to write to, which takes the place of `path` once it is written.
 
     Until then, and for good if writing fails, `path` is as it was. The file is written under its own name, from whose
@@ -36,11 +36,20 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path |
     Parameters
     ----------
     path : str or path-like
-        The file to make or replace; its folder exists.
+        The file to make or replace.
+    overwrite : bool, default=True
+        Whether it may be replaced.
     sync : bool, default=False
         Whether to wait until the bytes are on the disk, so that a power failure leaves no empty file.
     folder : Path, default=None
         Where the hidden folder is made, on the same disk as `path`; None: beside it.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there, and may not be replaced.
+    FileNotFoundError
+        If its folder is not there.
 
     Examples
     --------
@@ -51,6 +60,10 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path |
     ['numbers.txt']
     """
     path = Path(path)
+    if not overwrite and path.exists():
+        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent} is not a folder; make it first, or write elsewhere.")
     folder = folder or path.parent
     _sweep(folder)
     with _own_folder(folder) as own:
@@ -60,6 +73,23 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path |
             with finished.open("rb") as stream:
                 os.fsync(stream.fileno())
         os.replace(finished, path)
+
+
+@contextmanager
+def read_whole(path: str | os.PathLike, expected: str, passed_on: tuple = (ImportError,)) -> Iterator[None]:
+    """Whatever fails within is a ValueError that `path` cannot be read, with its first line, and what was `expected`.
+
+    Errors that name the file already are left as they are, and so are those of the types `passed_on`.
+    """
+    try:
+        yield
+    except passed_on:
+        raise
+    except Exception as error:  # damage shows in as many types as there are ways to read
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
+        said = str(error).strip().partition("\n")[0].rstrip(".:") or type(error).__name__
+        raise ValueError(f"{path} cannot be read: {said}. {expected}") from error
 
 
 def file_names(names: Sequence[str], ending: str) -> list[str]:

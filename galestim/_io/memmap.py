@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .files import read_whole
 from .unpack import require_file
 
 MEMMAP_BYTES = 2**30  # memmap="auto" keeps smaller arrays in memory
@@ -110,10 +111,8 @@ def mapped(file: str | os.PathLike) -> np.memmap:
         If it is damaged, cut off, or holds objects.
     """
     file = require_file(file)
-    try:
+    with read_whole(file, "Expected a complete .npy file of numbers."):
         return np.lib.format.open_memmap(file, mode="r")
-    except Exception as error:  # a damaged header can fail in many ways
-        raise ValueError(f"{file} cannot be read: {error} Expected a complete .npy file of numbers.") from error
 
 
 def read_only(array: np.memmap) -> np.memmap:

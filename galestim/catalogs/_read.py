@@ -14,6 +14,7 @@ import numpy as np
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord
 from astropy.table import QTable, Row, Table
 
+from .._io.files import read_whole
 from .._tables import frame_table, listed
 from ._claims import check_table
 from ._columns import may_be
@@ -53,23 +54,14 @@ def read_table(path, object_id: str | None = None) -> Table:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected the path of a table of galaxies.")
-    try:
+    expected = "Expected a CSV, FITS, Parquet or VOTable file; for any other, pass the table that you read from it."
+    with read_whole(path, expected, passed_on=(ImportError, Warning)):
         check_table(path)
         if path.suffix.lower() == ".csv":
             return _read_csv(path, object_id)
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path)
         return Table.read(path)
-    except (ImportError, Warning):
-        raise
-    except Exception as error:  # damage shows in as many types as there are formats
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
-            raise
-        said = str(error).strip().partition("\n")[0].rstrip(".:")
-        raise ValueError(
-            f"{path} cannot be read: {said or type(error).__name__}. Expected a CSV, FITS, Parquet or VOTable file; "
-            "for any other, pass the table that you read from it."
-        ) from error
 
 
 def _read_csv(path: Path, object_id: str | None) -> Table:

@@ -7,18 +7,16 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from .._io.files import PREFIX, written_whole
+from .._io.files import written_whole
 
 _logger = logging.getLogger(__name__)
 
 _MISSING_FOR = 30 * 24 * 3600.0  # [s] that a missing cutout is remembered
-_ABANDONED = 3600.0  # [s] after which what was being written belongs to nobody
 _LONGEST_ENTRY = 2**20  # bytes
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -70,7 +68,6 @@ class CutoutStore:
     def __init__(self, folder=None):
         self.folder = _default_folder() if folder is None else Path(folder).expanduser()
         self._complained = False
-        self._swept = False
 
     def __repr__(self) -> str:
         return f"CutoutStore({str(self.folder)!r})"
@@ -176,7 +173,6 @@ class CutoutStore:
     def _write(self, contents: dict[Path, bytes]) -> None:
         """Write files, in this order; failing is logged only, as the caller holds an image that must not be lost."""
         try:
-            self._sweep()
             for file, content in contents.items():
                 self._write_whole(file, content)
         except OSError as error:
@@ -197,16 +193,6 @@ class CutoutStore:
             parent.mkdir(parents=True, exist_ok=True)
         with written_whole(file, sync=True, folder=self.folder / "tmp") as path:
             path.write_bytes(content)
-
-    def _sweep(self) -> None:
-        """Remove, once, the temporary files of writers that were killed."""
-        if self._swept:
-            return
-        self._swept = True
-        for own in (self.folder / "tmp").glob(f"{PREFIX}*"):
-            with suppress(OSError):
-                if time.time() - own.stat().st_mtime > _ABANDONED:
-                    shutil.rmtree(own)
 
 
 def request_key(request: dict) -> str:

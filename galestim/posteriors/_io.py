@@ -44,7 +44,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from .._io.bounds import check_fits, check_parquet
-from .._io.files import written_whole
+from .._io.files import read_whole, written_whole
 from .._io.hdf5 import opened_hdf5
 from ._arviz import optional_import
 from ._content import COLUMNS, VERSION, Content
@@ -59,11 +59,7 @@ def write_content(content: Content, path, overwrite: bool = False) -> None:
     """Write `content` to the file `path`."""
     path = Path(path)
     file_format = _format(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder; make it first, or write elsewhere.")
-    with written_whole(path) as finished:
+    with written_whole(path, overwrite=overwrite) as finished:
         file_format.write(finished, content)
 
 
@@ -73,22 +69,14 @@ def read_content(path, make: Callable[[Content], _Made]) -> _Made:
     file_format = _format(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected one that `Posterior.write` wrote.")
-    try:
-        content = file_format.read(path)
-    except ImportError:
-        raise
-    except KeyError as error:
-        raise ValueError(
-            f"{path} was not written by `Posterior.write`, or is cut short: it does not say what its columns are. "
-            "Draws of another program become a posterior by `Posterior.from_draws`."
-        ) from error
-    except Exception as error:  # damage shows in as many types as there are ways to read
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
-            raise
-        said = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(
-            f"{path} cannot be read: {said}. Expected a complete {file_format.name} file; copy or write it again."
-        ) from error
+    with read_whole(path, f"Expected a complete {file_format.name} file; copy or write it again."):
+        try:
+            content = file_format.read(path)
+        except KeyError as error:
+            raise ValueError(
+                f"{path} was not written by `Posterior.write`, or is cut short: it does not say what its columns "
+                "are. Draws of another program become a posterior by `Posterior.from_draws`."
+            ) from error
     try:
         return make(_checked(content))
     except (ValueError, TypeError, KeyError) as error:
