@@ -56,7 +56,7 @@ def unboxed(X) -> Any:
 
 
 def objects_of(X) -> list | None:
-    """What stands in each row of `X` if that are objects, such as images or names; None if it holds numbers."""
+    """Content of each row of `X` if that are objects, such as images or names; None if it holds numbers."""
     if isinstance(X, list | tuple):
         first = X[0] if len(X) else 0.0
         return list(X) if _is_object(first) or (isinstance(first, list | tuple) and np.ndim(first) > 1) else None

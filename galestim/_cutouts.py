@@ -460,14 +460,14 @@ def _is_per_galaxy(name: str, value) -> bool:
 
 
 def _rows(value, which, name: str, n: int):
-    """What is known of the rows `which`."""
+    """The part of `value` that is of the rows `which`."""
     if not _is_per_galaxy(name, value):
         return value
     return value[which] if isinstance(value, np.ndarray) else [value[i] for i in np.arange(n)[which]]
 
 
 def _joined(name: str, values: list[tuple[Any, int]]):
-    """What is known of several cutouts of so many galaxies each: one for all if it is the same, else one each."""
+    """Values of several cutouts, of so many galaxies each, as one: a single one if they are equal, else one each."""
     first = values[0][0]
     if all(value is first or (np.ndim(value) == 0 and np.ndim(first) == 0 and value == first) for value, _ in values):
         return first if not _is_per_galaxy(name, first) else _stacked(name, [value for value, _ in values])

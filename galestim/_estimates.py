@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from ._descend import descend, find
+from ._images import input_ndim
 from ._masked import without_mask
 from ._sklearn import check_sample_weight
 from ._tables import column_names, target_values
@@ -139,14 +140,14 @@ def forget_lost(images, *outputs: NDArray) -> None:
 def lost_rows(estimator, X, unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Of the rows of `X` for which `estimator` has no finite estimate, those that have an image all the same."""
     rows = np.flatnonzero(unknown)
-    while len(rows):
-        estimator, X = descend(estimator, X)
-        if not hasattr(estimator, "estimator_"):
-            break
-        estimator = estimator.estimator_
-    if not hasattr(estimator, "_fitted_images"):  # nobody knows which have
-        return rows[:0]
-    return _with_image(estimator._fitted_images(X), rows)
+    if not len(rows):
+        return rows
+    estimator, X = descend(estimator, X)
+    while hasattr(estimator, "estimator_"):
+        estimator, X = descend(estimator.estimator_, X)
+    if hasattr(estimator, "_fitted_images"):
+        return _with_image(estimator._fitted_images(X), rows)
+    return _with_image(np.asarray(X), rows) if input_ndim(X) in (3, 4) else rows[:0]
 
 
 def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -68,7 +68,7 @@ def release_pages(images: NDArray) -> None:
 
 
 def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int = 0) -> NDArray[np.bool_]:
-    """Which images are *missing cutouts*, that is, NaN in every pixel.
+    """Mask of the *missing cutouts*, that is, of images that are NaN in every pixel.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def mask_of(values) -> NDArray[np.bool_] | None:
-    """Where a masked array, column or quantity of numpy or astropy has no value; None for what has no mask."""
+    """Mask of an array, column or quantity of numpy or astropy, True for no value; None for what has no mask."""
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.getmaskarray(values)
     return np.asarray(values.mask) if hasattr(values, "unmasked") else None

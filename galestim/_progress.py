@@ -15,7 +15,7 @@ def progress_bar(total: int, unit: str, verbose: int, *, leave: bool = True) -> 
 
 
 def _in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook, which can be no place without IPython."""
+    """True if this process is the kernel of a notebook, which can be no place without IPython."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and "IPKernelApp" in shell.config

@@ -155,7 +155,7 @@ def refuse_unknown(values: NDArray, what: str = "y") -> None:
 
 
 def is_unnamed(names: Iterable[str] | None) -> bool:
-    """Whether `names` are none, or those that targets without names get: `y`, or `y0`, `y1`."""
+    """True if `names` are none, or those that targets without names get: `y`, or `y0`, `y1`."""
     return all(re.fullmatch(r"y\d*", name) for name in names or [])
 
 
@@ -203,7 +203,7 @@ def splittable(data):
 
 
 def is_table(data) -> bool:
-    """Whether `data` are columns with names or numbers for names, not an array or a single column."""
+    """True if `data` are columns with names or numbers for names, not an array or a single column."""
     return columns_of(data) is not None
 
 
@@ -258,7 +258,7 @@ def columns_of(data) -> list[tuple[Any, Any]] | None:
 
 
 def _astropys(data) -> Table | None:
-    """What astropy reads itself, with units, masks and nulls: tables of FITS, and Parquet that it wrote."""
+    """Tables that astropy reads itself, with units, masks and nulls: of FITS, and Parquet that it wrote."""
     if isinstance(data, FITS_rec):
         data = BinTableHDU(data)
     if isinstance(data, BinTableHDU):

@@ -103,7 +103,7 @@ class _Walk:
 
 
 class _Header:
-    """What the header that begins with `block` says of the size of its data."""
+    """Keywords of the header that begins with `block`, as far as they count for the size of its data."""
 
     def __init__(self, walk: _Walk, block: bytes):
         self.error = walk.error
@@ -204,7 +204,7 @@ class _Table:
         return len(rows) + self.check_tiles(8 * prod(tiles), of_tiles)
 
     def pieces(self, rows: bytes, place: int, kind: str, bits: int, gap: int, heap_bytes: int):
-        """Where the pieces of a column begin in the heap, and their lengths, in bytes."""
+        """Places in the heap and lengths of the pieces of a column, in bytes."""
         dtype = np.dtype(">i4" if kind == "P" else ">i8")
         both = np.ndarray((self.n_rows, 2), dtype, rows, place, (self.row_bytes, dtype.itemsize)).astype(np.int64)
         counts, starts = both[:, 0], both[:, 1]

@@ -67,7 +67,7 @@ def check_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> None:
 
 @lru_cache(maxsize=1024)
 def _complaint(path: str, state: tuple[int, int, int], names: tuple[str, ...]) -> str:
-    """What is wrong with a file, or nothing."""
+    """The fault of a file; empty if it has none."""
     n_bytes = state[1]
     seconds, memory = CPU_SECONDS + n_bytes // 10**7, MEMORY_BYTES + 8 * n_bytes
     command = [sys.executable, "-P", "-c", _CHILD, str(seconds), str(memory), path, *names]

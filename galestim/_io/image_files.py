@@ -129,7 +129,7 @@ def _mode(image: Image.Image) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, from EXIF; 1 is upright."""
+    """EXIF orientation; 1 is upright."""
     if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode the image to look for it
         return 1
     return image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -146,7 +146,7 @@ def _check_levels(levels) -> NDArray[np.float64]:
 
 
 def _held(posterior, y, levels: NDArray, kind: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each interval holds the truth ``(n_kept, n_levels, k)``, and which rows are kept ``(n,)``."""
+    """Masks of the intervals that hold the truth ``(n_kept, n_levels, k)``, and of the rows kept ``(n,)``."""
     posterior = check_posterior(posterior)
     y = check_targets(y, posterior)
     kept = known_rows(posterior)

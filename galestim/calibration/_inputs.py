@@ -56,7 +56,7 @@ def check_targets(y, posterior: Posterior) -> NDArray[np.float64]:
 
 
 def _centers(posterior: Posterior) -> NDArray[np.float64]:
-    """Where the posteriors lie ``(n, k)``, roughly and quickly."""
+    """Centers of the posteriors ``(n, k)``, roughly and quickly."""
     if not isinstance(posterior, MixturePosterior):
         return posterior.draws.mean(axis=1)  # type: ignore[attr-defined]
     latent = np.einsum("nm,nmk->nk", posterior.weights, posterior.means)
@@ -64,7 +64,7 @@ def _centers(posterior: Posterior) -> NDArray[np.float64]:
 
 
 def check_scale(scale, n_targets: int) -> NDArray[np.float64]:
-    """What to divide the targets by ``(k,)``: positive numbers, or ones for None."""
+    """Divisors of the targets ``(k,)``: positive numbers, or ones for None."""
     if scale is None:
         return np.ones(n_targets)
     scale = check_array(without_mask(scale), ensure_2d=False, dtype=np.float64, input_name="scale")
@@ -82,7 +82,7 @@ def check_rows(values, known: NDArray, name: str) -> NDArray[np.float64]:
 
 
 def known_rows(posterior) -> NDArray[np.bool_]:
-    """Which rows are not those of missing cutouts ``(n,)``; an error if one of them is unknown all the same."""
+    """Mask of the rows that are not missing cutouts ``(n,)``; an error if one of them is unknown all the same."""
     known = ~np.isnan(posterior.weights[:, 0])
     if not known.any():
         raise ValueError(f"All {len(known)} posteriors are NaN (missing cutouts); expected at least one that is not.")

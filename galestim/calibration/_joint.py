@@ -111,7 +111,7 @@ def whitened(points: NDArray) -> NDArray[np.float64]:
 
 
 def _outwardness(posterior: Posterior, points: NDArray) -> NDArray[np.float64]:
-    """What rises with the level of the region around `points` ``(n, s, k)``; ``(n, s)``."""
+    """A number ``(n, s)`` that rises with the level of the region around `points` ``(n, s, k)``."""
     if isinstance(posterior, DrawsPosterior):
         return np.linalg.norm(whitened(points), axis=-1)
     return -posterior.log_prob(points)

@@ -158,7 +158,7 @@ def follow(curve: NDArray, score: NDArray, outward: bool = False) -> NDArray[np.
 
 
 def unfollow(curve: NDArray, score: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where `curve` has the values `score`, and the logarithm of its slope there."""
+    """Places where `curve` has the values `score`, and the logarithm of its slope there."""
     x, y = curve
     piece = np.clip(np.searchsorted(y, score, side="right") - 1, 0, len(y) - 2)
     return np.interp(score, y, x), np.log((np.diff(y) / np.diff(x))[piece])

@@ -242,7 +242,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         return self
 
     def _routed(self, sample_weight, fit_params: dict):
-        """What goes to the estimator's `fit` and to the splitter."""
+        """Parameters that go to the estimator's `fit` and to the splitter."""
         if routing_enabled():
             return process_routing(self, "fit", sample_weight=sample_weight, **fit_params)
         if sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight"):
@@ -259,7 +259,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         return isinstance(self.estimator, FrozenEstimator) or (isinstance(self.cv, str) and self.cv == "prefit")
 
     def _splitter(self):
-        """What splits the rows; None for an estimator that is fitted already."""
+        """The splitter of the rows; None for an estimator that is fitted already."""
         if self._is_fitted_already():
             return None
         if isinstance(self.cv, Integral):

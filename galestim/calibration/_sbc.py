@@ -135,7 +135,7 @@ def sbc_uniformity(posterior, y, *, quantity=None, n_samples=200, confidence=0.9
 
 
 def ranks_among(draws: NDArray, truth: NDArray, rng: np.random.RandomState) -> NDArray[np.float64]:
-    """How many of `draws` ``(n, s, …)`` are below `truth` ``(n, …)``; at random among those equal to it."""
+    """Number of `draws` ``(n, s, …)`` below `truth` ``(n, …)``; at random among those equal to it."""
     below, equal = ((compare(draws, truth[:, None])).sum(axis=1) for compare in (np.less, np.equal))
     return below + np.floor(rng.uniform(size=truth.shape) * (equal + 1))
 
@@ -156,7 +156,7 @@ def _ranks(posterior, y, quantity, n_samples: int, rng) -> tuple[NDArray[np.floa
 
 
 def _quantities(quantity, values: NDArray) -> NDArray[np.float64]:
-    """What is ranked ``(m, q)`` of `values` ``(m, k)``."""
+    """Quantities ``(m, q)`` to be ranked, of `values` ``(m, k)``."""
     if quantity is None:
         return values
     out = np.asarray(quantity(values), dtype=float)

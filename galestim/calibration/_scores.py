@@ -209,7 +209,7 @@ def energy_score(posterior, y, *, scale=None, n_samples=1000, random_state=0) ->
 
 
 def _exact_targets(posterior: Posterior) -> NDArray[np.bool_]:
-    """Which marginals are mixtures of few Gaussians in physical units ``(k,)``."""
+    """Mask of the marginals that are mixtures of few Gaussians in physical units ``(k,)``."""
     if not isinstance(posterior, MixturePosterior) or posterior.means.shape[1] > _MAX_COMPONENTS:
         return np.zeros(posterior.n_targets, dtype=bool)
     return np.array([isinstance(transform, IdentityTransform) for transform in posterior.transforms])

@@ -227,7 +227,7 @@ class Catalog(QTable):
 
 
 def _is_astropys(data, kwargs: Mapping) -> bool:
-    """Whether astropy asks for a new table: an empty one, a copy, or one of columns that it has."""
+    """True if astropy asks for a new table: an empty one, a copy, or one of columns that it has."""
     if data is None:
         return kwargs.get("rows") is None
     columns = isinstance(data, list | tuple) and len(data) > 0 and all(map(_is_column, data))

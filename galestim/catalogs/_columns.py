@@ -39,7 +39,7 @@ def _key(name: str) -> str:
 
 
 def may_be(name: str, quantity: str) -> bool:
-    """Whether `quantity` is commonly called `name`."""
+    """True if `quantity` is commonly called `name`."""
     return _key(name) in _NAMES[quantity]
 
 
@@ -118,7 +118,7 @@ def _taken(quantity: str, name: str | None) -> ValueError:
 
 
 def has_units(catalog: Table) -> bool:
-    """Whether positions are there, and all angles have the units that they should."""
+    """True if positions are there, and all angles have the units that they should."""
     names = {*POSITIONS, *UNITS.keys() & set(catalog.colnames)}
     columns = ((catalog.columns.get(name), UNITS[name]) for name in names)
     return all(type(column) is u.Quantity and column.unit == unit for column, unit in columns)

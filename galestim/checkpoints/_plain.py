@@ -70,7 +70,7 @@ def _described_array(array: NDArray, name: str, tensors: Tensors) -> dict:
 
 
 def restored(value, tensors: Tensors) -> Any:
-    """What was `described` as `value`."""
+    """The object that was `described` as `value`."""
     if isinstance(value, list):
         return [restored(item, tensors) for item in value]
     if not isinstance(value, dict):

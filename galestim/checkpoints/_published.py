@@ -214,7 +214,7 @@ def _named_weights(path) -> dict[str, torch.Tensor]:
 
 
 def _layout(state: Mapping[str, torch.Tensor]) -> dict:
-    """What the shapes of the weights tell about the network."""
+    """Sizes of the network, from the shapes of its weights."""
     channels = _shape(state, "localization.0.weight", "(64, channels, 11, 11)")[1]
     flat = _shape(state, "fc_loc.0.weight", "(32, 96 × pixels of the localization's map)")[1]
     numbers = _shape(state, "fc_loc.2.weight", "(1, 32) or (6, 32)")[0]

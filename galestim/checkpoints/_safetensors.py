@@ -53,7 +53,7 @@ FITTED_TO_FRAMES = {"feature_names_in_"}
 
 
 class _Content(NamedTuple):
-    """What a file holds."""
+    """Content of a file."""
 
     description: dict[str, Any]
     tensors: Tensors

@@ -83,7 +83,7 @@ def decode_jpeg(body: bytes, npix: int) -> NDArray[np.uint8]:
 
 
 def _is_whole(body: bytes, pixels: NDArray[np.uint8]) -> bool:
-    """Whether a JPEG has all its pixels: where data are missing, and only there, decoders make use of more."""
+    """True if a JPEG has all its pixels: where data are missing, and only there, decoders make use of more."""
     end = body.rstrip(b"\0\r\n ")
     if not end.endswith(_JPEG_END):
         return False
@@ -223,7 +223,7 @@ def _tangent_plane(ra, dec, request: CutoutRequest):
 
 
 def is_uniform(image: NDArray[np.uint8], tolerance: int = 2) -> bool:
-    """Whether all pixels of a JPEG have one color; compression may move it by `tolerance`.
+    """True if all pixels of a JPEG have one color; compression may move it by `tolerance`.
 
     No piece of sky is, because of its noise: this is how services draw what they have not observed.
 

@@ -189,7 +189,7 @@ class _MappedPlane(Plane):
 
 
 def numbers(stored: NDArray, header: Mapping) -> NDArray:
-    """What the integers or floats of a FITS image stand for: scaled, and NaN where integers are BLANK.
+    """Values that the integers or floats of a FITS image stand for: scaled, and NaN where integers are BLANK.
 
     `stored` is what astropy gives for ``do_not_scale_image_data=True``; otherwise it forgets BLANK, or rounds.
 
@@ -222,7 +222,7 @@ def _angle(a: NDArray, b: NDArray) -> NDArray:
 
 
 def _state(file: Path | int) -> tuple[int, ...]:
-    """What changes when a file is rewritten or replaced; the time of its last change first."""
+    """Numbers that change when a file is rewritten or replaced; the time of its last change first."""
     found = os.stat(file)
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 

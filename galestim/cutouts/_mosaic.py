@@ -229,7 +229,7 @@ def _entries(paths, bands, hdu) -> dict:
 
 
 def _is_path(paths) -> bool:
-    """Whether `paths` is one path, and not many of them in a list, array or column."""
+    """True if `paths` is one path, and not many of them in a list, array or column."""
     if isinstance(paths, str | bytes | os.PathLike):
         return True
     if hasattr(paths, "__len__") and hasattr(paths, "__getitem__"):

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from ._errors import CutoutError, MissingCutoutError
-from ._source import CutoutRequest, CutoutSource, one_by_one
+from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 from ._store import request_key
 from .http import Reply, Transport, digest, digested, hidden
 
@@ -245,19 +245,20 @@ class RemoteSource(BaseEstimator, CutoutSource):
         yield from one_by_one(self._answers(requests, store))
 
     def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
-        """What becomes of each request, in their order."""
+        """Results of the requests, in their order."""
         keys = [self._key(row, request) for row, request in enumerate(requests)]
         uses_left = Counter(keys)
         # One more thread than may ask at once, so that decoding does not keep the service waiting.
         n_threads = self._transport().max_in_flight + 1
         pool = ThreadPoolExecutor(n_threads, thread_name_prefix="galestim-cutouts")
+        make = partial(self.cutout, store=store)
         made: dict[str, Future] = {}
         submitted = 0
         try:
             for row, key in enumerate(keys):
                 while submitted < min(row + 3 * n_threads, len(keys)):
                     if keys[submitted] not in made:
-                        made[keys[submitted]] = pool.submit(self._attempt, requests[submitted], store)
+                        made[keys[submitted]] = pool.submit(attempt, make, requests[submitted])
                     submitted += 1
                 answer = made[key].result()
                 uses_left[key] -= 1
@@ -276,12 +277,6 @@ class RemoteSource(BaseEstimator, CutoutSource):
             return request_key(self.identity(request))
         except Exception:
             return f"row {row}"
-
-    def _attempt(self, request: CutoutRequest, store: CutoutStore | None) -> NDArray | Exception:
-        try:
-            return self.cutout(request, store)
-        except Exception as error:
-            return error
 
     def _transport(self) -> Transport:
         return _default_transport() if self.transport is None else self.transport

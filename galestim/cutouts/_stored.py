@@ -381,7 +381,7 @@ class ImageDirectory(StoredImages):
 
 
 class _Kind(NamedTuple):
-    """What all images of a folder have in common."""
+    """Properties that all images of a folder have in common."""
 
     n_channels: int
     dtype: np.dtype

@@ -9,6 +9,7 @@ from astropy import units as u
 from numpy.typing import NDArray
 
 from .._descend import descend, find
+from .._estimates import lost_rows
 from .._images import input_ndim
 
 
@@ -22,15 +23,13 @@ def predicted(estimator, X) -> tuple[NDArray[np.float64], object]:
     """
     inner, images = descend(estimator, X)
     values = np.asarray(inner.predict(images))
-    rows = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-    if len(rows) and input_ndim(images) in (3, 4):
-        rows = rows[~np.isnan(np.asarray(images)[rows].reshape(len(rows), -1)).all(axis=1)]
-        if len(rows):
-            warnings.warn(
-                f"{len(rows)} of {len(values)} galaxies have an image but no finite prediction, first row {rows[0]}; "
-                "they are left out. Look at their images, which are unlike those of the fit.",
-                stacklevel=3,
-            )
+    rows = lost_rows(inner, images, ~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+    if len(rows):
+        warnings.warn(
+            f"{len(rows)} of {len(values)} galaxies have an image but no finite prediction, first row {rows[0]}; "
+            "they are left out. Look at their images, which are unlike those of the fit.",
+            stacklevel=3,
+        )
     shown = X if input_ndim(X) in (3, 4) else images
     return np.where(np.isfinite(values), values, np.nan), shown
 

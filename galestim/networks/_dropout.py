@@ -82,7 +82,7 @@ def set_dropout(module: nn.Module, rate: float | None) -> None:
 
 
 def drops_out(module: nn.Module) -> bool:
-    """Whether passes through `module` can differ."""
+    """True if passes through `module` can differ."""
     return any(isinstance(layer, Dropout) and layer.rate > 0 for layer in module.modules())
 
 

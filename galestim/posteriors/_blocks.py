@@ -25,7 +25,7 @@ def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
 
 
 def row_searchsorted(rows: NDArray, values: NDArray) -> NDArray[np.intp]:
-    """Where `values` ``(n, q)`` belong in increasing `rows` ``(n, m)``, row by row; both within [0, 1]."""
+    """Places of `values` ``(n, q)`` in increasing `rows` ``(n, m)``, row by row; both within [0, 1]."""
     n, m = rows.shape
     shift = 2.0 * np.arange(n)[:, None]  # one long increasing sequence
     place = np.searchsorted((rows + shift).ravel(), (values + shift).ravel(), side="right")

@@ -156,7 +156,7 @@ def _check_transforms(part: MixturePosterior, first: MixturePosterior, number: i
 
 
 def _same_parameters(own: dict, other: dict) -> bool:
-    """Whether two transforms are one, but for rounding in a conversion of units."""
+    """True if two transforms are one, but for rounding in a conversion of units."""
     return own.keys() == other.keys() and all(
         math.isclose(value, other[name], rel_tol=1e-12)
         if isinstance(value, Real) and isinstance(other[name], Real)

@@ -71,7 +71,7 @@ class MixtureMarginal:
         return self._inverse(self._latent_quantile(np.broadcast_to(q, (len(self.mean), q.shape[-1]))))
 
     def mode(self) -> NDArray:
-        """Where the density is highest ``(n,)``."""
+        """Place of the highest density ``(n,)``."""
         return self._inverse(self._or_scattered(self._highest(), scattered.highest)[:, None])[:, 0]
 
     def _highest(self) -> NDArray:
@@ -287,7 +287,7 @@ def lengths(rows: NDArray) -> NDArray[np.float64]:
 
 
 def _unit(size: NDArray) -> NDArray:
-    """What latent values of this size are in units of: powers of 2 if squares were beyond floats, else 1."""
+    """Unit of latent values of this size: a power of 2 if squares were beyond floats, else 1."""
     extreme = ((size > 0) & (size < 1e-100)) | (size > 1e100)
     return np.where(extreme, np.ldexp(1.0, np.frexp(size)[1] - 1), 1.0)
 
@@ -309,7 +309,7 @@ def _around(rows: NDArray, column: NDArray, distance: int = 1) -> NDArray:
 
 
 def _secant(left: NDArray, right: NDArray, at_left: NDArray, at_right: NDArray) -> NDArray:
-    """Where the line through two values passes 0, or the middle if that is not between them."""
+    """Place where the line through two values passes 0, or the middle if that is not between them."""
     with np.errstate(all="ignore"):
         secant = (left * at_right - right * at_left) / (at_right - at_left)
     return np.where((secant > left) & (secant < right), secant, (left + right) / 2)

@@ -109,7 +109,7 @@ def _neighbors(z: NDArray, places: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _golden(function: Callable[[NDArray], NDArray], low: NDArray, high: NDArray) -> NDArray[np.float64]:
-    """Where `function` is least between `low` and `high`, by golden sections."""
+    """Place between `low` and `high` where `function` is least, by golden sections."""
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = function(left), function(right)
     for _ in range(_STEPS):

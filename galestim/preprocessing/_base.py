@@ -142,7 +142,7 @@ class ImageTransformer(TransformerMixin, ImageEstimator):
         return cutouts.replace(images, **{"mask": mask, **changes})
 
     def _camera_after(self, cutouts: Cutouts, shape: tuple[int, int]) -> dict[str, Any]:
-        """What is known of the camera after the transform to images of this shape, where it differs."""
+        """Changes of what is known of the camera, by the transform to images of this shape."""
         return {}
 
     def _images_to_transform(self, X) -> NDArray:

@@ -209,7 +209,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return targets, weights
 
     def _what_turns_images(self) -> str | None:
-        """What makes an image and its flips and turns the same to this estimator; None if nothing does."""
+        """The part that makes an image and its flips and turns the same to this estimator; None if nothing does."""
         if not getattr(self._spec(), "sees_directions", True):
             return type(self._spec()).__name__
         views = self._views()
@@ -240,7 +240,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 member.network.examine(member.eval().prepare(pixels))
 
     def _labels(self, targets: Targets, loss) -> Labels:
-        """What the loss needs to know of each row."""
+        """Labels of each row, as the loss wants them."""
         labels = self._labels_of(targets.values, loss)
         return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
@@ -419,7 +419,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
 
 
 def _finite_outputs(member: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """Whether all outputs of an image are finite, ``(n, 1)``."""
+    """True for images whose outputs are all finite, ``(n, 1)``."""
     return member(pixels).isfinite().all(1, keepdim=True)
 
 

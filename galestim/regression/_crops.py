@@ -173,7 +173,7 @@ def write_crops(crops: NDArray, table: NDArray, folder: Path, names: list[str], 
 
 
 def _header(row, wcs) -> fits.Header:
-    """What is known of a crop; nothing of that of a missing image."""
+    """Header of a crop; empty for that of a missing image."""
     if not np.isfinite(row["scale"]):
         return fits.Header()
     header = fits.Header() if wcs is None else crop_wcs(wcs, row["matrix"]).to_header()

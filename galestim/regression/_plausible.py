@@ -38,7 +38,7 @@ def warn_of_the_odd(targets: Targets, target_transforms, rows: TrainingRows) -> 
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=6)  # the caller of `fit`
+    warnings.warn(message, stacklevel=7)  # the caller of `fit`
 
 
 def _marks(column: NDArray) -> list[float]:
@@ -48,7 +48,7 @@ def _marks(column: NDArray) -> list[float]:
 
 
 def _is_mark(value: float, others: NDArray) -> bool:
-    """Whether a value is far from all others, and is -1 among positive ones, all nines, or beyond all measure."""
+    """True if a value is far from all others, and is -1 among positive ones, all nines, or beyond all measure."""
     gap, spread = np.abs(others - value).min(), np.subtract(*np.quantile(others, [0.75, 0.25]))
     nines = set(f"{abs(value):.10g}") <= set("9.") and abs(value) >= 9
     huge = abs(value) >= 1e9 and gap > 1e3 * np.abs(others).max()
@@ -57,7 +57,7 @@ def _is_mark(value: float, others: NDArray) -> bool:
 
 
 def _are_magnitudes(name: str | None, unit: str | None, column: NDArray) -> bool:
-    """Whether a target is one by its name or unit; without these, whether it has the values of one."""
+    """True if a target is one by its name or unit or, without these, by its values."""
     if name is None and unit is None:
         return bool(column.min() > 10 and column.max() < 32)
     return bool(MAGNITUDE.search(name or "")) or "mag" in (unit or "").lower()

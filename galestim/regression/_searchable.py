@@ -16,7 +16,7 @@ class SearchableDefaults(BaseEstimator):
 
     @abstractmethod
     def _specs(self) -> dict[str, Any]:
-        """What parameters such as ``network`` stand for: a spec, or None, a name or a class without numbers."""
+        """Values behind parameters such as ``network``: a spec, or None, a name or a class without numbers."""
 
     def get_params(self, deep=True):
         """Get parameters of this estimator.

@@ -104,7 +104,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the parameters of these names of a regressor."""
+    """Parameters of a training, those of these names of a regressor."""
 
     max_epochs: int
     batch_size: int
@@ -230,7 +230,7 @@ def train(
 
 
 def _stopped_early(net: NeuralNet) -> bool:
-    """Whether a KeyboardInterrupt is that by which early stopping of skorch ends a training."""
+    """True if a KeyboardInterrupt is that by which early stopping of skorch ends a training."""
     return any(isinstance(c, EarlyStopping) and c.misses_ == c.patience for _, c in net.callbacks_)
 
 

@@ -255,7 +255,7 @@ class Widened:
 
     @property
     def band_limit(self) -> float:
-        """Where its transform ends [rad/arcsec]."""
+        """End of its transform [rad/arcsec]."""
         return getattr(self.psf, "band_limit", np.inf) / self.factor
 
     def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:

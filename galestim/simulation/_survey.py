@@ -64,7 +64,7 @@ class Band:
 
     @property
     def per_galaxy(self) -> bool:
-        """Whether an entry is one per galaxy."""
+        """True if an entry is one per galaxy."""
         numbers = np.asarray(self.sky_noise), np.asarray(self.pixel_scale), np.asarray(self.gain)
         return any(array.ndim for array in numbers) or not hasattr(self.psf, "transform")
 

@@ -109,7 +109,7 @@ def _skyserver_error(error: Exception) -> Answer:
 
 
 def _covers_near(sky: GaussianSky, ra: float, dec: float, radius: float) -> bool:
-    """Whether the footprint has a part within `radius` [deg], to a sixteenth of it."""
+    """True if the footprint has a part within `radius` [deg], to a sixteenth of it."""
     disk = np.hypot(*(np.indices((33, 33)) - 16)) <= 16
     grid = TangentGrid(ra, dec, (33, 33), min(radius, 80.0) * 3600 / 16)
     return bool(sky.covers(*position(grid.directions()))[disk].any())

@@ -69,7 +69,7 @@ def brightest_point(images: NDArray) -> NDArray:
 
 
 def asymmetries(images: NDArray) -> NDArray[np.float64]:
-    """How much centered images ``(n, H, W)``, in units of their noise, differ from themselves upside down.
+    """Difference of centered images ``(n, H, W)``, in units of their noise, from themselves upside down.
 
     Logarithm of the largest difference at each of the smoothings, in units of its noise and of what is modest.
     """

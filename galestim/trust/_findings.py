@@ -35,7 +35,7 @@ class Findings:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that is asked is met."""
+        """True if everything that is asked is met."""
         return bool(self.checks["met"].all())
 
     @property

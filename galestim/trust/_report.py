@@ -309,7 +309,7 @@ def _of_images(stage: Stage, judged: Judged, known, chosen, *, simulator, refere
 
 
 def _in_logarithms(stage: Stage, posterior: Posterior) -> list[bool]:
-    """Which targets are learned in logarithms, so that relative errors are of interest."""
+    """Mask of the targets that are learned in logarithms, so that relative errors are of interest."""
     transforms = getattr(posterior, "transforms", None)
     if transforms is None:
         transforms, _ = find(stage.estimator, "target_transforms_")

@@ -21,7 +21,7 @@ class Stage(NamedTuple):
 
     @property
     def has_images(self) -> bool:
-        """Whether `X` are images (n, H, W) or (n, H, W, C)."""
+        """True if `X` are images (n, H, W) or (n, H, W, C)."""
         return input_ndim(self.X) > 2
 
     def predict(self, X) -> Posterior:

@@ -22,7 +22,7 @@ _SHORT = 4  # characters; shorter secrets are masked where they are words of the
 
 
 class Secrets:
-    """What a request sends that nobody else should see; services echo it, in whole or cut off.
+    """Parts of a request that nobody else should see; services echo them, in whole or cut off.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def digested(query: Mapping) -> dict:
 
 
 def digest(secret: str) -> str:
-    """What tells secrets apart without telling them."""
+    """Text that tells secrets apart without telling them."""
     return hashlib.sha256(secret.encode()).hexdigest()[:16]
 
 

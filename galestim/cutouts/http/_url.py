@@ -42,7 +42,7 @@ def without_login(url: str) -> tuple[str, dict[str, str]]:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine itself, under any of its names and spellings."""
+    """True if a URL leads to this machine itself, under any of its names and spellings."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     with suppress(OSError):
         host = socket.inet_ntoa(socket.inet_aton(host))  # 127.1 and 2130706433 are 127.0.0.1
