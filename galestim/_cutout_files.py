@@ -7,15 +7,19 @@ has a data set for each.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from ._bounds import check_fits, check_wcs
 from ._files import written_whole
+from ._hdf5 import opened_hdf5
 
 Arrays = dict[str, NDArray]
 VERSION = 1
@@ -40,6 +44,7 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
         raise FileNotFoundError(f"{path} is not a file; expected one that `Cutouts.write` wrote.")
     try:
         arrays, headers, version, stretched = read(path)
+        wcs = None if headers is None else [_wcs_of(header) for header in headers]
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # damage shows in as many types as there are ways to read
@@ -49,8 +54,14 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
         ) from error
     if version != VERSION or "images" not in arrays:
         raise ValueError(f"{path} has layout {version}, expected {VERSION}, with images; install a newer galestim.")
-    wcs = None if headers is None else [WCS(fits.Header.fromstring(header)) for header in headers]
     return arrays, wcs, stretched
+
+
+def _wcs_of(text: str) -> WCS:
+    header = fits.Header.fromstring(text)
+    with warnings.catch_warnings(action="ignore", category=AstropyWarning):
+        check_wcs(header)
+        return WCS(header)
 
 
 def _format(path: Path):
@@ -77,9 +88,7 @@ def _write_hdf5(path: Path, arrays: Arrays, headers: list[str] | None, stretched
 
 
 def _read_hdf5(path: Path):
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with opened_hdf5(path) as file:
         arrays = {str(name): file[name][()] for name in file.attrs["names"]}
         headers = list(file[_WCS].asstr()) if file.attrs["has_wcs"] else None
         return arrays, headers, int(file.attrs["version"]), bool(file.attrs["stretched"])
@@ -108,6 +117,7 @@ def _column_format(values: NDArray) -> str:
 
 
 def _read_fits(path: Path):
+    check_fits(path)
     with fits.open(path, memmap=False) as hdus:
         table = hdus["CONTEXT"]
         arrays = {hdu.name.lower(): _native(hdu.data) for hdu in hdus[2:]}

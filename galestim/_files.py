@@ -18,8 +18,6 @@ except ImportError:  # Windows
 
 PREFIX = ".galestim-"  # of the hidden folders
 _OWN = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")  # as tempfile names them
-_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f\ud800-\udfff]")
-_LONGEST = 255  # bytes of a file name, on most systems
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff%s]" % (":" if os.name == "nt" else ""))
 _LONGEST = 255  # bytes of a file name, on most systems
 _swept: set[tuple[int, Path]] = set()  # folders that this process has looked through

@@ -16,7 +16,6 @@ from ._bounds import check_scans
 
 CHANNELS: dict[str, tuple[int, ...]] = {"L": (), "RGB": (3,)}  # Pillow's mode → shape of a pixel
 
-# Raised by Pillow on files that are damaged or not images.
 _TURNS = {  # of EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,6 +25,7 @@ _TURNS = {  # of EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Raised by Pillow on files that are damaged or not images.
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
