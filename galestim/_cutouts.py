@@ -321,7 +321,12 @@ class Cutouts:
             If it was not written by `write`, or is damaged.
         """
         arrays, wcs, stretched = read_arrays(path)
-        return cls(arrays.pop("images"), **arrays, wcs=wcs, stretched=stretched)
+        if unknown := arrays.keys() - {"images", *ARRAYS, *NUMBERS}:
+            raise ValueError(f"{path} holds {sorted(unknown)}; expected a file that `Cutouts.write` wrote.")
+        try:
+            return cls(arrays.pop("images"), **arrays, wcs=wcs, stretched=stretched)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no cutouts: {error} Expected a whole file that `write` wrote.") from error
 
 
 # ---- what is given, as arrays

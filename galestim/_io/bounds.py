@@ -10,6 +10,7 @@ import mmap
 import os
 import re
 import zlib
+from collections.abc import Mapping
 from itertools import islice
 from math import ceil, prod
 from typing import Any
@@ -31,6 +32,7 @@ _DEFLATE = 1032  # the most that gzip unpacks a byte to
 _NUMBERS = re.compile(
     "([AB]P?_ORDER|WCSAXES[A-Z]?|BITPIX|PCOUNT|GCOUNT|THEAP|TFIELDS|Z?NAXIS[0-9]*|ZBITPIX|ZTILE[0-9]+)$"
 )
+_WCS_NUMBERS = re.compile("([AB]P?_ORDER|WCSAXES[A-Z]?)$")
 _WORDS = re.compile("(XTENSION|GROUPS|ZIMAGE|ZCMPTYPE|TTYPE[0-9]+|TFORM[0-9]+)$")
 _FORM = re.compile("([0-9]{0,18})([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
 _BITS = dict(X=1, L=8, B=8, A=8, I=16, J=32, E=32, K=64, D=64, C=64, P=64, M=128, Q=128)  # noqa: C408
@@ -62,6 +64,19 @@ def check_fits(source: str | os.PathLike | bytes, name: object = None) -> None:
         name = "the FITS file" if isinstance(source, bytes) else source
     with unpacked(source, name) as stream:
         _Walk(stream, str(name)).go()
+
+
+def check_wcs(header: Mapping[str, Any]) -> None:
+    """Refuse the header of a WCS whose axes or polynomials would take much memory.
+
+    Raises
+    ------
+    ValueError
+        If it claims more than 99 axes, or such an order.
+    """
+    for key in filter(_WCS_NUMBERS.match, header):
+        if not (isinstance(header[key], int) and 0 <= header[key] <= WCS_AXES):
+            raise ValueError(f"{key} of a WCS is {header[key]!r}; expected 0 to {WCS_AXES}")
 
 
 class _Walk:
@@ -117,9 +132,8 @@ class _Header:
             block = walk.stream.read(_BLOCK)
         else:
             raise self.error(f"the header has no END within {HEADER_BLOCKS * _BLOCK // _CARD} cards")
-        for key in self.numbers:
-            if key.startswith("WCSAXES") or key.endswith("_ORDER"):
-                self.number(key, WCS_AXES)
+        for key in filter(_WCS_NUMBERS.match, self.numbers):
+            self.number(key, WCS_AXES)
         self.shape = [self.number(f"NAXIS{axis + 1}") for axis in range(self.number("NAXIS", AXES))]
 
     def ends_in(self, block: bytes) -> bool:

@@ -7,15 +7,17 @@ has a data set for each.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .bounds import check_fits
+from .bounds import check_fits, check_wcs
 from .files import read_whole, written_whole
 from .hdf5 import opened_hdf5
 
@@ -40,10 +42,17 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
         raise FileNotFoundError(f"{path} is not a file; expected one that `Cutouts.write` wrote.")
     with read_whole(path, "Expected a complete file that `Cutouts.write` wrote."):
         arrays, headers, version, stretched = read(path)
+        wcs = None if headers is None else [_wcs_of(header) for header in headers]
     if version != VERSION or "images" not in arrays:
         raise ValueError(f"{path} has layout {version}, expected {VERSION}, with images; install a newer galestim.")
-    wcs = None if headers is None else [WCS(fits.Header.fromstring(header)) for header in headers]
     return arrays, wcs, stretched
+
+
+def _wcs_of(text: str) -> WCS:
+    header = fits.Header.fromstring(text)
+    with warnings.catch_warnings(action="ignore", category=AstropyWarning):
+        check_wcs(header)
+        return WCS(header)
 
 
 def _format(path: Path):

@@ -18,6 +18,7 @@ from .unpack import check_unpacked, require_file
 
 CPU_SECONDS, MEMORY_BYTES = 5, 2**32  # for looking through a small file; large ones get more
 _CHUNK_SLACK = 2**16  # bytes that a compressed chunk may take beyond what it holds
+_SOFT_LINKS = 16  # one behind another, as HDF5 allows
 _CHILD = "import sys; from galestim._io.hdf5 import _child; _child(*sys.argv[1:])"
 
 
@@ -69,7 +70,7 @@ def check_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> None:
 def _complaint(path: str, state: tuple[int, int, int], names: tuple[str, ...]) -> str:
     """The fault of a file; empty if it has none."""
     n_bytes = state[1]
-    seconds, memory = CPU_SECONDS + n_bytes // 10**7, MEMORY_BYTES + 8 * n_bytes
+    seconds, memory = CPU_SECONDS + min(n_bytes // 10**6, 60) + n_bytes // 10**7, MEMORY_BYTES + 8 * n_bytes
     command = [sys.executable, "-P", "-c", _CHILD, str(seconds), str(memory), path, *names]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     try:
@@ -99,18 +100,21 @@ def _child(seconds: str, memory: str, path: str, *names: str) -> None:
         with h5py.File(path, "r") as file:
             _attributes(file)
             for name in names:
-                _follow(file, name.strip("/").split("/"))
+                _follow(file, name)
             if not names:
                 _walk(file, set())
     except Exception as error:  # damage shows in many ways
         print(error or type(error).__name__)
 
 
-def _follow(group, parts: list[str]) -> None:
-    """Look at what lies at the end of a path, as far as there is something."""
-    for part in parts:
-        if not hasattr(group, "get") or (group := _item(group, part)) is None:
-            return
+def _follow(group, path: str, depth: int = 0):
+    """What lies at the end of a path, looked at with all on the way; None if there is nothing."""
+    for part in path.split("/"):
+        if part in ("", "."):
+            continue
+        if not hasattr(group, "get") or (group := _item(group, part, depth)) is None:
+            return None
+    return group
 
 
 def _walk(group, seen: set) -> None:
@@ -122,13 +126,16 @@ def _walk(group, seen: set) -> None:
             _walk(item, seen)
 
 
-def _item(group, name: str):
+def _item(group, name: str, depth: int = 0):
     """The item of a group, looked at; None if there is none."""
     import h5py
 
     link = group.get(name, getlink=True)
     if link is None:
         return None
+    if isinstance(link, h5py.SoftLink):  # to a path within the file
+        start = group.file if link.path.startswith("/") else group
+        return _follow(start, link.path, depth + 1) if depth < _SOFT_LINKS else None
     if not isinstance(link, h5py.HardLink):
         raise ValueError(f"{name!r} is a link to elsewhere; copy what it leads to into the file")
     item = group[name]
@@ -140,16 +147,21 @@ def _item(group, name: str):
 
 def _attributes(item) -> None:
     for name in item.attrs:
-        item.attrs[name]
+        with suppress(TypeError):  # of no type that numpy has
+            item.attrs[name]
 
 
 def _dataset(data) -> None:
     """Refuse a data set that lies elsewhere, or claims more than is stored."""
     if data.external or data.is_virtual:
         raise ValueError(f"the data set {data.name!r} lies in other files; copy it into this one")
+    try:
+        dtype = data.dtype
+    except TypeError:  # numpy has none, so that nobody can read it
+        return
     if data.shape is None:
         return
-    if data.dtype.hasobject:
+    if dtype.hasobject:
         data[()]  # of variable length: each value leads to a place in the file
         return
     check_unpacked(data.nbytes, data.id.get_storage_size(), f"the data set {data.name!r}")

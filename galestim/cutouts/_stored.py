@@ -202,8 +202,8 @@ class ArrayStack(StoredImages):
         else:
             names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
             with opened_hdf5(self.images, names) as file:
-                images = _checked(file[_only_dataset(file) if self.dataset is None else self.dataset])
-                ids = file[self.ids][:] if isinstance(self.ids, str) else self.ids
+                images = _checked(_dataset(file, _only_dataset(file) if self.dataset is None else self.dataset))
+                ids = _dataset(file, self.ids)[:] if isinstance(self.ids, str) else self.ids
                 yield images, _rows(len(images), ids)
 
 
@@ -215,6 +215,14 @@ def _checked(images):
             "(n, H, W, C) of real numbers."
         )
     return images
+
+
+def _dataset(file, name: str):
+    """The dataset of an HDF5 file."""
+    found = file.get(name)
+    if not hasattr(found, "ndim"):
+        raise ValueError(f"{file.filename} has no dataset {name!r}; it has {', '.join(file) or 'none'}.")
+    return found
 
 
 def _only_dataset(file) -> str:

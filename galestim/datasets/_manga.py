@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from .._io.bounds import check_fits
 from .._io.files import written_whole
 from ..catalogs import Catalog
 from ..cutouts import CutoutFetcher, SkyServer, Transport
@@ -158,6 +159,7 @@ def _locate(data_home, url: str | None, download_if_missing: bool) -> Path:
 def _read(file: Path | io.BytesIO, name: str) -> dict[str, NDArray]:
     """Read the columns that are needed, in whatever case; no warnings, only what cannot be read matters."""
     try:
+        check_fits(file.getvalue() if isinstance(file, io.BytesIO) else file, name)
         with warnings.catch_warnings(action="ignore", category=AstropyUserWarning), fits.open(file) as hdus:
             return {name: np.array(hdus[1].data[name]) for name in COLUMNS}
     except (OSError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -244,7 +244,7 @@ def _write_hdf5(path: Path, content: Content) -> None:
 
 def _read_hdf5(path: Path) -> Content:
     optional_import("h5py", "an HDF5 file")
-    with opened_hdf5(path, (*sorted(_NUMBERS), "groups")) as file:
+    with opened_hdf5(path, (*sorted(_NUMBERS), "groups", "object_id")) as file:
         return Content(
             version=file.attrs["version"],
             form=file.attrs["form"],

@@ -98,6 +98,17 @@ def _model(path):
     save_estimator(model.fit(IMAGES[..., None] / 99.0, IMAGES[:, 3, 3] + 1.0), path)
 
 
+def _cutouts(path):
+    from astropy.wcs import WCS
+
+    from galestim import Cutouts
+
+    psf = np.ones((6, 3, 3)) / 9
+    mask = IMAGES > 250
+    wcs = [WCS(_header()) for _ in IMAGES]
+    Cutouts(IMAGES / 9.0, psf=psf, noise=np.arange(6.0), mask=mask, gain=2.0, zero_point=30.0, wcs=wcs).write(path)
+
+
 # --- how they are read --------------------------------------------------------------------------------------------
 
 
@@ -140,6 +151,14 @@ def _read_posterior(path):
 
     posterior = Posterior.read(path)
     return posterior.mean(), posterior.sample(2, random_state=0)
+
+
+def _read_cutouts(path):
+    from galestim import Cutouts
+
+    cutouts = Cutouts.read(path)
+    arrays = (cutouts.images, cutouts.psf, cutouts.noise, cutouts.mask, cutouts.gain, cutouts.zero_point)
+    return (*arrays, *[wcs.to_header_string() for wcs in cutouts.wcs or []])
 
 
 def _read_model(path):
@@ -191,6 +210,7 @@ FORMATS = {
     **{f"mosaic{suffix}": (_fits, _read_mosaic) for suffix in (".fits", ".fits.gz", ".fits.fz")},
     **{f"stack{suffix}": (_stack, _read_stack) for suffix in (".npy", ".h5")},
     **{f"posterior{suffix}": (_posterior, _read_posterior) for suffix in (".fits", ".parquet", ".h5")},
+    **{f"cutouts{suffix}": (_cutouts, _read_cutouts) for suffix in (".fits", ".h5")},
     "model.safetensors": (_model, _read_model),
     "forged.safetensors": (_model, _read_model),
     "entry.json": (_entry, _read_entry),
