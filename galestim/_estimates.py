@@ -117,14 +117,7 @@ _UNLIKE = "the images are unlike those of the fit. Look for other units, and for
 
 
 def forget_lost(images, *outputs: NDArray) -> None:
-    """Make rows NaN that are not finite in all `outputs`; warn of those that have an image.
-
-    Parameters
-    ----------
-    images : array of shape (n, H, W, C)
-    *outputs : ndarray of shape (n, ...)
-        What a network makes of the images; changed in place.
-    """
+    """Make rows NaN, in place, that are not finite in all `outputs`; warn of those whose image is not missing."""
     lost = ~np.logical_and.reduce([np.isfinite(one).reshape(len(one), -1).all(axis=1) for one in outputs])
     for one in outputs:
         one[lost] = np.nan

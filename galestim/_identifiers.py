@@ -17,21 +17,8 @@ _FLOAT = re.compile(r"\d+\.\d*([eE]\+?\d+)?|\d+[eE]\+?\d+")
 def identifiers(values, what: str = "object_id") -> list[str]:
     """Names as text: bytes decoded, padding removed, numbers without a decimal point; empty where there is none.
 
-    Parameters
-    ----------
-    values : sequence, array, column or series of shape (n,)
-        Text, bytes, integers, or floats, which data frames make of integers with gaps.
-    what : str, default="object_id"
-        What the warning calls them.
-
-    Returns
-    -------
-    list of str
-
-    Warns
-    -----
-    UserWarning
-        If they are floats so large that neighboring integers are one float; names the first row.
+    `values` are text, bytes, integers, or floats, which data frames make of integers with gaps. It warns of floats so
+    large that neighboring integers are one float; `what` is what the warning calls them.
     """
     values = series_column(values)
     cells, dtype = cells_of(values), getattr(values, "dtype", None)

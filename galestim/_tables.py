@@ -133,13 +133,7 @@ def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y")
 def target_values(
     y, names: Sequence[str] | None, units: Sequence | None = None, what: str = "y", errors: bool = False
 ) -> NDArray[np.float64]:
-    """Values ``(n, k)`` of targets that are known by names and units; other columns of a table are not read.
-
-    Raises
-    ------
-    ValueError
-        As `named_columns` and `NamedColumns.in_order_of` do.
-    """
+    """Values ``(n, k)`` of targets that are known by names and units; other columns of a table are not read."""
     select = names if names and set(names) <= set(column_names(y) or []) else None
     return named_columns(y, select=select, what=what).in_order_of(names, units, what, errors)
 
@@ -162,10 +156,7 @@ def is_unnamed(names: Iterable[str] | None) -> bool:
 def converted(values: NDArray, own, unit, label: str, errors: bool = False) -> NDArray:
     """`values` in `unit`; if they are `errors`, the unit of a magnitude is that of a difference of magnitudes.
 
-    Raises
-    ------
-    ValueError
-        If that cannot be; it begins with `label`.
+    Where that cannot be, the ValueError begins with `label`.
     """
     own, unit = (u.Unit(name, parse_strict="silent") for name in (own, unit))
     if errors:
@@ -179,13 +170,7 @@ def converted(values: NDArray, own, unit, label: str, errors: bool = False) -> N
 
 
 def as_unit(unit, name: str) -> u.UnitBase | None:
-    """`unit` as astropy knows it, or None.
-
-    Raises
-    ------
-    ValueError
-        If it does not know it.
-    """
+    """`unit` as astropy knows it, or None; a ValueError if it does not know it."""
     try:
         return None if unit is None else u.Unit(unit)
     except (ValueError, TypeError) as error:

@@ -44,21 +44,8 @@ def check_fits(source: str | os.PathLike | bytes, name: object = None) -> None:
     """Walk a FITS file, plain or in gzip or bzip2, and compare what its headers claim with what there is.
 
     Pixels and rows are skipped, but where some are of variable length, as compressed tiles are. A file that is
-    compressed as a whole is unpacked once, in pieces, so that its checksum is compared, too.
-
-    Parameters
-    ----------
-    source : path-like or bytes
-        The file, or what it holds.
-    name : object, default=None
-        What errors call it; None: its path.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is no regular file.
-    ValueError
-        If it is no FITS file, is cut off or damaged, or claims more than it can hold: cards, axes, columns, pixels.
+    compressed as a whole is unpacked once, in pieces, so that its checksum is compared, too. `source` is a path, or
+    the bytes themselves; `name` is what errors call it, by default the path. A ValueError says what cannot be.
     """
     if name is None:
         name = "the FITS file" if isinstance(source, bytes) else source
@@ -277,19 +264,7 @@ class _Table:
 
 
 def check_parquet(path: str | os.PathLike, metadata) -> None:
-    """Compare what the footer of a Parquet file claims with the size of the file.
-
-    Parameters
-    ----------
-    path : path-like
-    metadata : pyarrow.parquet.FileMetaData
-        The footer.
-
-    Raises
-    ------
-    ValueError
-        If it claims more than 10 000 columns, or more values than the file can hold.
-    """
+    """Refuse a Parquet file whose footer, `metadata`, claims more columns or values than it can hold."""
     if metadata.num_columns > COLUMNS:
         raise ValueError(f"{path} has {metadata.num_columns} columns; expected at most {COLUMNS}.")
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
@@ -304,21 +279,9 @@ def check_parquet(path: str | os.PathLike, metadata) -> None:
 
 
 def check_scans(source: str | os.PathLike | bytes, n_pixels: int, name: object = None) -> None:
-    """Refuse a JPEG whose scans would take long to decode; real ones have about ten.
+    """Refuse a JPEG of `n_pixels` whose scans would take long to decode; real ones have about ten.
 
-    Parameters
-    ----------
-    source : path-like or bytes
-        The file, or what it holds.
-    n_pixels : int
-        Width times height, by its header.
-    name : object, default=None
-        What errors call it; None: its path.
-
-    Raises
-    ------
-    ValueError
-        If it has more than 100 scans, or they pass over more than 2³¹ pixels.
+    `source` and `name` are as for `check_fits`.
     """
     if isinstance(source, bytes):
         n_scans = _count_scans(source)

@@ -30,26 +30,9 @@ def written_whole(
     """Give a path to write to, which takes the place of `path` once it is written.
 
     Until then, and for good if writing fails, `path` is as it was. The file is written under its own name, from whose
-    ending some writers tell the format, in a hidden folder of its own. What a process that was killed left of these
-    is removed when the next one writes there.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file to make or replace.
-    overwrite : bool, default=True
-        Whether it may be replaced.
-    sync : bool, default=False
-        Whether to wait until the bytes are on the disk, so that a power failure leaves no empty file.
-    folder : Path, default=None
-        Where the hidden folder is made, on the same disk as `path`; None: beside it.
-
-    Raises
-    ------
-    FileExistsError
-        If it is there, and may not be replaced.
-    FileNotFoundError
-        If its folder is not there.
+    ending some writers tell the format, in a hidden folder of its own, made in `folder` on the same disk, or beside
+    `path`. What a process that was killed left of these is removed when the next one writes there. With `sync` it
+    waits until the bytes are on the disk, so that a power failure leaves no empty file.
 
     Examples
     --------
@@ -95,15 +78,12 @@ def read_whole(path: str | os.PathLike, expected: str, passed_on: tuple = (Impor
 def file_names(names: Sequence[str], ending: str) -> list[str]:
     """Names of files, made of names from outside, which could lead out of their folder or be of one file.
 
+    Names that no file may have, and equal ones, are a ValueError.
+
     Examples
     --------
     >>> file_names(["M 31", "NGC-224"], ".fits")
     ['M 31.fits', 'NGC-224.fits']
-
-    Raises
-    ------
-    ValueError
-        If one is empty, too long or has characters that no file name may have, or two are equal.
     """
     files = [f"{name}{ending}" for name in names]
     for name, file in zip(names, files):

@@ -24,13 +24,7 @@ _CHILD = "import sys; from galestim._io.hdf5 import _child; _child(*sys.argv[1:]
 
 @contextmanager
 def opened_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> Iterator[Any]:
-    """Give an HDF5 file to read, once `check_hdf5` has looked through it.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `check_hdf5`; or if what is read from it is damaged.
-    """
+    """Give an HDF5 file to read, once `check_hdf5` has looked through it; damage is a ValueError."""
     import h5py
 
     check_hdf5(path, names)
@@ -44,18 +38,8 @@ def opened_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> Iterato
 def check_hdf5(path: str | os.PathLike, names: tuple[str, ...] = ()) -> None:
     """Look through an HDF5 file, in another process: once, until the file changes.
 
-    Parameters
-    ----------
-    path : path-like
-    names : tuple of str, default=()
-        The data sets that will be read, if there are such; none: any.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is no regular file.
-    ValueError
-        If it is damaged, refers to other files, claims more than it holds, or takes too long to look through.
+    `names` are the data sets that will be read, if there are such; without them, all are looked at. A ValueError
+    says if it is damaged, refers to other files, claims more than it holds, or takes too long to look through.
     """
     path = require_file(path)
     status = path.stat()

@@ -30,23 +30,10 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, Type
 
 
 def files_by_name(folder: Path, extensions: str | Sequence[str]) -> dict[str, list[Path]]:
-    """Image files of a folder, under their names without extension; subfolders and hidden files are left out.
+    """Image files of a folder, in order, under their names without extension; no subfolders, no hidden files.
 
-    Parameters
-    ----------
-    folder : Path
-    extensions : str or sequence of str
-        What comes after the names, such as ".jpg"; files in capitals match too.
-
-    Returns
-    -------
-    dict of str to list of Path
-        In the order of the file names.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder does not exist or holds no image.
+    `extensions` are what comes after the names, such as ".jpg"; files in capitals match too. A folder without an
+    image is a FileNotFoundError.
     """
     extensions = (extensions,) if isinstance(extensions, str) else tuple(extensions)
     if not folder.is_dir():
@@ -70,12 +57,8 @@ def files_by_name(folder: Path, extensions: str | Sequence[str]) -> dict[str, li
 def read_header(file: Path) -> tuple[str, tuple[int, int]]:
     """Pillow's mode, "L" or "RGB", and (width, height) of a JPEG or PNG file, before any pixel is decoded.
 
-    Width and height are those of the upright image, as its EXIF orientation says.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read, has another mode, or more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    Width and height are those of the upright image, as its EXIF orientation says. An image of another mode, or of
+    more than ``PIL.Image.MAX_IMAGE_PIXELS``, is a ValueError.
     """
     try:
         with warnings.catch_warnings():
@@ -98,13 +81,7 @@ def read_header(file: Path) -> tuple[str, tuple[int, int]]:
 
 
 def read_pixels(file: Path) -> NDArray[np.uint8]:
-    """Pixels of a JPEG or PNG file whose header was read and found right, upright: ``(H, W)`` or ``(H, W, 3)``.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be decoded.
-    """
+    """Pixels of a JPEG or PNG file whose header was read and found right, upright: ``(H, W)`` or ``(H, W, 3)``."""
     try:
         with _open(file) as image:
             if image.format != "PNG":

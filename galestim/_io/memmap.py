@@ -22,12 +22,7 @@ MEMMAP_BYTES = 2**30  # memmap="auto" keeps smaller arrays in memory
 def empty_array(shape: tuple[int, ...], dtype: DTypeLike, memmap: bool | str = "auto") -> NDArray:
     """Make an array to be filled: in a temporary file for ``memmap=True``, or above 1 GiB for "auto".
 
-    The file lies where :mod:`tempfile` puts it (``TMPDIR``).
-
-    Raises
-    ------
-    OSError
-        If the disk has too little space.
+    The file lies where :mod:`tempfile` puts it (``TMPDIR``); too little space there is an OSError.
     """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if memmap is False or (memmap == "auto" and n_bytes <= MEMMAP_BYTES):
@@ -40,11 +35,6 @@ def temporary_map(shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> Any:
 
     Where the system shows open files (Linux), it loses its name at once, so that it goes with the process, too,
     however that ends. Its number takes the place of the name: by that, joblib's workers open it.
-
-    Raises
-    ------
-    OSError
-        As `new_map`.
     """
     handle, name = tempfile.mkstemp(prefix="galestim-", suffix=".npy")
     file = Path(name)
@@ -68,10 +58,7 @@ def temporary_map(shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> Any:
 def new_map(file: Path, shape: tuple[int, ...], dtype: DTypeLike, cure: str) -> np.memmap:
     """Map a new .npy file, whose space is reserved: writing to a map on a full disk would kill the process.
 
-    Raises
-    ------
-    OSError
-        If the disk has too little space; `cure` says what to do.
+    If the disk has too little, an OSError says so, and `cure`.
     """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(file.parent).free
@@ -101,15 +88,7 @@ def _reserve(file: Path) -> None:
 
 
 def mapped(file: str | os.PathLike) -> np.memmap:
-    """Map the array of a .npy file, to be read.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is no regular file.
-    ValueError
-        If it is damaged, cut off, or holds objects.
-    """
+    """Map the array of a .npy file of numbers, to be read."""
     file = require_file(file)
     with read_whole(file, "Expected a complete .npy file of numbers."):
         return np.lib.format.open_memmap(file, mode="r")

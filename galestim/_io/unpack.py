@@ -18,13 +18,7 @@ _PIECE = 2**20  # bytes in memory at a time
 
 
 def require_file(path: str | os.PathLike) -> Path:
-    """`path` as a Path, if it is a regular file: pipes and devices may never end.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none, or it is something else.
-    """
+    """`path` as a Path, if it is a regular file, else a FileNotFoundError: pipes and devices may never end."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file.")
@@ -32,13 +26,7 @@ def require_file(path: str | os.PathLike) -> Path:
 
 
 def check_unpacked(n_bytes: int, stored: int, name: object) -> None:
-    """Refuse what unpacks to far more than is stored.
-
-    Raises
-    ------
-    ValueError
-        If `n_bytes` is above 256 MiB and above 200 times `stored`.
-    """
+    """Refuse what unpacks to more than 256 MiB and more than 200 times what is `stored`."""
     if n_bytes > max(UNPACKED_BYTES, UNPACKED_RATIO * stored):
         raise ValueError(
             f"{name} unpacks from {stored} bytes to {n_bytes} or more; expected at most {UNPACKED_BYTES}, or "
@@ -66,16 +54,7 @@ def unpacked(source: str | os.PathLike | bytes, name: object) -> Iterator[Unpack
 
 
 class Unpacked:
-    """A stream that is read forwards.
-
-    Parameters
-    ----------
-    stream : binary file
-    stored : int
-        Bytes on the disk, before they are unpacked.
-    name : object
-        What errors call it.
-    """
+    """A stream that is read forwards; `stored` are its bytes on the disk, and errors call it `name`."""
 
     def __init__(self, stream, stored: int, name: object):
         self._stream, self._stored, self._name, self._place = stream, stored, name, 0

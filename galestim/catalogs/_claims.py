@@ -23,19 +23,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 def check_table(source: str | os.PathLike | bytes) -> None:
     """Refuse the file of a table that claims more than it holds, or refers to other files or addresses.
 
-    Parameters
-    ----------
-    source : path-like or bytes
-        A file of CSV, ECSV, FITS, HDF5, Parquet or VOTable, told by how it begins, or what it holds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is no regular file.
-    ValueError
-        If it does.
-    ImportError
-        If what is needed to read it is not installed.
+    `source` is a file of CSV, ECSV, FITS, HDF5, Parquet or VOTable, told by how it begins, or what it holds.
     """
     path = Path("the table") if isinstance(source, bytes) else require_file(source)
     with unpacked(source, path) as stream:

@@ -42,15 +42,7 @@ def as_table(data, object_id: str | None, kwargs: Mapping) -> Table:
 
 
 def read_table(path, object_id: str | None = None) -> Table:
-    """The table of a file; identifiers of a CSV file, in `object_id` and columns of common names, are text.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no file.
-    ValueError
-        If it cannot be read.
-    """
+    """The table of a file; identifiers of a CSV file, in `object_id` and columns of common names, are text."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected the path of a table of galaxies.")

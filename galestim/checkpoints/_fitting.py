@@ -16,13 +16,7 @@ from ..targets import TARGET_TRANSFORMS
 
 
 def check_fitted(fitted: Mapping[str, Any]) -> None:
-    """Refuse fitted attributes whose types, shapes or values are not those of a fit.
-
-    Raises
-    ------
-    ValueError
-        Which names the attribute.
-    """
+    """Refuse fitted attributes whose types, shapes or values are not those of a fit."""
     n_targets, shape = fitted["n_outputs_"], fitted["image_shape_"]
     _require("n_outputs_", n_targets, _is_count(n_targets), "a whole number above 0")
     is_shape = isinstance(shape, tuple) and len(shape) == 3 and all(map(_is_count, shape))

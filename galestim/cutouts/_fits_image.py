@@ -48,14 +48,9 @@ def _remembered(path: Path, hdu, state: tuple[int, ...]) -> FitsImage:
 class FitsImage:
     """One image of a FITS file, or a cube of planes.
 
-    Parameters
-    ----------
-    path : Path
-        A plain file, tile-compressed (``.fz``), or compressed as a whole (``.gz``).
-    hdu : int, str, (str, int) or None, default=None
-        Which extension; None, the first with an image.
-    celestial : bool, default=True
-        Whether only images with a celestial WCS are taken, and cubes only where there are none of two dimensions.
+    Files are plain, tile-compressed (``.fz``), or compressed as a whole (``.gz``). `hdu` says which extension; None,
+    the first with an image. With `celestial`, only images with a celestial WCS are taken, and cubes only where there
+    are none of two dimensions. A file that is damaged, or changes meanwhile, is a ValueError.
 
     Attributes
     ----------
@@ -69,11 +64,6 @@ class FitsImage:
         The header's BITPIX, BSCALE, BZERO and BLANK, see `numbers`.
     start : int or None
         The first byte of the pixels in the unpacked file; None if they are in compressed tiles.
-
-    Raises
-    ------
-    ValueError
-        If there is no such image, its WCS cannot be used, or the file is truncated, damaged or changed meanwhile.
     """
 
     def __init__(self, path: Path, hdu=None, *, celestial: bool = True):
@@ -153,13 +143,7 @@ class Plane:
         self._image, self._stored, self._index = image, stored, index
 
     def read(self, rows: slice, columns: slice) -> NDArray:
-        """Read a window.
-
-        Raises
-        ------
-        ValueError
-            If its pixels are damaged.
-        """
+        """Read a window."""
         try:
             stored = self._stored[(*self._index, rows, columns)]
         except Exception as error:  # decoders of tiles raise many kinds
@@ -192,11 +176,6 @@ def numbers(stored: NDArray, header: Mapping) -> NDArray:
     """Values that the integers or floats of a FITS image stand for: scaled, and NaN where integers are BLANK.
 
     `stored` is what astropy gives for ``do_not_scale_image_data=True``; otherwise it forgets BLANK, or rounds.
-
-    Raises
-    ------
-    ValueError
-        If BSCALE, BZERO or BLANK is no number.
     """
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
     blank = header.get("BLANK") if header["BITPIX"] > 0 else None

@@ -12,15 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 class SkyToPixel:
     """Pixel coordinates of ICRS positions by any celestial WCS, 0 at the center of the first pixel.
 
-    Parameters
-    ----------
-    wcs : astropy.wcs.WCS
-        With two celestial axes among its axes; distortions and the frame (FK5, Galactic, …) are accounted for.
-
-    Raises
-    ------
-    ValueError
-        If it has no celestial axes.
+    Distortions and the frame (FK5, Galactic, …) are accounted for.
     """
 
     def __init__(self, wcs: WCS):

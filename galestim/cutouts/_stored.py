@@ -407,13 +407,7 @@ def _first_kind(files_of: dict[str, list[Path]]) -> tuple[_Kind, str]:
 
 
 def _opened(file: Path) -> tuple[_Kind, FitsImage | None]:
-    """Kind of a JPEG, PNG or FITS file, from its header; the image, if it is FITS.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be read.
-    """
+    """Kind of a JPEG, PNG or FITS file, from its header; the image, if it is FITS."""
     if file.suffix.lower() in (".jpg", ".jpeg", ".png"):
         mode, _ = read_header(file)
         return _Kind(3 if CHANNELS[mode] else 1, np.dtype(np.uint8)), None

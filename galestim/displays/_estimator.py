@@ -16,10 +16,7 @@ from .._images import input_ndim
 def predicted(estimator, X) -> tuple[NDArray[np.float64], object]:
     """Predictions for `X`, NaN where there is none, and their images: `X`, or what a pipeline makes of it.
 
-    Warns
-    -----
-    UserWarning
-        If galaxies that have an image have no finite prediction.
+    It warns of galaxies that have an image but no finite prediction.
     """
     inner, images = descend(estimator, X)
     values = np.asarray(inner.predict(images))

@@ -11,17 +11,10 @@ from .._cutouts import Cutouts
 
 
 def merged(cutouts: Cutouts, shape: tuple[int, int], weights: tuple[NDArray, NDArray]) -> dict[str, Any]:
-    """The camera whose pixels are means of those of `cutouts`.
+    """The camera whose pixels are means of those of `cutouts`, in images of `shape`.
 
-    A mean over a area of A old pixels has A times the gain, and a flux that is A times smaller.
-
-    Parameters
-    ----------
-    cutouts : Cutouts
-    shape : tuple of int (h, w)
-        Of the new images.
-    weights : tuple of ndarray of shape (h, H) and (w, W)
-        Share of each old row in a new one, and of each old column.
+    A mean over an area of A old pixels has A times the gain, and a flux that is A times smaller. `weights` ``(h, H)``
+    and ``(w, W)`` are the shares of the old rows and columns in the new ones.
     """
     steps = [old / new for old, new in zip(cutouts.shape[1:3], shape)]
     if steps[0] != steps[1] and (cutouts.psf is not None or cutouts.pixel_scale is not None):

@@ -284,13 +284,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
 
     def _judge(self, images, training: TrainingRows) -> None:
-        """Refuse a fit that has diverged though its losses were finite; warn of one that probably has.
-
-        Raises
-        ------
-        FloatingPointError
-            If weights, or the networks' outputs for most of some training images, are not finite.
-        """
+        """Refuse a fit that has diverged though its losses were finite; warn of one that probably has."""
         some = images[training.rows[:N_TRIED]]
         sound = all(bool(tensor.isfinite().all()) for tensor in self.network_.state_dict().values())
         for member in self._members():

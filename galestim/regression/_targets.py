@@ -137,13 +137,7 @@ def read_targets(y, X, estimator, y_err=None) -> Targets:
 
 
 def forbid_constant(targets: Targets, rows: NDArray) -> None:
-    """Refuse a target that has one value in all of these rows.
-
-    Raises
-    ------
-    ValueError
-        If there is one.
-    """
+    """Refuse a target that has one value in all of these rows."""
     values = targets.values[rows]
     constant = (values == values[:1]).all(axis=0)
     if len(values) > 1 and constant.any():
@@ -155,13 +149,7 @@ def forbid_constant(targets: Targets, rows: NDArray) -> None:
 
 
 def forbid_directions(names: list[str], by: str | None) -> None:
-    """Refuse targets that change when an image is turned or flipped, if `by` turns or flips images.
-
-    Raises
-    ------
-    ValueError
-        If a target has the name of a direction.
-    """
+    """Refuse targets that change when an image is turned or flipped, if `by` turns or flips images."""
     for name in names if by else []:
         if name.lower() in DIRECTIONS:
             raise ValueError(

@@ -235,13 +235,7 @@ def _stopped_early(net: NeuralNet) -> bool:
 
 
 def _optimizer_of(optimizer) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """The class that a name, spec or class means, and its own parameters.
-
-    Raises
-    ------
-    ValueError
-        If a momentum is outside of [0, 1), or ``nesterov=True`` has none.
-    """
+    """The class that a name, spec or class means, and its own parameters."""
     if isinstance(optimizer, str):
         return OPTIMIZERS[optimizer], {}
     if not isinstance(optimizer, SGD):
@@ -266,13 +260,7 @@ def _callbacks(recipe: Recipe, factors: list[float], steps: int, monitor: str, g
 
 
 def _copied(callback):
-    """A copy, since callbacks keep what they learn on themselves; it shares files, locks and the like.
-
-    Raises
-    ------
-    ValueError
-        If it scores arrays, of which there are none here, or cannot be copied in any way.
-    """
+    """A copy, since callbacks keep what they learn on themselves; it shares files, locks and the like."""
     name, inner = callback if isinstance(callback, tuple) else (None, callback)
     kind = inner if isinstance(inner, type) else type(inner)
     if issubclass(kind, BatchScoring | EpochScoring):

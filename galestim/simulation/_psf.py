@@ -237,13 +237,7 @@ class ImagePSF:
 
 @dataclass(frozen=True)
 class Widened:
-    """Another point-spread function, `factor` times as wide.
-
-    Parameters
-    ----------
-    psf : PSF
-    factor : float
-    """
+    """Another point-spread function, `factor` times as wide."""
 
     psf: PSF
     factor: float

@@ -14,7 +14,7 @@ import pytest
 
 import galestim
 
-N_CASES = int(os.environ.get("GALESTIM_FUZZ_CASES", "230"))
+N_CASES = int(os.environ.get("GALESTIM_FUZZ_CASES", "120"))
 SEED = 12
 
 

@@ -38,8 +38,7 @@ class CtrlC(Callback):
 WHEN = ["on_train_begin", "on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end", "on_train_end"]
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("patience", [None, 2])
+@pytest.mark.parametrize(("when", "patience"), [*((when, 2) for when in WHEN), ("on_batch_end", None)])
 def test_ctrl_c_reaches_the_caller_and_the_estimator_is_unfitted(data, when, patience):
     model = regressor(CtrlC(when), early_stopping_patience=patience)
     attributes = set(vars(model))

@@ -52,8 +52,8 @@ def data():
 def test_folds_in_parallel_are_those_of_one_job(model, data, backend):
     alone = cross_val_predict(model, *data, cv=3)
     options = {"inner_max_num_threads": torch.get_num_threads()} if backend == "loky" else {}
-    with parallel_config(backend, n_jobs=3, **options):
-        assert np.array_equal(cross_val_predict(model, *data, cv=3, n_jobs=3), alone)
+    with parallel_config(backend, n_jobs=2, **options):
+        assert np.array_equal(cross_val_predict(model, *data, cv=3, n_jobs=2), alone)
 
 
 def test_plain_threads_fit_and_predict_as_one_does(model, data):

@@ -19,11 +19,6 @@ class Breaker:
 
     It opens once requests have done nothing but fail for a time, several of them: a few bad ones in a row say little.
     It closes after `REST` seconds, or as soon as a request that was under way is answered.
-
-    Parameters
-    ----------
-    service : str
-        Its name in messages.
     """
 
     def __init__(self, service: str):

@@ -24,12 +24,7 @@ _SHORT = 4  # characters; shorter secrets are masked where they are words of the
 class Secrets:
     """Parts of a request that nobody else should see; services echo them, in whole or cut off.
 
-    Parameters
-    ----------
-    url : str
-        With login and query.
-    headers : mapping of str
-        All values are secrets.
+    They are the login and some of the query of `url`, and all values of `headers`.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None):
