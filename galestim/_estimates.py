@@ -12,7 +12,6 @@ from sklearn.metrics import r2_score
 
 from ._descend import descend, find
 from ._images import input_ndim
-from ._masked import without_mask
 from ._sklearn import check_sample_weight
 from ._tables import column_names, target_values
 
@@ -50,7 +49,7 @@ class Estimates(RegressorMixin):
             If all images are missing.
         """
         predicted = self.predict(X)
-        weight = check_sample_weight(without_mask(sample_weight), predicted, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, predicted)
         finite = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
         if len(lost_rows(self, X, ~finite & (weight > 0))):
             return -np.inf

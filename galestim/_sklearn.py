@@ -3,6 +3,8 @@
 A test keeps every other module from importing scikit-learn's private names.
 """
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import _fit_context as fit_context
 from sklearn.model_selection._split import _BaseKFold as BaseKFold
 from sklearn.model_selection._split import _UnsupportedGroupCVMixin as UnsupportedGroupCVMixin
@@ -21,8 +23,10 @@ from sklearn.utils._plotting import _validate_style_kwargs as styled
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_feature_names as check_feature_names
 from sklearn.utils.validation import _check_method_params as check_method_params
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
+
+from ._masked import without_mask
 
 __all__ = [
     "BaseKFold",
@@ -45,6 +49,11 @@ __all__ = [
     "validate_params",
     "validate_shuffle_split",
 ]
+
+
+def check_sample_weight(sample_weight, X, **kwargs) -> NDArray[np.float64]:
+    """Weights ``(n,)``, ones for None; NaN, which is an error, where masked."""
+    return _check_sample_weight(without_mask(sample_weight), X, dtype=np.float64, **kwargs)
 
 
 class HasMethods(_HasMethods):

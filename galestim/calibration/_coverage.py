@@ -8,7 +8,6 @@ import numpy as np
 from astropy.stats import binom_conf_interval
 from numpy.typing import NDArray
 
-from .._masked import without_mask
 from .._sklearn import StrOptions, check_sample_weight, validate_params
 from ..posteriors import Posterior, warn_beyond
 from ._inputs import check_posterior, check_targets, known_rows
@@ -133,7 +132,7 @@ def coverage_error(posterior, y, levels=None, *, kind="equal_tailed", sample_wei
     """
     levels = _check_levels(_LEVELS if levels is None else levels)
     held, kept = _held(posterior, y, levels, kind)
-    weight = check_sample_weight(without_mask(sample_weight), kept, dtype=np.float64)[kept]
+    weight = check_sample_weight(sample_weight, kept)[kept]
     found = np.average(held, axis=0, weights=weight)
     return float(np.abs(found - levels[:, None]).mean())
 

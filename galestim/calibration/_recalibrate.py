@@ -16,7 +16,6 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._estimates import PosteriorEstimates
-from .._masked import without_mask
 from .._sklearn import (
     HasMethods,
     Interval,
@@ -225,9 +224,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         X, y, sample_weight = indexable(X, splittable(y), sample_weight)
-        weights = check_sample_weight(
-            without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-        )
+        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True, allow_all_zero_weights=False)
         one_dimensional, splitter = not is_table(y) and named_columns(y).one_dimensional, self._splitter()
         routed = self._routed(sample_weight, fit_params)
         splits = None if splitter is None else list(splitter.split(X, y, **routed.splitter.split))

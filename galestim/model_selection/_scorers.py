@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
 from .._estimates import lost_rows
-from .._masked import without_mask
 from .._sklearn import Interval, StrOptions, check_sample_weight, validate_parameter_constraints
 from ..calibration import (
     check_posterior,
@@ -117,7 +116,7 @@ class PosteriorScorer(BaseEstimator):
         model, X = self._innermost(estimator, X)
         posterior = check_posterior(model.predict_posterior(X))
         y = check_targets(y, posterior)
-        weight = check_sample_weight(without_mask(sample_weight), y, dtype=np.float64)
+        weight = check_sample_weight(sample_weight, y)
         if len(lost_rows(model, X, np.isnan(posterior.weights[:, 0]) & (weight > 0))):
             return -np.inf
         kept = known_rows(posterior)

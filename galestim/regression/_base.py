@@ -22,7 +22,6 @@ from .. import __version__
 from .._device import resolve_device
 from .._estimates import Estimates
 from .._images import ImageEstimator, missing_rows, release_pages
-from .._masked import without_mask
 from .._randomness import AllDraws, own_random_numbers
 from .._sklearn import (
     ClassWithout,
@@ -195,9 +194,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         targets = read_targets(y, X, self, y_err)
-        weights = check_sample_weight(
-            without_mask(sample_weight), X, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-        )
+        weights = check_sample_weight(sample_weight, X, ensure_non_negative=True, allow_all_zero_weights=False)
         if isinstance(images, RedrawnImages):
             targets = images.match(targets, sample_weight, y_err)
         if resume:
