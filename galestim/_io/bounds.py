@@ -62,7 +62,7 @@ def check_wcs(header: Mapping[str, Any]) -> None:
         If it claims more than 99 axes, or such an order.
     """
     for key in filter(_WCS_NUMBERS.match, header):
-        if not (isinstance(header[key], int) and 0 <= header[key] <= WCS_AXES):
+        if not (isinstance(header[key], int | float) and 0 <= header[key] <= WCS_AXES):
             raise ValueError(f"{key} of a WCS is {header[key]!r}; expected 0 to {WCS_AXES}")
 
 
@@ -90,7 +90,7 @@ class _Walk:
                 raise self.error(f"expected no more than {HDUS}")
             block = self.stream.read(_BLOCK)
         rest = block + self.stream.read(_PADDING)
-        if rest.strip(b"\0 ") or self.stream.read(1):
+        if rest.strip(b"\0 \r\n") or self.stream.read(1):
             raise self.error("got what begins neither with XTENSION nor with blanks")
 
     def hdu(self, header: _Header) -> None:
@@ -140,9 +140,10 @@ class _Header:
         if _WORDS.match(key):
             known, value = self.words, text.strip("'").rstrip()
         elif _NUMBERS.match(key):
-            if sign[:1] != "=" or not re.fullmatch("[+-]?[0-9]{1,18}", text):
+            whole = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", text)
+            if sign[:1] != "=" or not whole or (whole[2] and not _WCS_NUMBERS.match(key)):
                 raise self.error(f"{key} is {text!r}; expected a whole number")
-            known, value = self.numbers, int(text)
+            known, value = self.numbers, int(whole[1])
         else:
             return
         if known.setdefault(key, value) != value:

@@ -39,6 +39,7 @@ class SkyToPixel:
             pixel = failure.best_solution
             for failed in (failure.divergent, failure.slow_conv):
                 pixel[[] if failed is None else failed] = np.nan
+        pixel[~np.isfinite(pixel)] = np.nan
         return pixel.T
 
     def inverse(self, x: ArrayLike, y: ArrayLike) -> NDArray:
