@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .._io.bounds import check_fits, check_scans
+from .._tangent import ARCSEC, local_frame
 from ._errors import BadReplyError
 from ._fits_image import numbers
+from ._sky_to_pixel import SkyToPixel
 from ._source import CutoutRequest
 
 MAX_PIXELS = 2**26  # of an image whose size nobody asked for; refused before it is decoded
@@ -194,13 +196,12 @@ def _check_size(size: tuple[int, ...], npix: int) -> None:
 def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int, int]:
     """Steps (1 or -1) along the file's rows and columns that go south and west; the WCS must be the request's."""
     try:
-        wcs = WCS(header, naxis=2)
-        x, y = (request.npix - 1) / 2 + np.array([[0, 1, 0], [0, 0, 1]])
-        ra, dec = wcs.wcs_pix2world(x, y, 0)
-        east, north = _tangent_plane(ra, dec, request)
+        sky = SkyToPixel(WCS(header, naxis=2)).inverse(*(request.npix - 1) / 2 + np.array([[0, 1, 0], [0, 0, 1]]))
+        east, north, depth = local_frame(np.array([request.ra]), np.array([request.dec]))[0] @ sky
     except Exception as error:
         raise BadReplyError(f"the service sent a FITS image whose WCS cannot be read: {error}") from error
-    east, north = east / request.pixel_scale, north / request.pixel_scale
+    pixel = ARCSEC * request.pixel_scale
+    east, north = (np.round(side / depth / pixel, 6) + 0.0 for side in (east, north))  # 0.0, not -0.0
     columns, rows = (1 if east[1] < east[0] else -1), (1 if north[2] < north[0] else -1)
     expected = np.array([[0, -columns, 0], [0, 0, -rows]])
     if not np.abs(np.array([east, north]) - expected).max() < CENTERING:  # NaN is caught, too
@@ -211,15 +212,6 @@ def _steps_to_north_up(header: fits.Header, request: CutoutRequest) -> tuple[int
             f"north and pixels of {request.pixel_scale:g}″."
         )
     return rows, columns
-
-
-def _tangent_plane(ra, dec, request: CutoutRequest):
-    """Offsets east and north of the request's position [arcsec], by gnomonic projection."""
-    ra, dec, dec0 = np.deg2rad(ra - request.ra), np.deg2rad(dec), np.deg2rad(request.dec)
-    depth = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(ra)
-    east = np.cos(dec) * np.sin(ra) / depth
-    north = (np.cos(dec0) * np.sin(dec) - np.sin(dec0) * np.cos(dec) * np.cos(ra)) / depth
-    return np.rad2deg(east) * 3600, np.rad2deg(north) * 3600
 
 
 def is_uniform(image: NDArray[np.uint8], tolerance: int = 2) -> bool:
