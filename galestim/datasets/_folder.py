@@ -18,6 +18,7 @@ from .._images import release_pages, row_chunks
 from .._io.files import written_whole
 from .._io.image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._io.memmap import MEMMAP_BYTES, new_map, read_only, temporary_map
+from .._tables import listed
 from ..catalogs import read_table
 
 
@@ -159,9 +160,7 @@ def _fill_blanks(table: Table) -> Table:
 def _object_ids(catalog, id_column: str) -> NDArray[np.str_]:
     columns = list(catalog.columns)
     if id_column not in columns:
-        raise ValueError(
-            f"The catalog has no column {id_column!r}; it has {', '.join(map(repr, columns))}. Pass id_column=."
-        )
+        raise ValueError(f"The catalog has no column {id_column!r}; it has {listed(columns, 99)}. Pass id_column=.")
     object_id = np.array(identifiers(catalog[id_column], id_column), dtype=str)
     if not len(object_id):
         raise ValueError("The catalog has no rows; expected one row per image.")
@@ -170,7 +169,7 @@ def _object_ids(catalog, id_column: str) -> NDArray[np.str_]:
     if doubles:
         raise ValueError(
             f"{len(doubles)} of {len(counts)} objects occur more than once in the column {id_column!r}: "
-            f"{_first(doubles)}. Expected one row per image; drop the duplicates."
+            f"{listed(doubles, 5)}. Expected one row per image; drop the duplicates."
         )
     return object_id
 
@@ -182,19 +181,15 @@ def _check_match(object_id: NDArray[np.str_], file_of: dict[str, Path], id_colum
     if without_image:
         raise ValueError(
             f"{len(without_image)} of {len(wanted)} objects of the catalog have no image in "
-            f"{example.parent}: {_first(without_image)}. Expected files named after the column "
+            f"{example.parent}: {listed(without_image, 5)}. Expected files named after the column "
             f"{id_column!r}, such as {without_image[0]}{example.suffix}; add the images, or drop these rows."
         )
     without_row = sorted(set(file_of).difference(wanted))
     if without_row and unlabeled == "raise":
         raise ValueError(
             f"{len(without_row)} of {len(file_of)} images in {example.parent} have no row in the catalog: "
-            f"{_first(without_row)}. Add the rows, or pass unlabeled='ignore' to leave these images out."
+            f"{listed(without_row, 5)}. Add the rows, or pass unlabeled='ignore' to leave these images out."
         )
-
-
-def _first(names: Sequence[str], n: int = 5) -> str:
-    return ", ".join(map(repr, names[:n])) + (", …" if len(names) > n else "")
 
 
 # --- pixels -------------------------------------------------------------------------------------------------

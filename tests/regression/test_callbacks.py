@@ -12,6 +12,14 @@ from skorch.callbacks import BatchScoring, Callback, EarlyStopping, EpochScoring
 from galestim import CNNRegressor, CompactCNN
 
 
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Shells switch Ctrl-C off for what they run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def data():
     rng = np.random.default_rng(0)
