@@ -233,6 +233,8 @@ def listed(names: Iterable[Any], n: int = 12) -> str:
 
 def columns_of(data) -> list[tuple[Any, Any]] | None:
     """Names and columns of a table, from left to right; None for what is none."""
+    if issparse(data):  # one kind of it is a mapping
+        return None
     table = _astropys(data)
     data = data if table is None else table
     if isinstance(data, Table | Mapping):

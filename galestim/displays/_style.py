@@ -43,5 +43,5 @@ def padded(low: float, high: float, fraction: float = 0.04) -> tuple[float, floa
 
 def axes_size(ax) -> tuple[float, float]:
     """Width and height of `ax` [inches], as far as they are known before the layout."""
-    box, (width, height) = ax.get_position(), ax.figure.get_size_inches()
-    return box.width * width, box.height * height
+    box = ax.get_window_extent()
+    return box.width / ax.figure.dpi, box.height / ax.figure.dpi
