@@ -40,6 +40,11 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path |
     folder : Path, default=None
         Where the hidden folder is made, on the same disk as `path`; None: beside it.
 
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+
     Examples
     --------
     >>> folder = Path(tempfile.mkdtemp())
@@ -50,6 +55,8 @@ def written_whole(path: str | os.PathLike, *, sync: bool = False, folder: Path |
     """
     path = Path(path)
     folder = folder or path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; make it first, or write elsewhere.")
     _sweep(folder)
     with _own_folder(folder) as own:
         finished = Path(own, path.name)

@@ -128,8 +128,6 @@ def save_estimator(estimator, path, card=None) -> None:
             "or recalibration, save the regressor inside, or pickle the whole."
         )
     check_is_fitted(estimator)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{str(path.parent)!r} is not a folder; make it first, or write elsewhere.")
     if estimator.callbacks:
         warnings.warn(
             "callbacks are code, so the file does without them; set them again after loading.", stacklevel=2

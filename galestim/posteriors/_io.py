@@ -61,8 +61,6 @@ def write_content(content: Content, path, overwrite: bool = False) -> None:
     file_format = _format(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder; make it first, or write elsewhere.")
     with written_whole(path) as finished:
         file_format.write(finished, content)
 
