@@ -45,9 +45,9 @@ def written_whole(
     path = Path(path)
     if not overwrite and path.exists():
         raise FileExistsError(f"{path} exists; pass overwrite=True to replace it, or another name.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} is not a folder; make it first, or write elsewhere.")
     folder = folder or path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; make it first, or write elsewhere.")
     _sweep(folder)
     with _own_folder(folder) as own:
         finished = Path(own, path.name)

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .._io.bounds import check_fits, check_scans
 from .._tangent import ARCSEC, local_frame
@@ -229,5 +229,6 @@ def is_uniform(image: NDArray[np.uint8], tolerance: int = 2) -> bool:
 
 def not_an_image(body: bytes, kind: str, error: Exception | None) -> BadReplyError:
     """The error for bytes that are something else; it shows how they begin, which often says why."""
-    why = "" if error is None else f" ({type(error).__name__}: {error})"
+    unknown = error is None or isinstance(error, UnidentifiedImageError)  # which says where in memory it is
+    why = "" if unknown else f" ({type(error).__name__}: {error})"
     return BadReplyError(f"the service sent no {kind} image but {len(body)} bytes that begin {body[:80]!r}{why}.")

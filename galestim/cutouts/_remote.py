@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 from ._store import request_key
-from .http import Reply, Transport, digest, digested, hidden
+from .http import Company, Reply, Transport, digest, digested, hidden
 
 if TYPE_CHECKING:
     from ._store import CutoutStore
@@ -250,7 +250,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
         uses_left = Counter(keys)
         # One more thread than may ask at once, so that decoding does not keep the service waiting.
         n_threads = self._transport().max_in_flight + 1
-        pool = ThreadPoolExecutor(n_threads, thread_name_prefix="galestim-cutouts")
+        company = Company()
+        pool = ThreadPoolExecutor(n_threads, thread_name_prefix="galestim-cutouts", initializer=company.join)
         make = partial(self.cutout, store=store)
         made: dict[str, Future] = {}
         submitted = 0
@@ -268,8 +269,9 @@ class RemoteSource(BaseEstimator, CutoutSource):
                     answer = answer.copy()  # who gets it may write on it
                 yield answer
         finally:
-            # After an interruption nothing more is sent; what is in flight ends by itself.
+            # After an interruption nothing more is sent, and what is in flight is cut short.
             pool.shutdown(wait=False, cancel_futures=True)
+            company.leave()
 
     def _key(self, row: int, request: CutoutRequest) -> str:
         """The same for the same cutout; if there is none, `cutout` will say why."""

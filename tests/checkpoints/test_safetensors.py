@@ -276,7 +276,7 @@ def test_a_failure_leaves_the_file_that_was_there(fitted, written):
     with pytest.raises(TypeError, match="verbose"):
         save_estimator(model, written)
     assert written.read_bytes() == before
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder; make it first"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         save_estimator(fitted, written.parent / "nowhere" / "model.safetensors")
 
 

@@ -80,6 +80,44 @@ class Watchdog:
 _on_duty = threading.local()
 
 
+class Company:
+    """Threads that ask for somebody, whose requests end at once when that one goes."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self._dogs: set[Watchdog] = set()
+
+    def join(self) -> None:
+        """Count this thread among them."""
+        _on_duty.company = self
+
+    def leave(self) -> None:
+        """Nobody waits for replies any more."""
+        self.gone = True
+        for dog in tuple(self._dogs):
+            dog.bark()
+
+    @contextmanager
+    def guarded(self, dog: Watchdog) -> Iterator[None]:
+        """Within, the dog barks if nobody waits."""
+        self._dogs.add(dog)
+        if self.gone:
+            dog.bark()
+        try:
+            yield
+        finally:
+            self._dogs.discard(dog)
+
+
+def nobody_waits() -> bool:
+    """Whether those whom this thread asks for have gone."""
+    return _company().gone
+
+
+def _company() -> Company:
+    return getattr(_on_duty, "company", None) or Company()
+
+
 @contextmanager
 def watchdog(seconds: float) -> Iterator[Watchdog]:
     """Guard the request that this thread sends and reads within."""
@@ -88,7 +126,8 @@ def watchdog(seconds: float) -> Iterator[Watchdog]:
     timer.daemon = True
     timer.start()
     try:
-        yield dog
+        with _company().guarded(dog):
+            yield dog
     finally:
         timer.cancel()
         _on_duty.dog = None

@@ -22,7 +22,7 @@ from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
 from ._breaker import Breaker, breaker_of
 from ._politeness import Deadline, HostClosed, HostGate
 from ._secrets import Secrets, shown
-from ._session import Watchdog, make_session, watchdog
+from ._session import Watchdog, make_session, nobody_waits, watchdog
 from ._url import check_headers, full_url, host_of, redirected, without_login
 
 _logger = logging.getLogger(__name__)
@@ -251,6 +251,8 @@ class Transport:
                 raise
             except _Failure as error:
                 failure = error
+            if nobody_waits():
+                raise _error(failure.error, "interrupted", "Fetch again.", url, tries + 1, deadline) from None
             failure.what = secrets.mask(failure.what)
             self._note(failure, breaker, deadline)
             if not failure.again:
