@@ -122,7 +122,7 @@ class CropsMixin:
                 f"the crop has collapsed: half of the training images are cropped to {scale:.2f} of their side, the "
                 f"least that max_zoom={max_zoom:g} allows. Lower SpatialTransformer's lr_factor, raise max_zoom, or "
                 "crop the images first (CenterCrop).",
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _cropping(self, member: int):

@@ -38,7 +38,7 @@ def warn_of_the_odd(targets: Targets, target_transforms, rows: TrainingRows) -> 
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=6)  # the caller of `fit`
+    warnings.warn(message, stacklevel=7)  # the caller of `fit`
 
 
 def _marks(column: NDArray) -> list[float]:

@@ -70,7 +70,7 @@ def training_rows(images: NDArray, labels: NDArray, weights: NDArray, dtype=np.f
     if missing.any():
         warnings.warn(
             f"{missing.sum()} of {len(images)} images are NaN in every pixel (missing cutouts); fit ignores them.",
-            stacklevel=5,
+            stacklevel=6,
         )
     used = np.flatnonzero(~missing & (weights > 0))
     _, first, group = np.unique(_digests(images, labels, dtype)[used], return_index=True, return_inverse=True)
