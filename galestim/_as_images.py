@@ -34,7 +34,7 @@ def as_array(X, estimator) -> Any:
         _refuse_unless_pixels(X, [name for name, _ in columns], stacks, estimator)
     cells = objects_of(X)
     if cells is not None:
-        return _stacked(cells)
+        return stacked(cells)
     if getattr(X, "ndim", 2) == 1:
         raise ValueError(
             f"X is a row of {len(X)} numbers; expected images (n, H, W, C). Are X and y swapped? Reshape your data, "
@@ -74,7 +74,7 @@ def _is_object(one) -> bool:
     return named or (not isinstance(one, list | tuple) and np.ndim(one) > 0)
 
 
-def _stacked(cells: list) -> NDArray:
+def stacked(cells: list) -> NDArray:
     """The images of all rows as one array."""
     for row, one in enumerate(cells):
         if isinstance(one, str | bytes | PathLike):
@@ -134,7 +134,7 @@ def refuse_odd_shape(array_shape: tuple[int, ...], shape: _Shape) -> None:
     if len(array_shape) == 2 and width >= LONG_ROW:
         raise ValueError(
             f"X has flat rows of {width} numbers, but image_shape is None; expected images (n, H, W, C), or their "
-            f"shape: image_shape={_guessed_shape(width)}."
+            f"shape: image_shape={_guessed_shape(width)}, or (1, {width}, 1) if they are one pixel high."
         )
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._camera import NUMBERS, as_images, as_mask, as_noise, as_numbers, as_psf, as_wcs
 from ._images import release_pages, row_chunks
 from ._io.cutout_files import read_arrays, write_arrays
-from ._masked import mask_of, without_mask
+from ._masked import as_index
 
-NUMBERS = {  # numbers of each galaxy → whether they must be positive
-    "gain": True,
-    "pixel_scale": True,
-    "zero_point": False,
-    "sky_error": False,
-    "psf_error": False,
-}
 ARRAYS = ("noise", "mask", "psf")
 CONTEXT = (*ARRAYS, *NUMBERS, "wcs")
-SUM_TOLERANCE = 0.01  # by which a stamp may miss a sum of 1 and be left as it is
 
 
 class Cutouts:
@@ -37,7 +29,8 @@ class Cutouts:
     Parameters
     ----------
     images : array-like of shape (n, H, W) or (n, H, W, C)
-        Linear, sky-subtracted images. A memmap is not copied; the mask of a masked array joins `mask`.
+        Linear, sky-subtracted images. A memmap is not copied; the mask of a masked array joins `mask`. Values with a
+        unit, here and below, are converted: `noise` to that of the images, all else to what stands in brackets.
     psf : array-like of shape (h, w), (n, h, w) or (n, h, w, C), PSF, or sequence of n PSF, default=None
         Point-spread function, one for all or one for each galaxy: images of stars on the pixels of `images`,
         centered, or objects such as `galestim.simulation.MoffatPSF`. A stamp that is NaN everywhere is not known.
@@ -117,15 +110,14 @@ class Cutouts:
         psf_error=0.02,
         stretched=False,
     ):
-        hidden, name = mask_of(images), "data" if isinstance(images, np.ma.MaskedArray) else "unmasked"
-        self.images = _as_images(getattr(images, name) if hidden is not None else images)
-        self.mask = _as_mask(mask, hidden, self.shape)
-        self.noise = _as_noise(noise, self.shape)
-        self.psf = _as_psf(psf, len(self))
+        self.images, hidden, unit = as_images(images)
+        self.mask = as_mask(mask, hidden, self.shape)
+        self.noise = as_noise(noise, self.shape, unit)
+        self.psf = as_psf(psf, len(self))
         numbers = {"gain": gain, "pixel_scale": pixel_scale, "zero_point": zero_point}
         for name, values in {**numbers, "sky_error": sky_error, "psf_error": psf_error}.items():
-            setattr(self, name, _as_numbers(name, values, len(self)))
-        self.wcs = _as_sequence("wcs", wcs, len(self))
+            setattr(self, name, as_numbers(name, values, len(self)))
+        self.wcs = as_wcs(wcs, len(self))
         self.stretched = bool(stretched)
 
     # ---- an array of images
@@ -164,7 +156,7 @@ class Cutouts:
             return np.asarray(self[which])[(slice(None), *pixels)]
         if isinstance(which, int | np.integer):
             return np.asarray(self[[which]])[0]
-        which = which if isinstance(which, slice) else np.asarray(which)
+        which = which if isinstance(which, slice) else as_index(which)
         context = {name: _rows(value, which, name, len(self)) for name, value in self.context.items()}
         return _of(self.images[which], context, self.stretched)
 
@@ -253,7 +245,7 @@ class Cutouts:
         Parameters
         ----------
         parts : sequence of Cutouts
-            All know the same of their camera.
+            All know the same of their camera; those without a `mask` have no masked pixel.
 
         Returns
         -------
@@ -271,6 +263,10 @@ class Cutouts:
         array([0.1, 0.1, 0.3])
         """
         parts = list(parts)
+        if not parts or not all(isinstance(part, Cutouts) for part in parts):
+            raise TypeError(f"got {[type(part).__name__ for part in parts]}; expected a list of one or more Cutouts.")
+        if any(part.mask is not None for part in parts):
+            parts = [part if part.mask is not None else part.replace(mask=_nothing(part.shape)) for part in parts]
         for name in (*CONTEXT, "stretched"):
             known = {part.stretched if name == "stretched" else getattr(part, name) is not None for part in parts}
             if len(known) > 1:
@@ -329,7 +325,7 @@ class Cutouts:
             raise ValueError(f"{path} holds no cutouts: {error} Expected a whole file that `write` wrote.") from error
 
 
-# ---- what is given, as arrays
+# ---- rows, and several
 
 
 def _of(images: NDArray, context: dict[str, Any], stretched: bool) -> Cutouts:
@@ -339,125 +335,9 @@ def _of(images: NDArray, context: dict[str, Any], stretched: bool) -> Cutouts:
     return made
 
 
-def _as_images(images) -> NDArray:
-    images = images if isinstance(images, np.ndarray) else np.asarray(images)
-    if images.ndim not in (3, 4) or 0 in images.shape[1:] or images.dtype.kind not in "fiub":
-        raise ValueError(
-            f"images have shape {images.shape} and dtype {images.dtype}; expected numbers (n, H, W) or (n, H, W, C). "
-            "A single image is images[None]."
-        )
-    return images
-
-
-def _as_mask(mask, hidden: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """`mask` and that of the images themselves, of the shape of the images."""
-    if mask is None:
-        return hidden
-    mask = mask if isinstance(mask, np.ndarray) else np.asarray(mask)
-    if mask.dtype != bool:
-        raise ValueError(
-            f"mask has the dtype {mask.dtype}; expected bool, True where a pixel is bad: of bits, (mask & bits) > 0."
-        )
-    if mask.shape == shape[:3] and len(shape) == 4:
-        mask = np.broadcast_to(mask[..., None], shape)
-    if mask.shape != shape:
-        raise ValueError(f"mask has shape {mask.shape}; expected that of the images, {shape}.")
-    return mask if hidden is None else mask | hidden
-
-
-def _as_noise(noise, shape: tuple[int, ...]):
-    if noise is None:
-        return None
-    noise = noise if isinstance(noise, np.ndarray) and mask_of(noise) is None else np.asarray(without_mask(noise))
-    shapes = [(), shape[:1], (shape[0], *shape[3:]), shape]
-    if noise.shape not in shapes:
-        raise ValueError(
-            f"noise has shape {noise.shape}; expected a number, one for each of the {shape[0]} galaxies, or images "
-            f"{shape}. It is a standard deviation: of a variance the square root, of a weight its inverse."
-        )
-    negative = _first_row(noise, lambda values: values < 0)
-    if negative is not None:
-        raise ValueError(f"noise is negative in row {negative}; expected standard deviations σ ≥ 0.")
-    if noise.ndim <= 2 and np.isinf(noise).any():
-        raise ValueError("noise is infinite; expected finite standard deviations, or NaN where it is not known.")
-    return float(noise) if noise.ndim == 0 else noise
-
-
-def _as_numbers(name: str, values, n: int):
-    """A number, or an array (n,); NaN is not known."""
-    if values is None:
-        return None
-    numbers = np.asarray(without_mask(values), dtype=np.float64)
-    if numbers.shape not in ((), (n,)):
-        raise ValueError(f"{name} has shape {numbers.shape}; expected a number, or one for each of the {n} galaxies.")
-    wrong = np.isinf(numbers) | (numbers <= 0 if NUMBERS[name] else (name != "zero_point") & (numbers < 0))
-    if wrong.any():
-        expected = "a finite number" if name == "zero_point" else "positive" if NUMBERS[name] else "at least 0"
-        raise ValueError(f"{name} is {numbers[wrong].flat[0]:g} for some galaxy; expected {expected}, or NaN.")
-    return float(numbers) if numbers.ndim == 0 else numbers
-
-
-def _as_sequence(name: str, values, n: int) -> list | None:
-    if values is None:
-        return None
-    values = list(values)
-    if len(values) != n:
-        raise ValueError(f"{name} has {len(values)} entries; expected one for each of the {n} galaxies.")
-    return values
-
-
-def _as_psf(psf, n: int):
-    """Stamps that sum to 1, an object, or a list of n of them."""
-    if psf is None or hasattr(psf, "transform"):
-        return psf
-    if not isinstance(psf, np.ndarray) and len(psf) and hasattr(psf[0], "transform"):
-        return _as_sequence("psf", psf, n)
-    stamps = psf if isinstance(psf, np.ndarray) and psf.dtype.kind == "f" else np.asarray(psf, dtype=np.float64)
-    if stamps.ndim not in (2, 3, 4) or 0 in stamps.shape or (stamps.ndim > 2 and len(stamps) != n):
-        raise ValueError(
-            f"psf has shape {stamps.shape}; expected a stamp (h, w), or one for each of the {n} galaxies, "
-            "(n, h, w) or (n, h, w, C), or objects such as MoffatPSF."
-        )
-    sums = _sums_of_stamps(stamps)
-    off = np.abs(sums - 1) > SUM_TOLERANCE
-    if not off.any():
-        return stamps
-    warnings.warn(
-        f"psf sums to {sums[off].flat[0]:.4g} instead of 1 in {off.sum()} of {off.size} stamps; divided by its sum. "
-        "If its wings were cut off, fluxes are too large by what is missing.",
-        stacklevel=4,
-    )
-    sums = sums.reshape(len(stamps), 1, 1, *stamps.shape[3:]) if stamps.ndim > 2 else sums
-    return (stamps / sums).astype(stamps.dtype)
-
-
-def _sums_of_stamps(stamps: NDArray) -> NDArray:
-    """Sum of each stamp; 1 where it is NaN everywhere."""
-    each = stamps if stamps.ndim > 2 else stamps[None]
-    unknown = np.isnan(each).all(axis=(1, 2))
-    sums = np.where(unknown, 1, each.sum(axis=(1, 2), dtype=np.float64))
-    wrong = ~(np.isfinite(sums) & (sums > 0))
-    if wrong.any():
-        row = int(np.argwhere(wrong)[0, 0])
-        raise ValueError(
-            f"psf of row {row} has the sum {sums[wrong].flat[0]:.4g}; expected finite pixels with a positive sum, "
-            "the background subtracted, or NaN everywhere if it is not known."
-        )
-    return sums
-
-
-def _first_row(values: NDArray, test) -> int | None:
-    """First row with a value that passes the test, looked for in chunks."""
-    each = values[None] if values.ndim == 0 else values
-    for rows in row_chunks(each):
-        found = test(each[rows]).reshape(rows.stop - rows.start, -1).any(axis=1)
-        release_pages(each)
-        if found.any():
-            return rows.start + int(np.argmax(found))
-    return None
-
-
-# ---- rows, and several
+def _nothing(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask of no pixel, without memory."""
+    return np.broadcast_to(np.False_, shape)
 
 
 def _is_per_galaxy(name: str, value) -> bool:

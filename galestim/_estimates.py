@@ -13,7 +13,7 @@ from sklearn.metrics import r2_score
 from ._descend import descend, find
 from ._images import input_ndim
 from ._sklearn import check_sample_weight
-from ._tables import column_names, target_values
+from ._tables import column_names, refuse_unknown, target_values
 
 
 class Estimates(RegressorMixin):
@@ -46,7 +46,7 @@ class Estimates(RegressorMixin):
         Raises
         ------
         ValueError
-            If all images are missing.
+            If all images are missing, or `y` has another shape than the estimates or is not finite.
         """
         predicted = self.predict(X)
         weight = check_sample_weight(sample_weight, predicted)
@@ -56,6 +56,12 @@ class Estimates(RegressorMixin):
         if not finite.any():
             raise ValueError(f"All {len(finite)} images are NaN (missing cutouts); expected one to score at least.")
         truth = target_values(y, find(self, "target_names_")[0], find(self, "target_units_")[0])
+        expected = predicted.shape if predicted.ndim == 2 else (len(predicted), 1)
+        if truth.shape != expected:
+            raise ValueError(
+                f"y has shape {truth.shape}; expected {expected}: a row for each image, a column for each target."
+            )
+        refuse_unknown(np.where(finite[:, None], truth, 0.0))
         if column_names(y) is None:
             warn_of_swapped(truth[finite], predicted[finite])
         return r2_score(truth[finite], predicted[finite], sample_weight=weight[finite])

@@ -6,6 +6,7 @@ One reader for targets, labels and catalogs, so that a table that one function u
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -74,8 +75,16 @@ class NamedColumns:
         ------
         ValueError
             If a name is not there, or a unit cannot be converted.
+
+        Warns
+        -----
+        UserWarning
+            If a single column that is no table has another name than the only one wanted; it is taken for it.
         """
         own = self.names or []
+        if self.one_dimensional and own and names and len(names) == 1 and own != list(names) and not is_unnamed(names):
+            warnings.warn(f"{what} is named {own[0]!r}, and taken for the target {names[0]!r}.", stacklevel=4)
+            own = list(names)
         order = list(range(self.values.shape[1]))
         if names and own and (set(names) <= set(own) or not (is_unnamed(names) or is_unnamed(own))):
             if missing := [name for name in names if name not in own]:
@@ -324,6 +333,8 @@ def _unit(column) -> str | None:
 
 def _from_array(data, what: str) -> NamedColumns:
     """Columns of what is no table: an array, a list, a series, an astropy column or quantity."""
+    if isinstance(data, list | tuple) and any(isinstance(cell, u.Quantity) for cell in data):
+        data = _quantity(data, what)
     names, unit = column_names(data), _unit(data)
     values = _numbers(series_column(data), what)
     if values.ndim not in (1, 2):
@@ -332,6 +343,14 @@ def _from_array(data, what: str) -> NamedColumns:
     values = values[:, None] if flat else values
     named = names if names and len(names) == values.shape[1] else None
     return NamedColumns(values, named, _as_units([unit] * values.shape[1]), flat)
+
+
+def _quantity(cells: Sequence, what: str) -> u.Quantity:
+    """A list of quantities as one."""
+    try:
+        return u.Quantity(cells)
+    except (ValueError, TypeError) as error:  # of units
+        raise ValueError(f"{what} is a list of quantities: {error}. Expected units that convert.") from error
 
 
 def _numbers(column, what: str, n_dimensions: int | None = None) -> NDArray[np.float64]:

@@ -732,3 +732,15 @@ def test_a_hundred_thousand_rows_take_no_time():
         Catalog.of(catalog)
         catalog[: n // 2]
     assert time.process_time() - start < 1
+
+
+def test_rows_by_a_condition_that_is_not_known_of_all():
+    magnitude = MaskedColumn([-5.0, 18.0, 25.0], mask=[True, False, False])
+    catalog = Catalog(Table({"ra": [1.0, 2.0, 3.0], "dec": [0.0] * 3, "magnitude": magnitude}))
+    assert catalog[catalog["magnitude"] < 20]["ra"].value.tolist() == [2]
+    assert catalog.iloc[catalog["magnitude"] < 20]["ra"].value.tolist() == [2]
+
+
+def test_paths_in_a_list():
+    with pytest.raises(TypeError, match="^data is a list of text; expected a data frame, .* or the path of a CSV"):
+        Catalog(["galaxies.csv"])

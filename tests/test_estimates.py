@@ -123,3 +123,22 @@ def test_nothing_but_missing_cutouts(fitted):
     for model in fitted.values():
         with pytest.raises(ValueError, match=r"^All 3 images are NaN \(missing cutouts\); expected one to score"):
             model.score(np.full((3, 12, 12), np.nan), TARGET[:3])
+
+
+def test_truths_that_do_not_fit_the_images(fitted):
+    for model in fitted.values():
+        for truth in (TARGET[:-1], TARGET[:, :1], TARGET[:, 0]):
+            with pytest.raises(ValueError, match=r"expected \(30, 2\): a row for each image, a column for each target"):
+                model.score(IMAGES, truth)
+        blank = np.where(np.arange(30)[:, None] == 7, np.nan, TARGET)
+        with pytest.raises(ValueError, match="y contains NaN or infinity in 1 of 30 rows, first in row 7"):
+            model.score(IMAGES, blank)
+
+
+def test_densities_want_a_row_and_a_column_for_each(fitted):
+    for truth in (TARGET[:-1], TARGET[:, 0]):
+        with pytest.raises(ValueError, match=r"expected \(30, 2\): a row for each image, a column for each target"):
+            fitted["posterior"].log_prob(IMAGES, truth)
+    for n_passes in (0, 2.5):
+        with pytest.raises(ValueError, match=f"^n_passes={n_passes}; expected an int of at least 1.$"):
+            fitted["posterior"].predict_posterior(IMAGES, n_passes=n_passes)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.nddata import CCDData
 from astropy.table import Column, MaskedColumn
 from astropy.utils.masked import Masked
 
 from galestim import CompactCNN, PosteriorRegressor
-from galestim._masked import cells_of, mask_of, without_mask
+from galestim._masked import as_index, cells_of, mask_of, without_mask
 from galestim.calibration import conditional_coverage, coverage, coverage_error, crps, sharpness, tarp
 from galestim.model_selection import ContinuousStratifiedKFold, PosteriorScorer
 from galestim.posteriors import DrawsPosterior, MixturePosterior
@@ -140,3 +141,20 @@ def test_a_masked_galaxy_of_a_posterior_is_missing():
     assert np.isnan(mixture.mean()[3]).all()
     assert np.isnan(mixture[:3].log_prob(hidden(Y[:3], [1]))).tolist() == [False, True, False]
     assert np.isnan(LogTransform().forward(hidden([1.0, 2.0], [0]))[0])
+
+
+def test_images_of_astropy():
+    image = CCDData(np.array([1, 2]), unit="adu", mask=[False, True])
+    np.testing.assert_array_equal(without_mask(image), [1, np.nan])
+    np.testing.assert_array_equal(without_mask([image, image]), [[1, np.nan]] * 2)
+    assert mask_of(CCDData([1.0, 2.0], unit="adu")) is None
+
+
+def test_what_a_condition_does_not_know_is_not_taken():
+    magnitude = MaskedColumn([19.0, 20.0, 99.0], mask=[False, True, False])
+    assert as_index(magnitude < 50).tolist() == [True, False, False]
+    assert as_index([]).dtype.kind == "i"
+    with pytest.raises(IndexError, match="^the index is masked at 1; expected numbers of rows.$"):
+        as_index(np.ma.array([3, 4], mask=[False, True]))
+    with pytest.raises(IndexError, match="^an index of 2 dimensions"):
+        as_index([[1, 2]])

@@ -126,7 +126,7 @@ ERRORS = {
     "flat": (
         lambda m: cnn().fit(COLOR.reshape(24, -1), RADIUS),
         "X has flat rows of 432 numbers, but image_shape is None; expected images (n, H, W, C), or their shape: "
-        "image_shape=(12, 12, 3).",
+        "image_shape=(12, 12, 3), or (1, 432, 1) if they are one pixel high.",
     ),
     "flat in predict": (
         lambda m: m["color"].predict(COLOR.reshape(24, -1)),
@@ -284,6 +284,7 @@ def test_the_like_that_is_meant_is_taken_without_a_word(fitted):
     cnn().fit(COLOR[:, 0, :, :2].reshape(24, -1), RADIUS)  # a short flat row
     cnn().fit(IMAGES, np.where(np.arange(24) % 2, 99.0, 98.0))
     cnn().fit(IMAGES, np.where(np.arange(24) == 3, -1.0, RADIUS - 1.0))
+    cnn().fit(IMAGES, np.where(np.arange(24) % 3, -1.0, 1.0))
     cnn().fit(IMAGES, np.geomspace(1, 99999, 24))
     posterior(target_transforms="log").fit(IMAGES, pd.DataFrame({"magnification": LIKE_MAGNITUDES}))
     fitted["posterior"].score(IMAGES, pd.DataFrame(TARGET[:, ::-1], columns=["y2", "y1", "y0"]))

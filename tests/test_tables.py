@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.table import Column, MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, dok_array
 
 from galestim._tables import column_names, frame_table, is_unnamed, named_columns, target_values
 
@@ -116,10 +116,35 @@ def test_columns_are_found_by_name():
 
 
 @pytest.mark.parametrize("name", ["Flux", "flux ", "radius_true"])
-def test_other_names_are_refused(name):
-    for data in (pd.Series(ONE, name=name), Table({name: ONE}), {name: ONE, "other": ONE}):
+def test_tables_of_other_names_are_refused(name):
+    for data in (Table({name: ONE}), {name: ONE, "other": ONE}):
         with pytest.raises(ValueError, match="but none named 'flux'; expected 'flux'"):
             target_values(data, ["flux"])
+
+
+@pytest.mark.parametrize("name", ["Flux", "flux ", "radius_true"])
+def test_a_single_column_of_another_name_is_taken_with_a_warning(name):
+    for data in (pd.Series(ONE, name=name), Column(ONE, name=name), pl.Series(name, ONE)):
+        with pytest.warns(UserWarning, match=f"^y is named '{name}', and taken for the target 'flux'.$"):
+            assert target_values(data, ["flux"]).ravel().tolist() == list(ONE)
+    with (
+        pytest.warns(UserWarning, match="is named"),
+        pytest.raises(ValueError, match="the unit 'kpc'.*expected 'nJy'"),
+    ):
+        target_values(Column(ONE, name=name, unit="kpc"), ["flux"], ["nJy"])
+
+
+def test_lists_of_quantities():
+    found = named_columns([1 * u.arcmin, 90 * u.arcsec])
+    assert found.values.tolist() == [[1.0], [1.5]]
+    assert found.units == ["arcmin"]
+    with pytest.raises(ValueError, match="^y is a list of quantities: .*Expected units that convert"):
+        named_columns([1 * u.arcmin, 90 * u.kpc])
+
+
+def test_a_sparse_mapping_is_no_table():
+    with pytest.raises(TypeError, match="^y is sparse; expected a dense array"):
+        named_columns(dok_array(np.eye(3)))
 
 
 def test_columns_that_are_not_asked_for_are_not_read():

@@ -1,8 +1,8 @@
 """Files of cutouts: FITS and HDF5, with an array for all that is known of the images.
 
 FITS has an image extension for each array of pixels, named as the parameter of `Cutouts`, and the table ``CONTEXT``
-with a column for each number of the galaxies and for their WCS; a number that is one for all is a column too. HDF5
-has a data set for each.
+with a column for each number of the galaxies and for their WCS; a number that is one for all is a column too, and
+named in the card ``ONEFORAL``. HDF5 has a data set for each.
 """
 
 from __future__ import annotations
@@ -94,13 +94,19 @@ def _write_fits(path: Path, arrays: Arrays, headers: list[str] | None, stretched
     columns = {name: np.broadcast_to(values, n) for name, values in arrays.items() if values.ndim <= 1}
     if headers is not None:
         columns[_WCS] = np.array(headers)
-    images = [fits.ImageHDU(v.astype(np.uint8) if v.dtype == bool else v, name=name) for name, v in pixels.items()]
+    images = [fits.ImageHDU(_storable(values), name=name) for name, values in pixels.items()]
     table = fits.BinTableHDU.from_columns(
         [fits.Column(name, _column_format(v), array=v) for name, v in columns.items()], name="CONTEXT", nrows=n
     )
     table.header["CUTVERS"] = VERSION, "version of this layout"
+    table.header["ONEFORAL"] = ",".join(n for n, v in arrays.items() if v.ndim == 0), "one number for all galaxies"
     table.header["STRETCH"] = stretched, "whether the images are not linear"
     fits.HDUList([fits.PrimaryHDU(), table, *images]).writeto(path)
+
+
+def _storable(pixels: NDArray) -> NDArray:
+    """Pixels of a type that FITS has."""
+    return pixels.astype({"bool": np.uint8, "float16": np.float32}.get(pixels.dtype.name, pixels.dtype), copy=False)
 
 
 def _column_format(values: NDArray) -> str:
@@ -114,7 +120,8 @@ def _read_fits(path: Path):
         arrays = {hdu.name.lower(): _native(hdu.data) for hdu in hdus[2:]}
         columns = {name: table.data[name] for name in table.columns.names}
         headers = [str(text) for text in columns.pop(_WCS)] if _WCS in columns else None
-        arrays |= {name: _one_or_each(_native(values)) for name, values in columns.items()}
+        n, alike = len(table.data), table.header["ONEFORAL"].split(",")
+        arrays |= {name: _native(values[0] if name in alike and n else values) for name, values in columns.items()}
         if "mask" in arrays:
             arrays["mask"] = arrays["mask"] != 0
         return arrays, headers, int(table.header["CUTVERS"]), bool(table.header["STRETCH"])
@@ -122,8 +129,3 @@ def _read_fits(path: Path):
 
 def _native(values: NDArray) -> NDArray:
     return np.asarray(values).astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _one_or_each(values: NDArray):
-    """One number if all galaxies have the same."""
-    return values[0] if len(values) and (values == values[0]).all() else values

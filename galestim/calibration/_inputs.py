@@ -12,7 +12,7 @@ from sklearn.utils import check_array, check_random_state, gen_batches
 from .._estimates import warn_of_swapped
 from .._masked import without_mask
 from .._sklearn import Interval
-from .._tables import column_names, named_columns, refuse_unknown, target_values
+from .._tables import column_names, is_table, named_columns, refuse_unknown, target_values
 from ..posteriors import DrawsPosterior, MixturePosterior, Posterior
 from ..targets import clip_labels
 
@@ -28,6 +28,10 @@ def check_posterior(posterior) -> Posterior:
     if hasattr(posterior, "predict"):
         raise TypeError(
             f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
+        )
+    if is_table(posterior):
+        raise TypeError(
+            f"posterior is a {type(posterior).__name__}; expected a Posterior, or draws. Are posterior and y swapped?"
         )
     draws = np.asarray(without_mask(posterior), dtype=np.float64)
     if draws.ndim != 3:

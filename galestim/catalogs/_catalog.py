@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import QTable, Table
 from astropy.utils.data_info import DataInfo
 
+from .._masked import as_index, mask_of
 from ._claims import check_table
 from ._columns import check_positions, has_units, standard_columns
 from ._read import as_table
@@ -21,7 +22,7 @@ class _Rows:
         self._catalog = catalog
 
     def __getitem__(self, rows):
-        return self._catalog[rows if isinstance(rows, slice) else np.asarray(rows)]
+        return self._catalog[rows if isinstance(rows, slice) else as_index(rows)]
 
 
 class Catalog(QTable):
@@ -154,6 +155,9 @@ class Catalog(QTable):
             return
         table = as_table(data, given["object_id"], kwargs)
         super().__init__(standard_columns(table, given), meta=table.meta, copy=False)
+
+    def __getitem__(self, item):
+        return super().__getitem__(item if mask_of(item) is None else as_index(item))
 
     def __setstate__(self, state):
         columns, meta = state

@@ -30,6 +30,7 @@ from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 MAX_TILT = 0.02  # rad; more than that, and an image is not north up
 MAX_STRETCH = 0.02  # by which its pixels may be larger or smaller than was asked for
 MAX_OFFSET = 1.5  # px along each axis from its middle to the galaxy: 1 comes of cutting at whole pixels
+ROUNDED = 0.2  # arcsec, if that is more: positions of four decimals [deg]
 
 
 class StoredImages(BaseEstimator, CutoutSource):
@@ -459,7 +460,8 @@ def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, i
         )
     offset = np.array(direction(request.ra, request.dec)) - sky[:, 0]
     east, north = frame @ offset / scale
-    if not max(abs(east), abs(north), np.linalg.norm(offset) / ARCSEC / scale / 2) <= MAX_OFFSET:
+    largest = max(MAX_OFFSET, ROUNDED / scale)
+    if not max(abs(east), abs(north), np.linalg.norm(offset) / ARCSEC / scale / 2) <= largest:
         raise ValueError(
             f"{image.path} has ra={request.ra:g}, dec={request.dec:g} {east:.1f} pixels east and {north:.1f} pixels "
             f"north of its middle; expected the galaxy there. {cure}"

@@ -28,6 +28,10 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
     ValueError
         If there are not as many labels as targets.
     """
+    if hasattr(posterior, "predict"):
+        raise TypeError(
+            f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
+        )
     posterior = posterior if isinstance(posterior, Posterior) else Posterior.from_draws(posterior)
     labels = [name.replace("_", " ") for name in posterior.target_names] if labels is None else list(labels)
     if len(labels) != posterior.n_targets:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._masked import without_mask
+from .._masked import as_index, mask_of, without_mask
 from ._arviz import arviz_data, require_arviz
 from ._checks import checked_ids, checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
@@ -68,6 +68,8 @@ class Posterior(TargetStatistics):
     def __getitem__(self, index):
         if isinstance(index, str) or (isinstance(index, list | np.ndarray) and np.asarray(index).dtype.kind == "U"):
             return self._of_targets([self._target(name) for name in np.atleast_1d(index).ravel().tolist()])
+        if mask_of(index) is not None:
+            index = as_index(index)
         if not isinstance(index, slice):
             index = np.atleast_1d(np.arange(len(self))[index])
             if index.ndim != 1:

@@ -153,7 +153,7 @@ class TargetStatistics(ABC):
 
         Parameters
         ----------
-        levels : sequence of float, default=(0.6827, 0.9545, 0.9973)
+        levels : float or sequence of float, default=(0.6827, 0.9545, 0.9973)
             Probabilities of the credible intervals: 1, 2 and 3 standard deviations of a Gaussian.
         kind : {"equal_tailed", "hdi"}, default="equal_tailed"
             Kind of the intervals, as in `credible_interval`.
@@ -175,7 +175,7 @@ class TargetStatistics(ABC):
         UserWarning
             If galaxies that are no missing cutouts have no finite mean, median or standard deviation of a target.
         """
-        levels = list(levels)
+        levels = np.atleast_1d(levels).tolist()
         _check_interval(levels, kind)
         warn_beyond(self._tails, self.target_names, levels, stacklevel=3)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]

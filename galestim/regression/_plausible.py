@@ -53,7 +53,8 @@ def _is_mark(value: float, others: NDArray) -> bool:
     nines = set(f"{abs(value):.10g}") <= set("9.") and abs(value) >= 9
     huge = abs(value) >= 1e9 and gap > 1e3 * np.abs(others).max()
     apart = gap > 3 * spread and gap > abs(value) / 2
-    return bool((value == -1 and others.min() > 0) or (apart and (nines or huge)))
+    one_of_two = others.min() == others.max()  # classes, such as -1 and 1
+    return bool((value == -1 and others.min() > 0 and not one_of_two) or (apart and (nines or huge)))
 
 
 def _are_magnitudes(name: str | None, unit: str | None, column: NDArray) -> bool:

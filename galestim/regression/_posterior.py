@@ -380,8 +380,10 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         RuntimeWarning
             If the posterior of an image that is not missing is NaN too, as the network's output is not finite.
         """
-        images = self._fitted_images(X)
         n_passes = self.n_passes if n_passes is None else n_passes
+        if not isinstance(n_passes, Integral) or n_passes < 1:
+            raise ValueError(f"n_passes={n_passes!r}; expected an int of at least 1.")
+        images = self._fitted_images(X)
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
         weights, means, trils = self._mixture(images, n_passes, seed)
         forget_lost(images, means, trils)
@@ -452,4 +454,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         ndarray of shape (n,)
         """
         y = target_values(y, self.target_names_, self.target_units_)
-        return self.predict_posterior(X).log_prob(clip_labels(y, self.target_transforms_))
+        posterior = self.predict_posterior(X)
+        if y.shape != (expected := (len(posterior), self.n_outputs_)):
+            raise ValueError(
+                f"y has shape {y.shape}; expected {expected}: a row for each image, a column for each target."
+            )
+        return posterior.log_prob(clip_labels(y, self.target_transforms_))

@@ -51,16 +51,17 @@ class Targets(NamedTuple):
         ValueError
             If they have names that differ, are of another number, or have units that cannot be converted.
         """
-        if len(self.names) != len(names) or (self.named and sorted(self.names) != sorted(names)):
+        alone = self.one_dimensional and len(names) == 1  # a series of another name is taken, with a warning
+        if len(self.names) != len(names) or (self.named and not alone and sorted(self.names) != sorted(names)):
             raise ValueError(
                 f"y has the targets {self.names}, but warm_start=True goes on from a fit on {names}; give the same "
                 "targets, or set warm_start=False."
             )
         own = self.names if self.named else None
-        values = NamedColumns(self.values, own, self.units, False).in_order_of(names, units)
+        values = NamedColumns(self.values, own, self.units, alone).in_order_of(names, units)
         errors = self.errors
         if errors is not None:
-            errors = NamedColumns(errors, own, self.units, False).in_order_of(names, units, "y_err", errors=True)
+            errors = NamedColumns(errors, list(names) if alone else own, self.units, False).in_order_of(names, units, "y_err", errors=True)
         return self._replace(values=values, names=names, units=units, errors=errors)
 
     def digested(self) -> NDArray[np.float64]:

@@ -234,3 +234,14 @@ def test_exif_orientation_is_applied(tmp_path, extension, orientation):
     np.testing.assert_allclose(
         cutout.astype(int), np.asarray(image).astype(int), atol=0 if extension == ".png" else 12
     )
+
+
+def test_positions_may_be_rounded(tmp_path):
+    """To four decimals: 0.18 arcsec at most, which are four pixels of these."""
+    header = wcs(0.1, 0.1)  # pixels of 0.04 arcsec
+    fits.writeto(tmp_path / "a.fits", noise(12, 12, dtype=np.float32), header)
+    for step, status in ((0.00005, "ok"), (0.0005, "missing")):
+        ra, dec = (header[f"CRVAL{axis}"] + step for axis in (1, 2))
+        fetcher = CutoutFetcher(ImageDirectory(tmp_path), npix=12, pixel_scale=0.04, on_error="nan", cache=None)
+        fetcher.transform({"object_id": ["a"], "ra": [ra], "dec": [dec]})
+        assert fetcher.report_["status"].tolist() == [status]
