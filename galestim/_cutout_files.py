@@ -43,8 +43,9 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected one that `Cutouts.write` wrote.")
     try:
-        arrays, headers, version, stretched = read(path)
-        wcs = None if headers is None else [_wcs_of(header) for header in headers]
+        with warnings.catch_warnings(action="ignore", category=AstropyWarning):
+            arrays, headers, version, stretched = read(path)
+            wcs = None if headers is None else [_wcs_of(header) for header in headers]
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # damage shows in as many types as there are ways to read
@@ -59,9 +60,8 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
 
 def _wcs_of(text: str) -> WCS:
     header = fits.Header.fromstring(text)
-    with warnings.catch_warnings(action="ignore", category=AstropyWarning):
-        check_wcs(header)
-        return WCS(header)
+    check_wcs(header)
+    return WCS(header)
 
 
 def _format(path: Path):
