@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from .._files import written_whole
 from .._bounds import check_fits
+from .._files import written_whole
 from ..catalogs import Catalog
 from ..cutouts import CutoutFetcher, SkyServer, Transport
 
