@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -166,6 +167,58 @@ def test_a_damaged_file_is_named(cutouts, tmp_path, name):
     cutouts.write(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ValueError, match=rf"{name} cannot be read"):
+        Cutouts.read(path)
+
+
+def forged(path, name, change):
+    """Write cutouts, and change one of the extensions."""
+    Cutouts(np.ones((2, 4, 4)), noise=[0.1, 0.2], mask=np.zeros((2, 4, 4), bool)).write(path)
+    with fits.open(path, mode="update") as hdus:
+        change(hdus[name])
+
+
+def of_another_shape(hdu):
+    hdu.data = np.ones((2, 3, 3), "u1")
+
+
+def renamed(hdu):
+    hdu.name = "weights"
+
+
+def negative(hdu):
+    hdu.data["noise"] = -1
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("mask", of_another_shape, r"holds no cutouts: mask has shape \(2, 3, 3\)"),
+        ("mask", renamed, r"holds \['weights'\]; expected a file that `Cutouts.write` wrote"),
+        ("CONTEXT", negative, "holds no cutouts: noise is negative in row 0"),
+    ],
+)
+def test_what_write_would_not_write_is_refused(name, change, said, tmp_path):
+    forged(tmp_path / "c.fits", name, change)
+    with pytest.raises(ValueError, match=rf"c\.fits {said}"):
+        Cutouts.read(tmp_path / "c.fits")
+
+
+@pytest.mark.parametrize("card", ["A_ORDER = 30000", "WCSAXES = 5000", "BP_ORDER= -1"])
+def test_a_wcs_claims_no_more_than_it_holds(card, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    wcs = WCS(naxis=2)
+    Cutouts(np.ones((2, 4, 4)), wcs=[wcs, wcs]).write(tmp_path / "c.h5")
+    with h5py.File(tmp_path / "c.h5", "a") as file:
+        file["wcs"][1] = card.ljust(80)
+    with pytest.raises(ValueError, match=r"c\.h5 cannot be read: (A_ORDER|WCSAXES|BP_ORDER) of a WCS is -?[0-9]+"):
+        Cutouts.read(tmp_path / "c.h5")
+
+
+def test_claims_of_a_file_are_bounded(tmp_path):
+    path = tmp_path / "c.fits"
+    Cutouts(np.ones((2, 4, 4))).write(path)
+    path.write_bytes(path.read_bytes().replace(b"NAXIS3  =                    2", b"NAXIS3  =           2000000000"))
+    with pytest.raises(ValueError, match=r"c\.fits cannot be read: .*its data are cut off"):
         Cutouts.read(path)
 
 

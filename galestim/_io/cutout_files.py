@@ -40,7 +40,10 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
     _, read = _format(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file; expected one that `Cutouts.write` wrote.")
-    with read_whole(path, "Expected a complete file that `Cutouts.write` wrote."):
+    with (
+        read_whole(path, "Expected a complete file that `Cutouts.write` wrote."),
+        warnings.catch_warnings(action="ignore", category=AstropyWarning),
+    ):
         arrays, headers, version, stretched = read(path)
         wcs = None if headers is None else [_wcs_of(header) for header in headers]
     if version != VERSION or "images" not in arrays:
@@ -50,9 +53,8 @@ def read_arrays(path) -> tuple[dict[str, Any], list[WCS] | None, bool]:
 
 def _wcs_of(text: str) -> WCS:
     header = fits.Header.fromstring(text)
-    with warnings.catch_warnings(action="ignore", category=AstropyWarning):
-        check_wcs(header)
-        return WCS(header)
+    check_wcs(header)
+    return WCS(header)
 
 
 def _format(path: Path):

@@ -72,7 +72,7 @@ class FitsImage:
         check_fits(path)
         with path.open("rb") as file:
             packed = file.read(6) != b"SIMPLE"
-        with _hdu_list(path) as hdus:
+        with _hdu_list(path) as hdus, _damage_named(path):
             self._index, self.to_pixel = _find_image(hdus, path, hdu, celestial)
             image = hdus[self._index]
             header, whole = image.header, image.shape
@@ -116,7 +116,9 @@ class FitsImage:
         if self.start is None:
             with _hdu_list(self.path, do_not_scale_image_data=True) as hdus:
                 self._require_unchanged(_state(self.path))
-                yield [Plane(self, hdus[self._index].section, index) for index in np.ndindex(self._lead)]
+                with _damage_named(self.path):
+                    planes = [Plane(self, hdus[self._index].section, index) for index in np.ndindex(self._lead)]
+                yield planes
             return
         with self.path.open("rb") as file:
             self._require_unchanged(_state(file.fileno()))
@@ -217,6 +219,17 @@ def _hdu_list(path: Path, **options):
             raise ValueError(f"{str(path)!r} cannot be read as FITS: {error}") from error
         with hdus:
             yield hdus
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Headers are looked at late, so that damaged ones make astropy raise a dozen kinds even then."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(f"{str(path)!r} cannot be read as FITS: {error!r}") from error
 
 
 def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPixel | None]:

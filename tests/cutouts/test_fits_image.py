@@ -433,3 +433,13 @@ def test_damaged_headers_do_not_warn(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert ImageDirectory(tmp_path).cutout(request()).mean() == 1
+
+
+@pytest.mark.parametrize("card", [b"ZTILE2", b"ZBITPIX", b"ZNAXIS2", b"ZCMPTYPE", b"TFORM1", b"TTYPE1"])
+def test_a_compressed_image_without_one_of_its_cards_is_named(card, tmp_path):
+    file = tmp_path / "7.fits.fz"
+    image = fits.CompImageHDU(np.ones((20, 20), "f4"), compression_type="GZIP_1", quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(file)
+    file.write_bytes(file.read_bytes().replace(card.ljust(8), b"X" * 8))
+    with pytest.raises(ValueError, match=r"7\.fits\.fz"), FitsImage(file, celestial=False).opened() as planes:
+        planes[0].read(slice(0, 20), slice(0, 20))

@@ -280,6 +280,16 @@ def test_changed_parameters_are_noticed(field, tmp_path):
     np.testing.assert_allclose(mosaic.cutout(request()), 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("terms", [{}, {"PV1_0": 0.0, "PV2_0": 0.0}, {"PV1_1": 0.0, "PV2_1": 1.0}])
+def test_a_distortion_that_maps_all_to_one_point_has_no_pixels(terms, tmp_path):
+    """TPV without its linear terms: positions are infinitely far from the center."""
+    header = {**make_wcs().to_header(), "CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", **terms}
+    hdu = fits.PrimaryHDU(np.ones(SHAPE, "f4"), fits.Header(header))
+    hdu.writeto(tmp_path / "a.fits")
+    with pytest.raises(MissingCutoutError, match="has no pixel"):
+        FitsMosaic(tmp_path / "a.fits").cutout(request(RA + 0.001))
+
+
 def test_files_that_cannot_be_used(field, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file '.*missing.fits'; give the path of a FITS image"):
         FitsMosaic(tmp_path / "missing.fits").cutout(request())

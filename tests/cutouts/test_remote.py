@@ -258,6 +258,24 @@ def test_an_interruption_sends_nothing_more_and_waits_for_nothing(server, stop):
     assert len(server.log) <= 16
 
 
+def test_requests_in_flight_are_cut_short_and_not_tried_again(server):
+    answers = source_of(server).cutouts(requests_along_ra(30))
+    next(answers)
+    go_on = threading.Event()
+    server.script = lambda handler: not go_on.wait(20)
+    time.sleep(0.3)
+    asked = len(server.log)
+    answers.close()
+    start = time.monotonic()
+    for thread in threading.enumerate():
+        if thread.name.startswith("galestim-cutouts"):
+            thread.join(20)
+            assert not thread.is_alive()
+    assert time.monotonic() - start < 5
+    assert len(server.log) <= asked + 4
+    go_on.set()
+
+
 def test_a_wrong_setting_ends_it_at_once(server):
     source = LegacySurvey(layer="ls-dr99", url=server.legacy_url, transport=fast())
     with pytest.raises(ValueError, match="no layer='ls-dr99'"):

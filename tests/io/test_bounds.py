@@ -111,6 +111,20 @@ def test_claims_that_cannot_be(content, said, tmp_path):
         check_fits(gzip.compress(content))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        primary(A_ORDER="2.0", B_ORDER="3."),
+        primary(WCSAXES="2.", BP_ORDER=0),
+        primary() + b"\n",
+        primary() + b"\r\n",
+        primary() + bytes(2880) + b"\n",
+    ],
+)
+def test_what_some_programs_write_is_sound(content):
+    check_fits(content)
+
+
 def test_many_rows_of_one_piece_of_the_file_are_too_much():
     n = 300_000
     rows = np.tile(np.array([2000, 0], ">i4"), n).tobytes()

@@ -113,3 +113,11 @@ def test_equal_names_and_names_that_are_fine():
         "λ Ori.fits",
         "x" * 250 + ".fits",
     ]
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match="nowhere is not a folder; make it first"),
+        written_whole(tmp_path / "nowhere" / "a.txt"),
+    ):
+        pass
