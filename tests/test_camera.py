@@ -98,7 +98,9 @@ def test_a_masked_stamp_is_not_known():
 
 
 def test_images_of_two_units():
-    with pytest.raises(ValueError, match=r"^images have the units \['Jy', 'nJy'\]; expected one unit. Convert them.$"):
+    with pytest.raises(
+        ValueError, match=r"^images have the units \['Jy', 'nJy'\]; expected one unit. Convert them.$"
+    ):
         Cutouts([CCDData(IMAGES[0], unit="nJy"), CCDData(IMAGES[1], unit="Jy")])
 
 

@@ -134,6 +134,13 @@ def test_a_single_column_of_another_name_is_taken_with_a_warning(name):
         target_values(Column(ONE, name=name, unit="kpc"), ["flux"], ["nJy"])
 
 
+def test_a_quantity_of_a_table_has_the_name_of_its_column():
+    table = QTable({"radius": ONE * u.arcmin})
+    assert column_names(table["radius"]) == column_names(table["radius"][1:]) == ["radius"]
+    assert named_columns(table["radius"]).names == ["radius"]
+    assert column_names(ONE * u.arcmin) is None
+
+
 def test_lists_of_quantities():
     found = named_columns([1 * u.arcmin, 90 * u.arcsec])
     assert found.values.tolist() == [[1.0], [1.5]]
