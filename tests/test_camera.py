@@ -105,7 +105,7 @@ def test_images_of_two_units():
 
 
 def test_a_camera_is_not_lost():
-    with pytest.raises(TypeError, match="^images are Cutouts already; expected an array."):
+    with pytest.raises(TypeError, match=r"^images are Cutouts already; expected an array."):
         Cutouts(Cutouts(IMAGES, noise=0.1))
 
 

@@ -381,7 +381,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             If the posterior of an image that is not missing is NaN too, as the network's output is not finite.
         """
         n_passes = self.n_passes if n_passes is None else n_passes
-        if not isinstance(n_passes, Integral) or n_passes < 1:
+        if not isinstance(n_passes, int | np.integer) or n_passes < 1:
             raise ValueError(f"n_passes={n_passes!r}; expected an int of at least 1.")
         images = self._fitted_images(X)
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))

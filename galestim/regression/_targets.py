@@ -104,8 +104,8 @@ class TargetCodec(NamedTuple):
         huge = ~np.isfinite(mean + scale)
         if huge.any():
             raise ValueError(
-                f"the target {targets.names[int(np.argmax(huge))]!r} has a variance beyond what 64 bits hold; expected "
-                "values of less than 1e150. Take another unit, or the transform 'log'."
+                f"the target {targets.names[int(np.argmax(huge))]!r} has a variance beyond what 64 bits hold; "
+                "expected values of less than 1e150. Take another unit, or the transform 'log'."
             )
         return cls(targets.names, transforms, mean, scale)
 

@@ -177,7 +177,7 @@ def test_errors_of_a_single_target_may_have_any_name():
 
 
 def test_values_beyond_all_measure():
-    with pytest.raises(ValueError, match="^the target 'y' has a variance beyond what 64 bits hold; expected"):
+    with pytest.raises(ValueError, match=r"^the target 'y' has a variance beyond what 64 bits hold; expected"):
         regressor().fit(X, RADIUS * 1e200)
 
 
