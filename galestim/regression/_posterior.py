@@ -385,7 +385,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             raise ValueError(f"n_passes={n_passes!r}; expected an int of at least 1.")
         images = self._fitted_images(X)
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
-        weights, means, trils = self._mixture(images, n_passes, seed)
+        weights, means, trils = self._mixture(images, int(n_passes), seed)
         forget_lost(images, means, trils)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)
