@@ -166,7 +166,8 @@ def as_psf(psf, n: int):
         return as_sequence("psf", psf, n)
     if isinstance(psf, type) or (isinstance(psf, list | tuple) and any(map(_is_psf, psf))):
         raise TypeError(
-            f"psf is or holds a {type(psf).__name__}; expected stamps, an object such as MoffatPSF(0.6), or a list of n."
+            f"psf is or holds a {type(psf).__name__}; expected stamps, an object such as MoffatPSF(0.6), or a list "
+            "of n."
         )
     stamps = _plain("psf", psf)
     stamps = stamps if stamps.dtype.kind == "f" else stamps.astype(np.float64)

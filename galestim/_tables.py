@@ -82,8 +82,16 @@ class NamedColumns:
             If a single column that is no table has another name than the only one wanted; it is taken for it.
         """
         own = self.names or []
-        if self.one_dimensional and own and names and len(names) == 1 and own != list(names) and not is_unnamed(names):
-            warnings.warn(f"{what} is named {own[0]!r}, and taken for the target {names[0]!r}.", stacklevel=4)
+        if (
+            self.one_dimensional
+            and own
+            and names
+            and len(names) == 1
+            and own != list(names)
+            and not is_unnamed(names)
+        ):
+            if not errors:
+                warnings.warn(f"{what} is named {own[0]!r}, and taken for the target {names[0]!r}.", stacklevel=4)
             own = list(names)
         order = list(range(self.values.shape[1]))
         if names and own and (set(names) <= set(own) or not (is_unnamed(names) or is_unnamed(own))):
@@ -206,7 +214,8 @@ def column_names(data) -> list[str] | None:
     columns = columns_of(data)
     if columns is not None:
         return _as_names(name for name, _ in columns)
-    name = getattr(data, "name", None)
+    named = data.info if isinstance(data, u.Quantity) and "info" in vars(data) else data  # a column of a QTable
+    name = getattr(named, "name", None)
     return [name] if isinstance(name, str) else None
 
 

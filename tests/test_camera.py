@@ -98,12 +98,14 @@ def test_a_masked_stamp_is_not_known():
 
 
 def test_images_of_two_units():
-    with pytest.raises(ValueError, match=r"^images have the units \['Jy', 'nJy'\]; expected one unit. Convert them.$"):
+    with pytest.raises(
+        ValueError, match=r"^images have the units \['Jy', 'nJy'\]; expected one unit. Convert them.$"
+    ):
         Cutouts([CCDData(IMAGES[0], unit="nJy"), CCDData(IMAGES[1], unit="Jy")])
 
 
 def test_a_camera_is_not_lost():
-    with pytest.raises(TypeError, match="^images are Cutouts already; expected an array."):
+    with pytest.raises(TypeError, match=r"^images are Cutouts already; expected an array."):
         Cutouts(Cutouts(IMAGES, noise=0.1))
 
 

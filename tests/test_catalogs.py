@@ -742,5 +742,5 @@ def test_rows_by_a_condition_that_is_not_known_of_all():
 
 
 def test_paths_in_a_list():
-    with pytest.raises(TypeError, match="^data is a list of text; expected a data frame, .* or the path of a CSV"):
+    with pytest.raises(TypeError, match=r"^data is a list of text; expected a data frame, .* or the path of a CSV"):
         Catalog(["galaxies.csv"])

@@ -128,7 +128,9 @@ def test_nothing_but_missing_cutouts(fitted):
 def test_truths_that_do_not_fit_the_images(fitted):
     for model in fitted.values():
         for truth in (TARGET[:-1], TARGET[:, :1], TARGET[:, 0]):
-            with pytest.raises(ValueError, match=r"expected \(30, 2\): a row for each image, a column for each target"):
+            with pytest.raises(
+                ValueError, match=r"expected \(30, 2\): a row for each image, a column for each target"
+            ):
                 model.score(IMAGES, truth)
         blank = np.where(np.arange(30)[:, None] == 7, np.nan, TARGET)
         with pytest.raises(ValueError, match="y contains NaN or infinity in 1 of 30 rows, first in row 7"):

@@ -154,7 +154,7 @@ def test_what_a_condition_does_not_know_is_not_taken():
     magnitude = MaskedColumn([19.0, 20.0, 99.0], mask=[False, True, False])
     assert as_index(magnitude < 50).tolist() == [True, False, False]
     assert as_index([]).dtype.kind == "i"
-    with pytest.raises(IndexError, match="^the index is masked at 1; expected numbers of rows.$"):
+    with pytest.raises(IndexError, match=r"^the index is masked at 1; expected numbers of rows.$"):
         as_index(np.ma.array([3, 4], mask=[False, True]))
-    with pytest.raises(IndexError, match="^an index of 2 dimensions"):
+    with pytest.raises(IndexError, match=r"^an index of 2 dimensions"):
         as_index([[1, 2]])

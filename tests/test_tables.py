@@ -129,21 +129,28 @@ def test_a_single_column_of_another_name_is_taken_with_a_warning(name):
             assert target_values(data, ["flux"]).ravel().tolist() == list(ONE)
     with (
         pytest.warns(UserWarning, match="is named"),
-        pytest.raises(ValueError, match="the unit 'kpc'.*expected 'nJy'"),
+        pytest.raises(ValueError, match=r"the unit 'kpc'.*expected 'nJy'"),
     ):
         target_values(Column(ONE, name=name, unit="kpc"), ["flux"], ["nJy"])
+
+
+def test_a_quantity_of_a_table_has_the_name_of_its_column():
+    table = QTable({"radius": ONE * u.arcmin})
+    assert column_names(table["radius"]) == column_names(table["radius"][1:]) == ["radius"]
+    assert named_columns(table["radius"]).names == ["radius"]
+    assert column_names(ONE * u.arcmin) is None
 
 
 def test_lists_of_quantities():
     found = named_columns([1 * u.arcmin, 90 * u.arcsec])
     assert found.values.tolist() == [[1.0], [1.5]]
     assert found.units == ["arcmin"]
-    with pytest.raises(ValueError, match="^y is a list of quantities: .*Expected units that convert"):
+    with pytest.raises(ValueError, match=r"^y is a list of quantities: .*Expected units that convert"):
         named_columns([1 * u.arcmin, 90 * u.kpc])
 
 
 def test_a_sparse_mapping_is_no_table():
-    with pytest.raises(TypeError, match="^y is sparse; expected a dense array"):
+    with pytest.raises(TypeError, match=r"^y is sparse; expected a dense array"):
         named_columns(dok_array(np.eye(3)))
 
 

@@ -22,7 +22,7 @@ class _Rows:
         self._catalog = catalog
 
     def __getitem__(self, rows):
-        return self._catalog[rows if isinstance(rows, slice) else as_index(rows)]
+        return self._catalog[rows if isinstance(rows, slice) or mask_of(rows) is not None else np.asarray(rows)]
 
 
 class Catalog(QTable):

@@ -32,8 +32,9 @@ def as_table(data, object_id: str | None, kwargs: Mapping) -> Table:
     paths = isinstance(data, list | tuple) and any(isinstance(one, str | os.PathLike) for one in data)
     if paths or (data is not None and not isinstance(data, Table | Row | Mapping | np.ndarray | list | tuple)):
         raise TypeError(
-            f"data is {'a list of text' if paths else f'of type {type(data).__name__}'}; expected a data frame, an astropy Table, a structured array, a "
-            "SkyCoord, a dict of columns, or the path of a CSV, FITS, Parquet or VOTable file."
+            f"data is {'a list of text' if paths else f'of type {type(data).__name__}'}; expected a data frame, an "
+            "astropy Table, a structured array, a SkyCoord, a dict of columns, or the path of a CSV, FITS, Parquet "
+            "or VOTable file."
         )
     if isinstance(data, Mapping) and data and all(np.ndim(value) == 0 for value in data.values()):
         data = [data]  # one galaxy

@@ -94,7 +94,7 @@ class CutoutGridDisplay:
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
         values, images = predicted(estimator, X)
         kwargs.setdefault("target_name", target_label(estimator, kwargs.get("target")))
-        return cls.from_predictions(images, as_predicted(estimator, y), values, **kwargs)
+        return cls.from_predictions(images, as_predicted(estimator, y, kwargs.get("target")), values, **kwargs)
 
     @classmethod
     def from_predictions(

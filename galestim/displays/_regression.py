@@ -127,7 +127,7 @@ class RegressionDisplay:
         require_pyplot(f"{cls.__name__}.from_estimator")  # before predictions that may take minutes
         values, _ = predicted(estimator, X)
         kwargs.setdefault("target_name", target_label(estimator, kwargs.get("target")))
-        return cls.from_predictions(as_predicted(estimator, y), values, **kwargs)
+        return cls.from_predictions(as_predicted(estimator, y, kwargs.get("target")), values, **kwargs)
 
     @classmethod
     def from_predictions(

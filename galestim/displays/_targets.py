@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._descend import find
-from .._tables import is_unnamed, named_columns, target_values
+from .._tables import column_names, is_unnamed, named_columns, target_values
 from ..posteriors import Posterior
 
 
@@ -39,12 +39,19 @@ def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior
     return posterior, labels
 
 
-def as_predicted(estimator, y):
-    """`y` under the names, in the order and units in which `estimator` predicts it, if that has names for it."""
-    names, _ = find(estimator, "target_names_")
+def as_predicted(estimator, y, target=None):
+    """`y` under the names, in the order and units in which `estimator` predicts it, if that has names for it.
+
+    A table with the column `target` need have no other; those that are not there are NaN.
+    """
+    names, units = find(estimator, "target_names_")[0], find(estimator, "target_units_")[0]
     if is_unnamed(names):
         return y
-    values = target_values(y, names, find(estimator, "target_units_")[0])
+    given = column_names(y) or []
+    if target in names and target in given and not set(names) <= set(given):
+        (values,) = target_values(y, [target], units and [units[names.index(target)]]).T
+        return {name: values if name == target else np.full(len(values), np.nan) for name in names}
+    values = target_values(y, names, units)
     return dict(zip(names, values.T)) if values.shape[1] == len(names) else y
 
 

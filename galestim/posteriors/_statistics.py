@@ -175,7 +175,7 @@ class TargetStatistics(ABC):
         UserWarning
             If galaxies that are no missing cutouts have no finite mean, median or standard deviation of a target.
         """
-        levels = np.atleast_1d(levels).tolist()
+        levels = [levels] if isinstance(levels, Real) else list(levels)
         _check_interval(levels, kind)
         warn_beyond(self._tails, self.target_names, levels, stacklevel=3)
         columns = ["mean", "median", "mode", "std", "skew", "kurtosis", *_interval_columns(levels)]

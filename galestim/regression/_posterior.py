@@ -381,11 +381,11 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
             If the posterior of an image that is not missing is NaN too, as the network's output is not finite.
         """
         n_passes = self.n_passes if n_passes is None else n_passes
-        if not isinstance(n_passes, Integral) or n_passes < 1:
+        if not isinstance(n_passes, int | np.integer) or n_passes < 1:
             raise ValueError(f"n_passes={n_passes!r}; expected an int of at least 1.")
         images = self._fitted_images(X)
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
-        weights, means, trils = self._mixture(images, n_passes, seed)
+        weights, means, trils = self._mixture(images, int(n_passes), seed)
         forget_lost(images, means, trils)
         m = weights.shape[1]
         widths = Widths(self.width_factors_, self.width_spreads_)

@@ -61,7 +61,9 @@ class Targets(NamedTuple):
         values = NamedColumns(self.values, own, self.units, alone).in_order_of(names, units)
         errors = self.errors
         if errors is not None:
-            errors = NamedColumns(errors, list(names) if alone else own, self.units, False).in_order_of(names, units, "y_err", errors=True)
+            errors = NamedColumns(errors, list(names) if alone else own, self.units, False).in_order_of(
+                names, units, "y_err", errors=True
+            )
         return self._replace(values=values, names=names, units=units, errors=errors)
 
     def digested(self) -> NDArray[np.float64]:
@@ -93,11 +95,19 @@ class TargetCodec(NamedTuple):
         Raises
         ------
         ValueError
-            If a target lies outside of the domain of its transform, or is the same in all rows.
+            If a target lies outside of the domain of its transform, or has no finite variance.
         """
         unscaled = cls(targets.names, transforms, np.zeros(len(transforms)), np.ones(len(transforms)))
         latent = unscaled.encode(targets.values)[rows]
-        return cls(targets.names, transforms, *moments(latent, weight))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, scale = moments(latent, weight)
+        huge = ~np.isfinite(mean + scale)
+        if huge.any():
+            raise ValueError(
+                f"the target {targets.names[int(np.argmax(huge))]!r} has a variance beyond what 64 bits hold; "
+                "expected values of less than 1e150. Take another unit, or the transform 'log'."
+            )
+        return cls(targets.names, transforms, mean, scale)
 
     def encode(self, values: NDArray) -> NDArray[np.float64]:
         """Targets ``(n, k)`` → standardized latent ones."""

@@ -277,6 +277,17 @@ def test_wrong_kind_of_interval(galaxies):
         galaxies.summary(kind="HPD")
 
 
+def test_a_single_level(galaxies):
+    assert galaxies.summary(0.9).colnames == galaxies.summary([0.9]).colnames
+
+
+def test_rows_by_a_condition_that_is_not_known_of_all(galaxies):
+    known = np.ma.array([True, True, False, True], mask=[True, False, False, False])
+    assert len(galaxies[known]) == 2
+    with pytest.raises(IndexError, match="the index is masked at 0"):
+        galaxies[np.ma.array([1, 2], mask=[True, False])]
+
+
 def test_levels_whose_columns_would_be_the_same(galaxies):
     with pytest.raises(
         ValueError, match=r"levels=\[0.95, 0.9545\]; columns are named by whole percents \[95, 95\], and two"

@@ -154,6 +154,32 @@ def test_displays_take_what_fit_takes(model, y, wrapped):
     assert_array_equal(CoverageDisplay.from_posterior(posterior, y).coverage, expected.coverage)
 
 
+@pytest.mark.parametrize(
+    "y", [FITTED[["radius"]], pd.Series(RADIUS, name="radius"), QTable({"radius": RADIUS / 60 * u.arcmin})["radius"]]
+)
+def test_displays_of_a_target_need_no_other(model, y):
+    display = RegressionDisplay.from_estimator(model, X, y, target="radius", random_state=0)
+    assert_allclose(display.y_true, RADIUS)
+    grid = CutoutGridDisplay.from_estimator(model, X, y, target="radius", choice="spread", n_images=4)
+    assert set(np.round(grid.y_true, 6)) <= set(np.round(RADIUS, 6))
+    with pytest.raises(ValueError, match="none named 'flux'"):
+        RegressionDisplay.from_estimator(model, X, y, target="flux")
+
+
+def test_errors_of_a_single_target_may_have_any_name():
+    """Warnings are errors here."""
+    first, second = (
+        regressor().fit(X, pd.Series(RADIUS, name="radius"), y_err=pd.Series(ERRORS[:, 1], name=name))
+        for name in ("radius_err", "sigma")
+    )
+    assert_array_equal(first.predict(X), second.predict(X))
+
+
+def test_values_beyond_all_measure():
+    with pytest.raises(ValueError, match=r"^the target 'y' has a variance beyond what 64 bits hold; expected"):
+        regressor().fit(X, RADIUS * 1e200)
+
+
 def test_predictions_in_another_order():
     y_pred = QTable({"radius": RADIUS / 60 * u.arcmin, "flux": FLUX * u.nJy})
     display = RegressionDisplay.from_predictions(FITTED, y_pred, target="radius", random_state=0)
