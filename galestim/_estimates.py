@@ -115,6 +115,24 @@ class PosteriorEstimates(Estimates):
             return estimate, self._like_y(posterior.std())
         return (estimate, posterior.cov()) if return_cov else estimate
 
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw targets from each image's posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images like those of `fit`.
+        n_samples : int, default=1
+            Number of draws per image.
+        random_state : int, RandomState instance or None, default=0
+            Determines the draws.
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, n_targets)
+        """
+        return self.predict_posterior(X).sample(n_samples, random_state=random_state)
+
 
 # --- images without a finite estimate -------------------------------------------------------------------------
 

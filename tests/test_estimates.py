@@ -139,7 +139,7 @@ def test_truths_that_do_not_fit_the_images(fitted):
 
 def test_densities_want_a_row_and_a_column_for_each(fitted):
     for truth in (TARGET[:-1], TARGET[:, 0]):
-        with pytest.raises(ValueError, match=r"expected \(30, 2\): a row for each image, a column for each target"):
+        with pytest.raises(ValueError, match=r"expected \(30, 2\): a row for each posterior, a column for each"):
             fitted["posterior"].log_prob(IMAGES, truth)
     for n_passes in (0, 2.5):
         with pytest.raises(ValueError, match=f"^n_passes={n_passes}; expected an int of at least 1.$"):

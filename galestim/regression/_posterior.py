@@ -12,8 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._estimates import PosteriorEstimates, forget_lost
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from .._tables import target_values
-from ..calibration import Widths, find_widths
+from ..calibration import Widths, check_targets, find_widths
 from ..networks import (
     ContextAsChannels,
     CroppedNetwork,
@@ -27,7 +26,6 @@ from ..networks import (
     set_dropout,
 )
 from ..posteriors import MixturePosterior
-from ..targets import clip_labels
 from ._base import ImageRegressor
 from ._crops import CropsMixin
 from ._rows import TrainingRows
@@ -39,8 +37,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
     (transformed) targets, or of a mixture of several, trained on its likelihood [1]_. Monte Carlo dropout [2]_ and
-    ensembles [3]_ add what the network does not know about itself: each pass is one more component of the mixture
-    that `predict_posterior` returns.
+    ensembles [3]_ add what the network does not know about itself: each pass is one more component of the posterior.
 
     .. versionadded:: 0.1.0
 
@@ -339,10 +336,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         """Widths that the validation set asks for."""
         weights, means, trils = self._mixture(images[validation.rows], self.n_passes, self._seed)
         y = labels["target"][validation.rows]
-        errors = labels["variance"][validation.rows] if "variance" in labels else np.zeros_like(y)
-        variances = (trils**2).sum(axis=-1)
+        errors = labels.get("variance", np.zeros_like(labels["target"]))[validation.rows]
         passes, n_mixture = self._passes_per_member(weights.shape[1]), self._head().n_mixture
-        return find_widths(y, weights, means, variances, errors, validation.weight, passes, n_mixture)
+        return find_widths(y, weights, means, (trils**2).sum(-1), errors, validation.weight, passes, n_mixture)
 
     def _passes_per_member(self, n_components: int) -> int:
         return n_components // (self.n_estimators * self._head().n_mixture)
@@ -387,8 +383,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         seed = self._seed if random_state is None else int(check_random_state(random_state).randint(2**31 - 1))
         weights, means, trils = self._mixture(images, int(n_passes), seed)
         forget_lost(images, means, trils)
-        m = weights.shape[1]
-        widths = Widths(self.width_factors_, self.width_spreads_)
+        widths, m = Widths(self.width_factors_, self.width_spreads_), weights.shape[1]
         factors = widths.of_components(m, self._passes_per_member(m), self._head().n_mixture)
         return self._posterior(weights, means, trils * factors[:, :, None])
 
@@ -406,8 +401,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     def _mixture(self, images: NDArray, n_passes: int, seed: int) -> tuple[NDArray, NDArray, NDArray]:
         """Weights ``(n, m)``, means and Cholesky factors of standardized targets, of all passes of all members."""
-        members = enumerate(self.network_)
-        raw = np.concatenate([self._passes(images, member, seed + i, n_passes) for i, member in members], axis=1)
+        outputs = [self._passes(images, member, seed + i, n_passes) for i, member in enumerate(self.network_)]
+        raw = np.concatenate(outputs, axis=1)
         log_weights, means, trils = (part.numpy() for part in self._head()(torch.from_numpy(raw), self.n_outputs_))
         n, n_networks, k = len(raw), raw.shape[1], self.n_outputs_
         weights = np.exp(log_weights).reshape(n, -1) / n_networks
@@ -419,28 +414,10 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         shape = (n_passes, self._head().n_outputs(self.n_outputs_))
         return self._each_batch(images, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
 
-    def sample_y(self, X, n_samples=1, random_state=0):
-        """Draw targets from each image's posterior.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
-        n_samples : int, default=1
-            Number of draws per image.
-        random_state : int, RandomState instance or None, default=0
-            Determines the draws.
-
-        Returns
-        -------
-        ndarray of shape (n, n_samples, n_targets)
-        """
-        return self.predict_posterior(X).sample(n_samples, random_state=random_state)
-
     def log_prob(self, X, y):
         """Log density of `y` under each image's posterior, in physical units.
 
-        As in `fit`, labels at the bounds of a logit target are moved inside its margins first.
+        As in `fit`, labels at the bounds of a logit target are moved inside its margins.
 
         Parameters
         ----------
@@ -453,10 +430,5 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         -------
         ndarray of shape (n,)
         """
-        y = target_values(y, self.target_names_, self.target_units_)
         posterior = self.predict_posterior(X)
-        if y.shape != (expected := (len(posterior), self.n_outputs_)):
-            raise ValueError(
-                f"y has shape {y.shape}; expected {expected}: a row for each image, a column for each target."
-            )
-        return posterior.log_prob(clip_labels(y, self.target_transforms_))
+        return posterior.log_prob(check_targets(y, posterior))
