@@ -7,15 +7,12 @@ where the best may be; a golden section search around each of the best few finds
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._blocks import row_searchsorted
-
-if TYPE_CHECKING:
-    from ._marginals import MixtureMarginal
 
 _LEAST_NODES = 24  # of a common grid, within 2 standard deviations of each component that it resolves
 _REACH = 4  # standard deviations within which components overlap
@@ -26,7 +23,10 @@ _GOLDEN = (np.sqrt(5) - 1) / 2
 _SLACK = 1e-9  # of the level: an interval need not cross a gap for the last bit of it
 
 
-def is_scattered(marginal: MixtureMarginal, grid: NDArray) -> NDArray[np.bool_]:
+Marginal = Any  # a MixtureMarginal, whose file imports this one
+
+
+def is_scattered(marginal: Marginal, grid: NDArray) -> NDArray[np.bool_]:
     """Rows with a gap between components, or one with few of the points of `grid` ``(n, points)`` around it."""
     low, span = grid[:, :1], np.ptp(grid, axis=1)[:, None]
     with np.errstate(all="ignore"):
@@ -35,14 +35,14 @@ def is_scattered(marginal: MixtureMarginal, grid: NDArray) -> NDArray[np.bool_]:
     return np.asarray((last - first < _LEAST_NODES).any(axis=1)) | _has_gap(marginal)
 
 
-def _has_gap(marginal: MixtureMarginal) -> NDArray[np.bool_]:
+def _has_gap(marginal: Marginal) -> NDArray[np.bool_]:
     low, high = (marginal.mean + side * marginal.std for side in (-_REACH, _REACH))
     order = np.argsort(low, axis=1)
     reached = np.maximum.accumulate(np.take_along_axis(high, order, axis=1), axis=1)
     return np.asarray((np.take_along_axis(low, order, axis=1)[:, 1:] > reached[:, :-1]).any(axis=1))
 
 
-def highest(marginal: MixtureMarginal) -> NDArray[np.float64]:
+def highest(marginal: Marginal) -> NDArray[np.float64]:
     """Latent place of the highest physical density ``(n,)``."""
     z = _nodes(marginal)
     near = _neighbors(z, _lowest_minima(-marginal._density(z)))
@@ -50,7 +50,7 @@ def highest(marginal: MixtureMarginal) -> NDArray[np.float64]:
     return z[np.arange(len(z)), marginal._density(z).argmax(axis=1)]
 
 
-def narrowest(marginal: MixtureMarginal, level: float) -> NDArray[np.float64]:
+def narrowest(marginal: Marginal, level: float) -> NDArray[np.float64]:
     """Latent ends ``(n, 2)`` of the interval that holds `level` and is the narrowest in physical units."""
     level *= 1 - _SLACK
     z = _nodes(marginal)
@@ -87,7 +87,7 @@ def _brackets(z: NDArray, cdf: NDArray, probabilities: Sequence[NDArray]) -> tup
     return np.take_along_axis(z, columns[0], axis=1), np.take_along_axis(z, columns[1], axis=1)
 
 
-def _nodes(marginal: MixtureMarginal) -> NDArray[np.float64]:
+def _nodes(marginal: Marginal) -> NDArray[np.float64]:
     """Latent nodes of all components, in order; ``(n, nodes)``."""
     z = marginal.mean[..., None] + marginal.std[..., None] * _T
     return np.sort(z.reshape(len(z), -1), axis=1)
