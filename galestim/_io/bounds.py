@@ -264,16 +264,18 @@ class _Table:
 # --- Parquet ---------------------------------------------------------------------------------------------------
 
 
-def check_parquet(path: str | os.PathLike, metadata) -> None:
-    """Refuse a Parquet file whose footer, `metadata`, claims more columns or values than it can hold."""
+def check_parquet(path: str | os.PathLike, file) -> None:
+    """Refuse a Parquet file, open as `file`, whose footer claims more columns or values than it can hold."""
+    metadata, size = file.metadata, os.stat(path).st_size
     if metadata.num_columns > COLUMNS:
         raise ValueError(f"{path} has {metadata.num_columns} columns; expected at most {COLUMNS}.")
+    check_unpacked(8 * metadata.num_rows, size, path)
+    next(file.iter_batches(batch_size=1), None)  # an error here; below, damaged statistics would end the process
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     pieces = [group.column(i) for group in groups for i in range(group.num_columns)]
     if any(piece.num_values < 0 or piece.total_uncompressed_size < 0 for piece in pieces):
         raise ValueError(f"{path} is damaged: a column claims a negative size.")
-    claimed = sum(max(8 * piece.num_values, piece.total_uncompressed_size) for piece in pieces)
-    check_unpacked(max(claimed, 8 * metadata.num_rows), os.stat(path).st_size, path)
+    check_unpacked(sum(max(8 * p.num_values, p.total_uncompressed_size) for p in pieces), size, path)
 
 
 # --- JPEG ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def check_table(source: str | os.PathLike | bytes) -> None:
 
 def _check_parquet(path: Path) -> None:
     with import_module("pyarrow.parquet").ParquetFile(path) as file:
-        check_parquet(path, file.metadata)
+        check_parquet(path, file)
         if any(len(text) > HEAD_BYTES for text in (file.schema_arrow.metadata or {}).values()):
             raise ValueError(f"{path} has more than {HEAD_BYTES} bytes of metadata; expected less.")
 

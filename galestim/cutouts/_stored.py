@@ -199,13 +199,13 @@ class ArrayStack(StoredImages):
             yield _checked(images), _rows(len(images), self.ids)
         elif Path(self.images).suffix.lower() == ".npy":
             images = _checked(mapped(self.images))
-            yield images, _rows(len(images), self.ids)
+            yield images, _rows(len(images), self.ids, self.images)
         else:
             names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
             with opened_hdf5(self.images, names) as file:
                 images = _checked(_dataset(file, _only_dataset(file) if self.dataset is None else self.dataset))
                 ids = _dataset(file, self.ids)[:] if isinstance(self.ids, str) else self.ids
-                yield images, _rows(len(images), ids)
+                yield images, _rows(len(images), ids, self.images)
 
 
 def _checked(images):
@@ -238,16 +238,16 @@ def _only_dataset(file) -> str:
     return found[0]
 
 
-def _rows(n: int, ids) -> dict[str, int]:
-    """Row of each name."""
+def _rows(n: int, ids, file: object = "ArrayStack") -> dict[str, int]:
+    """Row of each name; `file` is what errors call the stack."""
     names = identifiers(range(n) if ids is None else ids.ravel() if isinstance(ids, np.ndarray) else ids, "ids")
     if len(names) != n:
-        raise ValueError(f"ArrayStack has {n} images, but {len(names)} ids; expected one for each.")
+        raise ValueError(f"{file} has {n} images, but {len(names)} ids; expected one for each.")
     row_of = {name: row for row, name in enumerate(names) if name}  # an image without a name is that of no galaxy
     if len(row_of) < n - names.count(""):
         doubles = [name for name, count in Counter(names).items() if count > 1 and name]
         raise ValueError(
-            f"{len(doubles)} ids of ArrayStack occur more than once, such as {doubles[0]!r}; expected unique ones."
+            f"{len(doubles)} ids of {file} occur more than once, such as {doubles[0]!r}; expected unique ones."
         )
     return row_of
 

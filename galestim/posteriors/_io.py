@@ -205,7 +205,7 @@ def _nested(numbers: NDArray):
 
 def _read_parquet(path: Path) -> Content:
     with optional_import("pyarrow.parquet", "a .parquet file").ParquetFile(path) as file:
-        check_parquet(path, file.metadata)
+        check_parquet(path, file)
         table = file.read()
     metadata = json.loads((table.schema.metadata or {})[b"galestim"])
     return Content(

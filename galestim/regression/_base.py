@@ -288,7 +288,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             finite = self._each_batch(some, partial(_finite_outputs, member), (1,))
             sound &= bool(finite.mean() >= 0.5)
         last = self.history_[-1]["epoch"]
-        loss = max(abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last)
+        losses = [abs(row["train_loss"]) for row in self.history_ if row["epoch"] == last and "train_loss" in row]
+        loss = max(losses, default=np.nan)  # of an epoch that a callback cut short there is none
         cure = f"Lower lr (now {self.lr:g}), or scale the images (Normalizer)."
         if not sound:
             raise FloatingPointError(

@@ -204,12 +204,12 @@ def test_footers_of_parquet(tmp_path):
     file = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": pa.array(np.zeros(200_000, "i1"))}), file)  # one value, again and again
     with pytest.raises(ValueError, match=r"a\.parquet unpacks from [0-9]+ bytes to 1600000 or more"):
-        check_parquet(file, pq.read_metadata(file))
+        check_parquet(file, pq.ParquetFile(file))
     pq.write_table(pa.table({str(i): [i] for i in range(10_001)}), file)
     with pytest.raises(ValueError, match="has 10001 columns; expected at most 10000"):
-        check_parquet(file, pq.read_metadata(file))
+        check_parquet(file, pq.ParquetFile(file))
     pq.write_table(pa.table({"a": np.random.default_rng(0).normal(size=10**5)}), file)
-    check_parquet(file, pq.read_metadata(file))
+    check_parquet(file, pq.ParquetFile(file))
 
 
 def jpeg(size, **options):

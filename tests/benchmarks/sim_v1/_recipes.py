@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from skorch.callbacks import Callback
+from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from galestim import PosteriorRegressor, STNPosteriorRegressor
@@ -118,20 +118,25 @@ RECIPES = {
 }
 
 
-class TimeLimit(Callback):
+class TimeLimit(EarlyStopping):
     """End a training after so many minutes, after the batch that is under way; what is learned is kept."""
 
     def __init__(self, minutes: float):
+        super().__init__()
         self.minutes = minutes
 
     def on_train_begin(self, net, **kwargs):
         """Start the clock."""
-        self.end_ = time.monotonic() + 60 * self.minutes
+        self.end_, self.misses_ = time.monotonic() + 60 * self.minutes, 0
 
     def on_batch_end(self, net, training=False, **kwargs):
-        """Stop as Ctrl-C does, which skorch takes for the end of the training."""
+        """Stop as early stopping does."""
         if training and time.monotonic() > self.end_:
+            self.misses_ = self.patience
             raise KeyboardInterrupt
+
+    def on_epoch_end(self, net, **kwargs):
+        """Look at no loss."""
 
 
 class PlainCNN(nn.Sequential):
