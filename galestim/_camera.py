@@ -1,4 +1,4 @@
-"""What users give as images and their camera, as checked arrays in one unit each."""
+"""Checks of images and their camera: of whatever users give, arrays in one unit each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def as_images(images) -> tuple[NDArray, NDArray[np.bool_] | None, Any]:
 
 
 def _is_single(images: NDArray) -> bool:
-    """Whether an array has the shape of one square image of some colors, and not of many that narrow."""
+    """True for the shape of one square image of some colors, and not of many that narrow."""
     height, width, n_channels = images.shape[:3]
     return images.ndim == 3 and height == width > 4 >= n_channels > 1
 

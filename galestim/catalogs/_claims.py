@@ -1,4 +1,4 @@
-"""What the file of a table claims, looked at before it is read: size, and that it refers to nothing else."""
+"""Checks of a table's file before it is read: its size, and that it refers to nothing else."""
 
 from __future__ import annotations
 

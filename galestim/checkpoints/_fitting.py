@@ -1,4 +1,4 @@
-"""Whether what a file says of a fitted estimator fits together: looked at before a network is built of it."""
+"""Checks that the parts of a fitted estimator in a file fit together, before a network is built of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What displays ask of an estimator: its predictions, the images that they are of, and the names of its targets."""
+"""Predictions of an estimator, the images that they are of, and the names of its targets, for displays."""
 
 from __future__ import annotations
 

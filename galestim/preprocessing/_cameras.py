@@ -1,4 +1,4 @@
-"""What is known of a camera, after its pixels were merged, cut or scaled."""
+"""Cameras of images whose pixels were merged, cut or scaled."""
 
 from __future__ import annotations
 

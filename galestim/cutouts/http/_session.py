@@ -110,7 +110,7 @@ class Company:
 
 
 def nobody_waits() -> bool:
-    """Whether those whom this thread asks for have gone."""
+    """True if those whom this thread asks for have gone."""
     return _company().gone
 
 
