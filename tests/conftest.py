@@ -19,3 +19,8 @@ def _fresh_workers():
     """
     yield
     get_reusable_executor().shutdown(wait=True)
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Name bytes by their argument: what is packed today may differ from what another worker packed a second ago."""
+    return argname if isinstance(val, bytes) else None
