@@ -87,6 +87,8 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int
     ValueError
         If a pixel is infinite, or if an image is partly NaN and `allow_partial` is False. Names the first such row.
     """
+    if hasattr(images, "missing"):  # images that know their camera, and their bad pixels
+        return images.missing()
     missing = np.zeros(len(images), dtype=bool)
     if images.dtype.kind != "f":
         return missing
@@ -164,9 +166,13 @@ class ImageEstimator(BaseEstimator):
                 refuse_odd_shape(array_shape, shape)
             self.image_shape_ = shape
             self.n_features_in_ = int(np.prod(shape))
-        elif shape != self.image_shape_:
+        elif shape != self.image_shape_ and not (self._takes_any_side() and shape[2] == self.image_shape_[2]):
             refuse_other_shape(array_shape, shape, self.image_shape_, type(self).__name__)
         return shape
+
+    def _takes_any_side(self) -> bool:
+        """Whether images may be higher and wider, or less so, than those of the fit."""
+        return False
 
     def _image_shape_of(self, row_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """``(H, W, C)`` of rows that have the shape `row_shape`."""

@@ -1,11 +1,12 @@
 """Networks as specs: hyper-parameters that a search can set, from which an estimator builds torch modules."""
 
 from ._augmentation import Augmentation
+from ._camera import Camera, n_camera_numbers, rough_units
 from ._compact import CompactCNN
 from ._dropout import Dropout, drops_out, set_dropout
 from ._gaussian_head import GaussianHead
 from ._harmonic import HarmonicNet
-from ._image_network import ImageNetwork, as_images, cast_pixels, pixel_tensor
+from ._image_network import ImageNetwork, Inputs, as_images, cast_pixels, pixel_tensor
 from ._losses import POINTWISE, NegativeLogLikelihood, WeightedLoss
 from ._passes import repeated_passes
 from ._spatial_transformer import N_NUMBERS, CroppedNetwork, SpatialTransformer
@@ -19,6 +20,7 @@ from ._weights import read_state_dict
 __all__ = [
     "VGG16",
     "Augmentation",
+    "Camera",
     "CompactCNN",
     "Dropout",
     "GaussianHead",

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from .._light import circular_harmonics, log_scales
+from ._camera import N_PSF, Camera, n_camera_numbers
+from ._camera_harmonics import CameraHarmonics
 from ._dropout import Dropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
@@ -68,6 +70,7 @@ class HarmonicNet(NetworkSpec):
     """
 
     takes_context = True
+    takes_camera = True
     sees_directions = False
 
     def __init__(self, n_scales=12, hidden=256, blocks=3, dropout=0.0):
@@ -76,12 +79,13 @@ class HarmonicNet(NetworkSpec):
         self.blocks = blocks
         self.dropout = dropout
 
-    def build(self, image_shape, n_outputs, n_context=0):
+    def build(self, image_shape, n_outputs, n_context=0, camera=False):
         if self.n_scales < 2 or self.hidden < 1 or self.blocks < 0:
             raise ValueError(
                 f"{self}; expected n_scales of at least 2, hidden of at least 1, and no negative blocks."
             )
-        return _HarmonicNetwork(self, image_shape, n_outputs, n_context)
+        features = _FeaturesOfCamera if camera else _Features
+        return _HarmonicNetwork(self, features(self.n_scales, image_shape), n_outputs, n_context)
 
 
 class _HarmonicNetwork(SplitNetwork):
@@ -89,11 +93,10 @@ class _HarmonicNetwork(SplitNetwork):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, spec: HarmonicNet, image_shape, n_outputs: int, n_context: int):
+    def __init__(self, spec: HarmonicNet, features: _Features | _FeaturesOfCamera, n_outputs: int, n_context: int):
         super().__init__()
-        self.harmonics = _Harmonics(spec.n_scales, image_shape)
-        self.invariants = _Invariants(spec.n_scales * image_shape[2], spec.n_scales)
-        n_features = self.invariants.n_features
+        self.features = features
+        n_features = features.n_features
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.dropout = Dropout(spec.dropout)
@@ -101,23 +104,53 @@ class _HarmonicNetwork(SplitNetwork):
         self.body = nn.Sequential(*(_ResidualBlock(spec.hidden) for _ in range(spec.blocks)))
         self.exit = nn.Sequential(nn.SiLU(), Dropout(spec.dropout), nn.Linear(spec.hidden, n_outputs))
 
-    def trunk(self, x):
-        return ((self._features(x) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
+    def trunk(self, x, camera=None):
+        return ((self._features(x, camera) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
 
     def rest(self, features, context=None):
         return self.exit(self.body(self.entry(with_context(self.dropout(features), context))))
 
-    def _features(self, x):
+    def _features(self, x, camera):
+        told = () if camera is None else (camera,)
         with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            return self.invariants(*self.harmonics(x.to(self.mean.dtype)))
+            return self.features(x.to(self.mean.dtype), *told)
 
     @torch.no_grad()
-    def examine(self, images: torch.Tensor) -> None:
+    def examine(self, images: torch.Tensor, camera: Camera | None = None) -> None:
         """Set noise, mean and scale of the features to those of `images`."""
-        self.harmonics.noise.copy_(_noise(images))
-        features = self._features(images)
+        if camera is None:
+            self.features.harmonics.noise.copy_(_noise(images))
+        features = self._features(images, camera)
         self.mean.copy_(features.mean(dim=0))
         self.scale.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
+
+
+class _Features(nn.Module):
+    """Features ``(n, n_features)`` of images of one camera, whose noise is learned."""
+
+    def __init__(self, n_scales: int, image_shape):
+        super().__init__()
+        self.harmonics = _Harmonics(n_scales, image_shape)
+        self.invariants = _Invariants(n_scales * image_shape[2], n_scales)
+        self.n_features = self.invariants.n_features
+
+    def forward(self, x):
+        return self.invariants(*self.harmonics(x))
+
+
+class _FeaturesOfCamera(nn.Module):
+    """Features ``(n, n_features)`` of images in units of their noise, each with a camera of its own."""
+
+    def __init__(self, n_scales: int, image_shape):
+        super().__init__()
+        n_channels = image_shape[2]
+        self.harmonics = CameraHarmonics(n_scales)
+        self.invariants = _Invariants(n_scales * n_channels, n_scales, min(n_scales, N_PSF) * n_channels)
+        self.n_features = self.invariants.n_features + n_camera_numbers(n_channels)
+
+    def forward(self, x, camera):
+        *harmonics, numbers = self.harmonics(x, camera)
+        return torch.cat([self.invariants(*harmonics), numbers], dim=1)
 
 
 class _Harmonics(nn.Module):
@@ -164,22 +197,25 @@ class _Invariants(nn.Module):
     n : int
         Harmonics of each order, over scales and channels.
     n_scales : int
+    n_psf : int, default=0
+        Number of quadrupoles of the point-spread function, over scales and channels.
     """
 
-    def __init__(self, n: int, n_scales: int):
+    def __init__(self, n: int, n_scales: int, n_psf: int = 0):
         super().__init__()
         self.n_scales = n_scales
         self.quadrupole = nn.Parameter(torch.ones(n))
-        self.handedness = nn.Parameter(torch.ones(2 * n))
-        self.n_features = 1 + 7 * n + 1
+        self.handedness = nn.Parameter(torch.ones(2 * n + n_psf))
+        self.n_features = 1 + 7 * n + 1 + 3 * n_psf
 
-    def forward(self, flux, dipole, quadrupole, octupole):
+    def forward(self, flux, dipole, quadrupole, octupole, psf=None):
         flux, dipole, quadrupole, octupole = (part.flatten(1) for part in (flux, dipole, quadrupole, octupole))
         signal = (flux.square().sum(1, keepdim=True) + self.n_scales).sqrt()  # close to the signal-to-noise ratio
         phase = _soft_phase((quadrupole * self.quadrupole).sum(1, keepdim=True))
         second, fourth = quadrupole * phase.conj() / signal, octupole * phase.conj() ** 2 / signal
         # a flip changes the sign of all imaginary parts, so they count relative to that of their sum
-        odd = torch.cat([second.imag, fourth.imag], dim=1)
+        of_psf = None if psf is None else psf.flatten(1) * phase.conj()
+        odd = torch.cat([second.imag, fourth.imag, *([] if of_psf is None else [of_psf.imag])], dim=1)
         odd = odd * _soft_phase((odd * self.handedness).sum(1, keepdim=True) * signal)
         offset = dipole[:, :1] / signal
         return torch.cat(
@@ -192,6 +228,7 @@ class _Invariants(nn.Module):
                 odd,
                 (dipole * offset.conj()).real / signal,
                 (offset**2 * phase.conj()).real,
+                *([] if of_psf is None else [of_psf.real, of_psf.abs()]),
             ],
             dim=1,
         )

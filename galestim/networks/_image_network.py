@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ._camera import Camera, camera_numbers_of, n_camera_numbers
 from ._spatial_transformer import CroppedNetwork
 from ._split import ContextAsChannels
+
+Inputs = dict[str, torch.Tensor]  # "pixels" (n, H, W, C), and what `Camera` has of the camera
 
 
 class ImageNetwork(nn.Module):
@@ -21,22 +26,59 @@ class ImageNetwork(nn.Module):
     augmentation : torch.nn.Module or None
     pixel_mean, pixel_scale : ndarray of shape (C,)
         Of the training images; the network sees ``(pixel - mean) / scale``.
+    camera : {None, "whole", "numbers"}, default=None
+        What of the camera of its images the network is told: nothing, all there is, or numbers as its context.
+    stretch : bool, default=False
+        Whether the network sees asinh of its images, which are in units of their noise.
     """
 
     pixel_mean: torch.Tensor
     pixel_scale: torch.Tensor
+    numbers_mean: torch.Tensor
+    numbers_scale: torch.Tensor
 
-    def __init__(self, network: nn.Module, augmentation: nn.Module | None, pixel_mean, pixel_scale):
+    def __init__(
+        self, network: nn.Module, augmentation: nn.Module | None, pixel_mean, pixel_scale, camera=None, stretch=False
+    ):
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.augmentation = nn.Identity() if augmentation is None else augmentation
+        self.camera, self.stretch = camera, stretch
         # np.array copies: a read-only memmap behind a tensor is a segmentation fault on the first write
         self.register_buffer("pixel_mean", torch.tensor(np.array(pixel_mean)).reshape(-1, 1, 1))
         self.register_buffer("pixel_scale", torch.tensor(np.array(pixel_scale)).reshape(-1, 1, 1))
+        if camera == "numbers":
+            n_numbers = n_camera_numbers(len(self.pixel_mean))
+            self.register_buffer("numbers_mean", torch.zeros(n_numbers))
+            self.register_buffer("numbers_scale", torch.ones(n_numbers))
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, **camera: torch.Tensor) -> torch.Tensor:
         """``(n, H, W, C)`` of any real dtype → ``(n, n_outputs)``."""
-        return self.network(self.prepare(pixels))
+        images, told = self.prepare(pixels, **camera)
+        return self.network(images) if told is None else self.network(images, told)
+
+    def trunk(self, pixels: torch.Tensor, **camera: torch.Tensor) -> tuple[Any, torch.Tensor | None]:
+        """Features of a `SplitNetwork` and its context: what its ``rest`` takes."""
+        images, told = self.prepare(pixels, **camera)
+        if isinstance(told, Camera):
+            return self.network.trunk(images, told), None
+        return self.network.trunk(images), told
+
+    @property
+    def wants_examples(self) -> bool:
+        """Whether `examine` does anything."""
+        return self.camera == "numbers" or getattr(self.network, "wants_examples", False)
+
+    @torch.no_grad()
+    def examine(self, inputs: Inputs) -> None:
+        """Look at some training images before the training."""
+        if self.camera == "numbers":
+            numbers = self._numbers(*self._seen(**inputs))
+            self.numbers_mean.copy_(numbers.mean(dim=0))
+            self.numbers_scale.copy_(numbers.std(dim=0, correction=0).clamp(min=1e-3))
+        if getattr(self.network, "wants_examples", False):
+            images, told = self.prepare(**inputs)
+            self.network.examine(images, *([told] if isinstance(told, Camera) else []))
 
     @property
     def lr_factors(self) -> dict[str, float]:
@@ -52,10 +94,26 @@ class ImageNetwork(nn.Module):
             core = core.network
         return core
 
-    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``(n, H, W, C)`` of any real dtype → ``(n, C, H, W)``, as the network sees them."""
+    def prepare(self, pixels: torch.Tensor, **camera: torch.Tensor):
+        """``(n, H, W, C)`` of any real dtype → ``(n, C, H, W)``, as the network sees them, and what it is told."""
+        images, known = self._seen(pixels, **camera)
+        told: Any = known
+        if self.camera == "numbers":
+            told = ((self._numbers(images, known) - self.numbers_mean) / self.numbers_scale).clamp(-8, 8)
+        if self.stretch:
+            images = torch.asinh(images)
+        return (images - self.pixel_mean) / self.pixel_scale, told
+
+    def _seen(self, pixels: torch.Tensor, good: torch.Tensor | None = None, **camera: torch.Tensor):
+        """Images, varied, and their camera."""
         images = self.augmentation(as_images(pixels, self.pixel_mean.dtype))
-        return (images - self.pixel_mean) / self.pixel_scale
+        if not camera:
+            return images, None
+        known = Camera(**camera, good=None if good is None else good[:, None])
+        return known.fill(images), known
+
+    def _numbers(self, images: torch.Tensor, camera: Camera) -> torch.Tensor:
+        return camera_numbers_of(images, camera).to(images.dtype)
 
 
 def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -5,31 +5,32 @@ from __future__ import annotations
 import torch
 
 from ._dropout import monte_carlo_passes
-from ._image_network import ImageNetwork
+from ._image_network import ImageNetwork, Inputs
 from ._split import SplitNetwork
 
 PASS_NUMBERS = 2**22  # features held at a time, over galaxies and passes
 
 
-def repeated_passes(network: ImageNetwork, pixels: torch.Tensor, seed: int, n_passes: int) -> torch.Tensor:
+def repeated_passes(network: ImageNetwork, inputs: Inputs, seed: int, n_passes: int) -> torch.Tensor:
     """Outputs of `n_passes` networks drawn by dropout, ``(n, n_passes, n_outputs)``.
 
     Parameters
     ----------
     network : ImageNetwork around a SplitNetwork
-    pixels : Tensor of shape (n, H, W, C)
+    inputs : dict of Tensor
+        What `network` is called with: pixels (n, H, W, C), and their camera where they have one.
     seed, n_passes : int
         A pass with the same seed and number is the same network.
     """
     split = network.network
     assert isinstance(split, SplitNetwork)
-    features = split.trunk(network.prepare(pixels))
-    at_once = max(1, PASS_NUMBERS // sum(part.numel() for part in _parts(features)))
+    seen = network.trunk(**inputs)
+    at_once = max(1, PASS_NUMBERS // sum(part.numel() for part in _parts(seen)))
     outputs = []
     for start in range(0, n_passes, at_once):
         passes = range(start, min(start + at_once, n_passes))
         with monte_carlo_passes(split, seed, passes):
-            outputs.append(split.rest(_repeat(features, len(passes))).unflatten(0, (len(passes), -1)))
+            outputs.append(split.rest(*_repeat(seen, len(passes))).unflatten(0, (len(passes), -1)))
     return torch.cat(outputs).movedim(0, 1)
 
 

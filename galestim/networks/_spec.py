@@ -21,11 +21,15 @@ class NetworkSpec(BaseEstimator):
     takes_context : bool
         Whether `build` takes a third argument ``n_context`` and gives a `SplitNetwork`, so that numbers known of each
         galaxy can be handed to its last layers.
+    takes_camera : bool
+        Whether `build` takes a fourth argument ``camera``. With True it gives a `SplitNetwork` whose ``trunk`` is
+        called with images in units of their noise and their `Camera`.
     sees_directions : bool
         Whether its output can differ between an image and its flips and quarter turns.
     """
 
     takes_context = False
+    takes_camera = False
     sees_directions = True
 
     @abstractmethod
@@ -44,10 +48,13 @@ class NetworkSpec(BaseEstimator):
         """
 
 
-def build_network(spec, image_shape: tuple[int, int, int], n_outputs: int, *n_context: int) -> nn.Module:
-    """The network of a spec, or of a module class that is called with the same arguments."""
+def build_network(spec, image_shape: tuple[int, int, int], n_outputs: int, *more: int) -> nn.Module:
+    """The network of a spec, or of a module class that is called with the same arguments.
+
+    `more` are its number of contexts, and whether it is told the camera, if it takes these.
+    """
     make = spec if isinstance(spec, type) else spec.build
-    return make(image_shape, n_outputs, *n_context)
+    return make(image_shape, n_outputs, *more)
 
 
 def per_layer(name: str, values, n_layers: int) -> list:

@@ -7,6 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import nn
 
+from ._camera import Camera
+
 
 class SplitNetwork(nn.Module):
     """Base of networks whose stochastic part can be repeated without running the rest again.
@@ -23,13 +25,15 @@ class SplitNetwork(nn.Module):
         super().__init__()
 
     @abstractmethod
-    def trunk(self, x: torch.Tensor) -> torch.Tensor:
+    def trunk(self, x: torch.Tensor, *camera) -> torch.Tensor:
         """Deterministic part: images to features.
 
         Parameters
         ----------
         x : Tensor of shape (n, C, H, W)
             Images.
+        *camera : Camera
+            That of the images, if the network was built to be told it.
 
         Returns
         -------
@@ -52,16 +56,21 @@ class SplitNetwork(nn.Module):
         Tensor of shape (n, n_outputs)
         """
 
-    def examine(self, images: torch.Tensor) -> None:
+    def examine(self, images: torch.Tensor, *camera) -> None:
         """Look at some training images before the training, to learn noise and scales from them, say.
 
         Parameters
         ----------
         images : Tensor of shape (n, C, H, W)
+        *camera : Camera
+            As in `trunk`.
         """
 
-    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        return self.rest(self.trunk(x), context)
+    def forward(self, x: torch.Tensor, told: torch.Tensor | Camera | None = None) -> torch.Tensor:
+        """Outputs ``(n, n_outputs)`` of images, whose camera, or whose context, is told."""
+        if isinstance(told, Camera):
+            return self.rest(self.trunk(x, told))
+        return self.rest(self.trunk(x), told)
 
 
 class ContextAsChannels(SplitNetwork):

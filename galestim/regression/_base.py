@@ -32,15 +32,16 @@ from .._sklearn import (
     check_sample_weight,
     fit_context,
 )
-from ..networks import Augmentation, ImageNetwork, build_network, pixel_tensor
+from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
+from ._camera_images import camera_images, knows_camera, units_of_targets
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
-from ._training import LR_SCHEDULES, Examples, Labels, Recipe, train
+from ._training import LR_SCHEDULES, Examples, Labels, Recipe, network_inputs, train
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
@@ -61,6 +62,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     target_units_: list[str | None] | None
     target_transforms: Any = None  # a parameter of some
     _gradient_clip: float | None = None
+    _may_take_camera = False  # whether cutouts that know their camera are more than arrays
+    camera_ = False  # of fits that are older than this attribute
 
     _parameter_constraints: dict = {
         "network": [
@@ -169,14 +172,15 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         self.device_, loss = resolve_device(self.device), self._loss()
         with own_random_numbers(self._seed):
             # 3. Scales of targets and pixels, and a network that has seen some images.
+            offsets = self._offsets(images, targets)
             if resume:
                 self.network_ = copy.deepcopy(self.network_)  # that of the last fit stays if this one fails
             else:
-                self._learn_scales(images, targets, training, loss)
+                self._learn_scales(images, targets, training, loss, offsets)
                 with AllDraws():
                     self._start_network(images, training, loss)
             # 4. Training of each member, and what follows from a trained network.
-            labels = self._labels(targets, loss)
+            labels = self._labels(targets, loss, offsets)
             with self._all_draws():
                 self._train(images, labels, training, validation, loss)
         self._judge(images, training)
@@ -184,13 +188,34 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
 
     def _check_images(self, X, *, reset: bool):
-        if not hasattr(X, "redrawn"):
+        redraws = hasattr(X, "redrawn") and reset
+        if reset:
+            self.camera_ = self._may_take_camera and knows_camera(X[:1] if redraws else X)
+        if not redraws and not self.camera_:
             return super()._check_images(X, reset=reset)
         check_feature_names(self, X, reset=reset)
-        return RedrawnImages(X, self._check_shape(X.shape, reset))
+        name = type(self).__name__ if self.camera_ else ""
+        if redraws:
+            return RedrawnImages(X, self._check_shape(X.shape, reset), name)
+        X = X[:] if hasattr(X, "redrawn") else X
+        return camera_images(X, self._check_shape(np.shape(X), reset), name)
+
+    def _takes_any_side(self):
+        return self.camera_ and self._camera_told() == "whole"
+
+    def _camera_told(self) -> str | None:
+        """What the network is told of the camera of its images, as `ImageNetwork` calls it."""
+        if not self.camera_:
+            return None
+        return "whole" if getattr(self._spec(), "takes_camera", False) else "numbers"
 
     def _check_labels(self, images, X, y, sample_weight, y_err, resume: bool) -> tuple[Targets, NDArray[np.float64]]:
         """Targets and weights ``(n,)``; remembers the names."""
+        if self.camera_ and self._views() is not None:
+            raise ValueError(
+                f"augmentation={self.augmentation!r} varies images, but not the point-spread functions that they come "
+                "with; set augmentation=None."
+            )
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
         targets = read_targets(y, X, self, y_err)
@@ -213,12 +238,30 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         turned = views is not None and (views.rotation or views.horizontal_flip or views.vertical_flip)
         return f"augmentation={self.augmentation!r}" if turned else None
 
-    def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss) -> None:
+    def _offsets(self, images, targets: Targets) -> NDArray[np.float64] | float:
+        """What images tell by themselves of the transformed targets ``(n, k)``: their size and flux, roughly."""
+        if not self.camera_:
+            return 0.0
+        transforms = resolve_transforms(self.target_transforms, targets.names)
+        k = len(targets.names)
+        codec = TargetCodec(targets.names, transforms, np.zeros(k), np.ones(k))
+        self._learned_in = units_of_targets(codec, targets.units)
+        return self._offsets_of(images)
+
+    def _offsets_of(self, images) -> NDArray[np.float64] | float:
+        if not self.camera_:
+            return 0.0
+        return np.concatenate([images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)]) @ self._learned_in
+
+    def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss, offsets) -> None:
         transforms = resolve_transforms(self.target_transforms, targets.names)
         if loss.needs_spread:
             forbid_constant(targets, training.rows)
-        codec = TargetCodec.of(targets, transforms, training.rows, training.weight)
+        codec = TargetCodec.of(targets, transforms, training.rows, training.weight, offsets)
         self.target_transforms_, self.target_mean_, self.target_scale_ = codec[1:]
+        if self.camera_:  # images are in units of their noise
+            self.pixel_mean_, self.pixel_scale_ = np.zeros(self.image_shape_[2]), np.ones(self.image_shape_[2])
+            return
         seen = training.some(slice(N_EXAMINED)) if isinstance(images, RedrawnImages) else training
         self.pixel_mean_, self.pixel_scale_ = pixel_moments(images, seen, self._pixel_dtype())
 
@@ -227,22 +270,27 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         spec = self._spec()
         self.network_ = self._build(spec, loss).to(self.device_)
         self.history_: list[dict] = []
-        pixels = None
+        inputs = None
         for member in self._members():
             if hasattr(spec, "initialize") and not isinstance(spec, type):
                 spec.initialize(member.core)
-            if getattr(member.network, "wants_examples", False):
-                if pixels is None:
-                    pixels = pixel_tensor(images[training.rows[:N_EXAMINED]], self._pixel_dtype()).to(self.device_)
-                member.network.examine(member.eval().prepare(pixels))
+            if member.wants_examples:
+                if inputs is None:
+                    inputs = self._inputs(images[training.rows[:N_EXAMINED]])
+                member.eval().examine(inputs)
 
-    def _labels(self, targets: Targets, loss) -> Labels:
+    def _inputs(self, images, rows: NDArray | None = None) -> Inputs:
+        """What networks are called with, on their device."""
+        inputs = network_inputs(images, self._pixel_dtype(), rows)
+        return {name: tensor.to(self.device_) for name, tensor in inputs.items()}
+
+    def _labels(self, targets: Targets, loss, offsets) -> Labels:
         """Labels of each row, as the loss wants them."""
-        labels = self._labels_of(targets.values, loss)
+        labels = self._labels_of(targets.values, loss, offsets)
         return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
-    def _labels_of(self, values: NDArray, loss) -> Labels:
-        return {"target": self._codec.encode(values), **loss.extra_labels(values, self.target_names_)}
+    def _labels_of(self, values: NDArray, loss, offsets) -> Labels:
+        return {"target": self._codec.encode(values, offsets), **loss.extra_labels(values, self.target_names_)}
 
     def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None, loss) -> None:
         epoch = self.history_[-1]["epoch"] if self.history_ else 0
@@ -275,8 +323,9 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         if loss is None:
             return drawn_once(images, rows.rows, used, dtype)
 
-        def relabel(values: NDArray) -> Labels:
-            return {name: labels.astype(dtype) for name, labels in self._labels_of(values, loss).items()}
+        def relabel(values: NDArray, images) -> Labels:
+            labels = self._labels_of(values, loss, self._offsets_of(images))
+            return {name: label.astype(dtype) for name, label in labels.items()}
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
 
@@ -308,9 +357,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     def _build(self, spec, loss) -> nn.Module:
         """The members with their input, untrained."""
         n_outputs, views = loss.n_outputs(self.n_outputs_), self._views()
-        scales = self.pixel_mean_, self.pixel_scale_
+        told, linear = self._camera_told(), getattr(spec, "takes_camera", False)
+        given = self.pixel_mean_, self.pixel_scale_, told, bool(told) and not linear
         members = [
-            ImageNetwork(self._member(spec, n_outputs), None if views is None else views.build(), *scales)
+            ImageNetwork(self._member(spec, n_outputs), None if views is None else views.build(), *given)
             for _ in range(getattr(self, "n_estimators", 1))
         ]
         network = nn.ModuleList(members) if hasattr(self, "n_estimators") else members[0]
@@ -360,9 +410,9 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return self._check_images(X, reset=False)
 
     def _each_batch(
-        self, images, compute: Callable[[torch.Tensor], torch.Tensor], row_shape: tuple[int, ...]
+        self, images, compute: Callable[[Inputs], torch.Tensor], row_shape: tuple[int, ...]
     ) -> NDArray[np.float64]:
-        """`compute` on the pixels of each batch, as an array ``(n, *row_shape)``; NaN for missing cutouts."""
+        """`compute` on the inputs of each batch, as an array ``(n, *row_shape)``; NaN for missing cutouts."""
         output = np.full((len(images), *row_shape), np.nan)
         self.network_.eval()
         autocast = torch.autocast(
@@ -374,8 +424,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 present = ~missing_rows(batch, first_row=rows.start)
                 if present.any():
                     numbers = rows.start + np.flatnonzero(present)
-                    pixels = pixel_tensor(batch[present], self._pixel_dtype(), numbers).to(self.device_)
-                    output[rows][present] = compute(pixels).double().cpu().numpy()
+                    output[rows][present] = compute(self._inputs(batch[present], numbers)).double().cpu().numpy()
                 release_pages(images)
         return output
 
@@ -410,9 +459,9 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         self.network_ = network.to(self.device_)
 
 
-def _finite_outputs(member: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def _finite_outputs(member: nn.Module, inputs: Inputs) -> torch.Tensor:
     """True for images whose outputs are all finite, ``(n, 1)``."""
-    return member(pixels).isfinite().all(1, keepdim=True)
+    return member(**inputs).isfinite().all(1, keepdim=True)
 
 
 @contextmanager

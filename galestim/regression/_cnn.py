@@ -199,5 +199,5 @@ class CNNRegressor(ImageRegressor):
         return self._like_y(estimate)
 
     def _estimate(self, images):
-        standardized = self._each_batch(images, self.network_, (self.n_outputs_,))
+        standardized = self._each_batch(images, lambda inputs: self.network_(**inputs), (self.n_outputs_,))
         return standardized * self.target_scale_ + self.target_mean_

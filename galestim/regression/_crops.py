@@ -48,9 +48,9 @@ class CropsMixin:
         images = self._fitted_images(X)
         network, transformer = self._cropping(member)
 
-        def crop(pixels):
-            images = as_images(pixels, self._torch_dtype())
-            return transformer.crop(images, transformer.matrix(network.prepare(pixels))).movedim(1, -1)
+        def crop(inputs):
+            images = as_images(inputs["pixels"], self._torch_dtype())
+            return transformer.crop(images, transformer.matrix(network.prepare(**inputs)[0])).movedim(1, -1)
 
         return self._each_batch(images, crop, (*transformer.crop_shape[:2], self.image_shape_[2]))
 
@@ -75,7 +75,7 @@ class CropsMixin:
 
     def _crop_table(self, images: NDArray, member: int) -> NDArray:
         network, transformer = self._cropping(member)
-        matrices = self._each_batch(images, lambda pixels: transformer.matrix(network.prepare(pixels)), (2, 3))
+        matrices = self._each_batch(images, lambda inputs: transformer.matrix(network.prepare(**inputs)[0]), (2, 3))
         return crop_table(matrices, self.image_shape_[:2], transformer.crop_shape[:2])
 
     def export_crops(self, X, folder, *, names=None, wcs=None, overwrite=False, member=0):

@@ -22,6 +22,7 @@ from ..networks import (
     SpatialTransformer,
     build_network,
     drops_out,
+    n_camera_numbers,
     repeated_passes,
     set_dropout,
 )
@@ -169,6 +170,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
     (5, 3, 2)
     """
 
+    _may_take_camera = True
     _gradient_clip = 1.0  # one outlier's likelihood must not undo an epoch
 
     _parameter_constraints: dict = {
@@ -308,12 +310,14 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
     def _member(self, spec, n_outputs):
         """A network with dropout, behind the spatial transformer if there is one."""
-        transformer = self._transformer()
-        shape, n_context = self.image_shape_, 0
+        transformer, told = self._transformer(), self._camera_told()
+        shape, n_context = self.image_shape_, n_camera_numbers(self.image_shape_[2]) if told == "numbers" else 0
         if transformer is not None:
-            shape, n_context = transformer.crop_shape(shape), transformer.n_context
+            shape, n_context = transformer.crop_shape(shape), n_context + transformer.n_context
         network: Any
-        if getattr(spec, "takes_context", False):
+        if told == "whole":
+            network = build_network(spec, shape, n_outputs, n_context, True)
+        elif getattr(spec, "takes_context", False):
             network = build_network(spec, shape, n_outputs, n_context)
         else:
             network = ContextAsChannels(build_network(spec, (*shape[:2], shape[2] + n_context), n_outputs))
@@ -331,6 +335,10 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         if self.calibrate_widths and validation is not None:
             widths = self._found_widths(images, labels, validation)
         self.width_factors_, self.width_spreads_ = widths
+
+    def _camera_told(self):
+        told = super()._camera_told()
+        return "numbers" if told and self._transformer() is not None else told  # crops have another camera
 
     def _found_widths(self, images, labels: Labels, validation: TrainingRows) -> Widths:
         """Widths that the validation set asks for."""
@@ -351,7 +359,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         estimates = np.full((len(means), self.n_outputs_), np.nan)
         if finite.any():
             with np.errstate(over="ignore", invalid="ignore"):
-                estimates[finite] = self._posterior(weights[finite], means[finite], trils[finite]).mean()
+                of = np.broadcast_to(self._offsets_of(images), estimates.shape)[finite]
+                estimates[finite] = self._posterior(weights[finite], means[finite], trils[finite], of).mean()
         return estimates
 
     def predict_posterior(self, X, *, n_passes=None, random_state=None) -> MixturePosterior:
@@ -385,12 +394,13 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         forget_lost(images, means, trils)
         widths, m = Widths(self.width_factors_, self.width_spreads_), weights.shape[1]
         factors = widths.of_components(m, self._passes_per_member(m), self._head().n_mixture)
-        return self._posterior(weights, means, trils * factors[:, :, None])
+        offsets = np.broadcast_to(self._offsets_of(images), (len(images), self.n_outputs_))
+        return self._posterior(weights, means, trils * factors[:, :, None], offsets)
 
-    def _posterior(self, weights: NDArray, means: NDArray, trils: NDArray) -> MixturePosterior:
+    def _posterior(self, weights: NDArray, means: NDArray, trils: NDArray, offsets: NDArray) -> MixturePosterior:
         """Mixtures of standardized targets, in physical units."""
         return MixturePosterior(
-            means * self.target_scale_ + self.target_mean_,
+            means * self.target_scale_ + self.target_mean_ + offsets[:, None],
             trils * self.target_scale_[:, None],
             weights,
             groups=np.arange(weights.shape[1]) // self._head().n_mixture,
@@ -412,7 +422,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         """Raw outputs of a network's passes, ``(n, n_passes, n_network_outputs)``; one if nothing drops out."""
         n_passes = n_passes if drops_out(member.network) else 1
         shape = (n_passes, self._head().n_outputs(self.n_outputs_))
-        return self._each_batch(images, lambda pixels: repeated_passes(member, pixels, seed, n_passes), shape)
+        return self._each_batch(images, lambda inputs: repeated_passes(member, inputs, seed, n_passes), shape)
 
     def log_prob(self, X, y):
         """Log density of `y` under each image's posterior, in physical units.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._masked import without_mask
+from ._camera_images import camera_images
 from ._rows import TrainingRows
 from ._targets import Targets
 from ._training import Examples, Labels
@@ -27,23 +28,31 @@ class RedrawnImages:
         Its attribute ``redraw`` is ``"noise"`` if galaxies stay. ``target`` (n, k) and ``target_names`` are what is
         known of ``source[rows]``; ``redrawn`` gives that of the galaxies of an epoch.
     image_shape : tuple of int (H, W, C)
+    name : str, default=""
+        Of the estimator, if it is told of their camera; then rows are `CameraImages`.
     """
 
-    def __init__(self, source: Any, image_shape: tuple[int, int, int]):
-        self.source, self.dtype = source, source.dtype
+    def __init__(self, source: Any, image_shape: tuple[int, int, int], name: str = ""):
+        self.source, self.dtype, self.name = source, source.dtype, name
         self.shape = (len(source), *image_shape)
         self.new_galaxies = source.redraw != "noise"
 
     def __len__(self):
         return self.shape[0]
 
-    def __getitem__(self, rows) -> NDArray:
-        images = without_mask(self.source[rows])
+    def __getitem__(self, rows):
+        images = self.source[rows]
+        if self.name:
+            return camera_images(images, self.shape[1:], self.name)
+        images = without_mask(images)
         return images.reshape(*images.shape[: images.ndim - self.source.ndim + 1], *self.shape[1:])
 
-    def redrawn(self, rows: NDArray, epoch: int, names: list[str]) -> tuple[NDArray, NDArray | None]:
-        """Images ``(n, H, W, C)`` of an epoch, and their targets of these names ``(n, k)`` if galaxies are new."""
+    def redrawn(self, rows: NDArray, epoch: int, names: list[str]) -> tuple[Any, NDArray | None]:
+        """Images ``(n, H, W, C)`` of an epoch, and their targets of these names ``(n, k)`` if they change."""
         images, targets = self.source.redrawn(rows, epoch)
+        if self.name:  # of images that know their camera, sides may differ from batch to batch
+            shape = (*images.shape[1:3], self.shape[3])
+            return camera_images(images, shape, self.name), targets[:, self._columns(names)]
         images = without_mask(images).reshape(len(images), *self.shape[1:])
         return images, targets[:, self._columns(names)] if self.new_galaxies else None
 
@@ -110,7 +119,7 @@ class RedrawnExamples(Examples):
     names : list of str
         Of the targets.
     relabel : callable
-        Makes labels of new targets ``(n, k)``.
+        Makes labels of new targets ``(n, k)`` and their images.
     """
 
     def __init__(self, images: RedrawnImages, rows, labels: Labels, dtype, names: list[str], relabel: Callable):
@@ -120,7 +129,7 @@ class RedrawnExamples(Examples):
     def look(self, which, epoch):
         images, targets = self.images.redrawn(self.rows[which], epoch, self.names)  # type: ignore[attr-defined]
         labels = {name: values[which] for name, values in self.labels.items()}
-        return images, labels if targets is None else labels | self.relabel(targets)
+        return images, labels if targets is None else labels | self.relabel(targets, images)
 
 
 def drawn_once(images: RedrawnImages, rows: NDArray, labels: Labels, dtype) -> Examples:

@@ -48,7 +48,7 @@ class TrainingRows(NamedTuple):
         return TrainingRows(self.rows[which], self.weight[which])
 
 
-def training_rows(images: NDArray, labels: NDArray, weights: NDArray, dtype=np.float64) -> TrainingRows:
+def training_rows(images, labels: NDArray, weights: NDArray, dtype=np.float64) -> TrainingRows:
     """Leave out missing cutouts and rows without weight; merge equal rows, adding their weights.
 
     Merging makes a weight of 2 the same as giving the row twice, also under random augmentation and dropout, and
@@ -57,7 +57,7 @@ def training_rows(images: NDArray, labels: NDArray, weights: NDArray, dtype=np.f
 
     Parameters
     ----------
-    images : ndarray of shape (n, H, W, C)
+    images : ndarray or CameraImages of shape (n, H, W, C)
     labels : ndarray of shape (n, k)
         Targets, and their errors if there are any.
     weights : ndarray of shape (n,)
@@ -77,7 +77,7 @@ def training_rows(images: NDArray, labels: NDArray, weights: NDArray, dtype=np.f
     return TrainingRows(used[first], np.bincount(group, weights=weights[used]).astype(np.float64))
 
 
-def _digests(images: NDArray, labels: NDArray, dtype) -> NDArray:
+def _digests(images, labels: NDArray, dtype) -> NDArray:
     """A digest of each row's pixels and labels: of their values, however they are stored.
 
     The order is that of a digest in float32, whatever `dtype`: all precisions set the same galaxies aside.
@@ -85,7 +85,7 @@ def _digests(images: NDArray, labels: NDArray, dtype) -> NDArray:
     digests = np.empty(len(images), dtype="S64")
     labels = labels.astype(np.float64) + 0.0  # no -0.0
     for rows in _chunks(len(images), images.shape[1:]):
-        fine = cast_pixels(images[rows], dtype, np.arange(len(images))[rows]) + 0
+        fine = _content(images[rows], dtype, np.arange(len(images))[rows])
         with np.errstate(over="ignore"):
             coarse = fine.astype(np.float32)
         for i, row in enumerate(zip(coarse, labels[rows], fine), start=rows.start):
@@ -93,6 +93,14 @@ def _digests(images: NDArray, labels: NDArray, dtype) -> NDArray:
             digests[i] = _digest(image + label) + (b"" if coarse.dtype == fine.dtype else _digest(exact))
         release_pages(images)
     return digests
+
+
+def _content(images, dtype, rows: NDArray) -> NDArray:
+    """All that is known of some images, as rows of numbers of `dtype`."""
+    if isinstance(images, np.ndarray):
+        return cast_pixels(images, dtype, rows) + 0  # no -0.0
+    told = images.inputs(dtype, rows).values()
+    return np.concatenate([np.reshape(part, (len(images), -1)).astype(dtype) for part in told], axis=1) + 0
 
 
 def _digest(content: bytes) -> bytes:

@@ -89,8 +89,8 @@ class TargetCodec(NamedTuple):
     scale: NDArray[np.float64]
 
     @classmethod
-    def of(cls, targets: Targets, transforms: list[Any], rows, weight: NDArray) -> TargetCodec:
-        """The codec whose mean and scale are those of the given rows.
+    def of(cls, targets: Targets, transforms: list[Any], rows, weight: NDArray, offsets=0.0) -> TargetCodec:
+        """The codec whose mean and scale are those of the given rows; `offsets` are as in `encode`.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class TargetCodec(NamedTuple):
             If a target lies outside of the domain of its transform, or has no finite variance.
         """
         unscaled = cls(targets.names, transforms, np.zeros(len(transforms)), np.ones(len(transforms)))
-        latent = unscaled.encode(targets.values)[rows]
+        latent = unscaled.encode(targets.values, offsets)[rows]
         with np.errstate(over="ignore", invalid="ignore"):
             mean, scale = moments(latent, weight)
         huge = ~np.isfinite(mean + scale)
@@ -109,12 +109,12 @@ class TargetCodec(NamedTuple):
             )
         return cls(targets.names, transforms, mean, scale)
 
-    def encode(self, values: NDArray) -> NDArray[np.float64]:
-        """Targets ``(n, k)`` → standardized latent ones."""
+    def encode(self, values: NDArray, offsets: NDArray | float = 0.0) -> NDArray[np.float64]:
+        """Targets ``(n, k)`` → standardized latent ones, less the `offsets` ``(n, k)`` that images tell by themselves."""
         check_domain(values, self.transforms, self.names)
         values = clip_labels(values, self.transforms)
         latent = np.column_stack([t.forward(column) for t, column in zip(self.transforms, values.T)])
-        return (latent - self.mean) / self.scale
+        return (latent - offsets - self.mean) / self.scale
 
     def variance(self, targets: Targets) -> NDArray[np.float64]:
         """Variance ``(n, k)`` of the standardized targets, to first order in their errors."""

@@ -29,7 +29,7 @@ from torch.optim import lr_scheduler as scheduler
 
 from .._images import release_pages
 from .._progress import progress_bar
-from ..networks import pixel_tensor
+from ..networks import Inputs, pixel_tensor
 from ._optimizers import OPTIMIZERS, SGD
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Examples(torch.utils.data.Dataset):
 
     Parameters
     ----------
-    images : ndarray of shape (n, H, W, C)
+    images : ndarray or CameraImages of shape (n, H, W, C)
     rows : ndarray of int, shape (n_rows,)
         The rows of `images` to use.
     labels : dict of ndarray, each of shape (n_rows, ...)
@@ -60,22 +60,37 @@ class Examples(torch.utils.data.Dataset):
         What pixels become; uint8 stays as it is and is cast on the device.
     """
 
-    def __init__(self, images: NDArray, rows: NDArray, labels: Labels, dtype):
+    def __init__(self, images, rows: NDArray, labels: Labels, dtype):
         self.images, self.rows, self.labels, self.dtype = images, rows, labels, dtype
 
     def __len__(self):
         return len(self.rows)
 
-    def look(self, which: NDArray, epoch: int) -> tuple[NDArray, Labels]:
+    def look(self, which: NDArray, epoch: int) -> tuple[Any, Labels]:
         """Images and labels of some rows, as they are in an epoch."""
         return self.images[self.rows[which]], {name: values[which] for name, values in self.labels.items()}
 
-    def batch(self, which: NDArray, epoch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def batch(self, which: NDArray, epoch: int) -> tuple[Inputs, dict[str, torch.Tensor]]:
         """The same as tensors."""
         images, labels = self.look(which, epoch)
-        pixels = pixel_tensor(images, self.dtype)
+        inputs = network_inputs(images, self.dtype)
         release_pages(self.images)
-        return pixels, {name: torch.from_numpy(values) for name, values in labels.items()}
+        return inputs, {name: torch.from_numpy(values) for name, values in labels.items()}
+
+
+def network_inputs(images, dtype, rows: NDArray | None = None) -> Inputs:
+    """What an `ImageNetwork` is called with: pixels of images ``(n, H, W, C)``, and their camera if they know it.
+
+    Parameters
+    ----------
+    images : ndarray or CameraImages of shape (n, H, W, C)
+    dtype : numpy dtype
+    rows : ndarray of int, shape (n,), default=None
+        What errors call these images; None counts from 0.
+    """
+    if isinstance(images, np.ndarray):
+        return {"pixels": pixel_tensor(images, dtype, rows)}
+    return {name: torch.from_numpy(values) for name, values in images.inputs(dtype, rows).items()}
 
 
 class Batches:

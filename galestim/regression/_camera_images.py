@@ -1,0 +1,170 @@
+"""Images that know their camera, as a network is told of it: in units of the noise, some rows at a time."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from astropy import units as u
+from numpy.typing import NDArray
+
+from .._cutouts import Cutouts
+from .._images import release_pages
+from ..networks import Camera, as_images, cast_pixels, rough_units
+from ..simulation import render_stars
+from ..targets import LogTransform
+from ._targets import TargetCodec
+
+NEEDED = ("psf", "noise")
+MAX_STAMP = 63  # pixels along a side of a star that is drawn
+LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
+
+
+class CameraImages:
+    """`Cutouts` with point-spread function and noise, as an array of images ``(n, H, W, C)``.
+
+    Parameters
+    ----------
+    cutouts : Cutouts
+    image_shape : tuple of int (H, W, C)
+    """
+
+    dtype = np.dtype(np.float64)  # as which rows are compared
+
+    def __init__(self, cutouts: Cutouts, image_shape: tuple[int, int, int]):
+        self.cutouts, self.shape = cutouts, (len(cutouts), *image_shape)
+        self._latest: tuple[Any, dict[str, NDArray]] = (None, {})
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> CameraImages:
+        return CameraImages(self.cutouts[rows], self.shape[1:])
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Rows without a single good pixel, or whose point-spread function is not known."""
+        return self.cutouts.missing() | ~np.isfinite(self.stamps()).all(axis=(1, 2, 3))
+
+    def inputs(self, dtype, rows: NDArray | None = None) -> dict[str, NDArray]:
+        """What an `ImageNetwork` is called with, as arrays of `dtype`.
+
+        ``pixels`` (n, H, W, C) in units of the noise, 0 where bad; ``psf`` (n, C, h, w); ``photons`` (n, C);
+        ``sky_error`` and ``psf_error`` (n,); and ``good`` (n, H, W), if not all are.
+        """
+        if self._latest[0] != dtype:
+            self._latest = dtype, self._inputs(dtype, rows)
+        return self._latest[1]
+
+    def _inputs(self, dtype, rows) -> dict[str, NDArray]:
+        cutouts, noise = self.cutouts, self.noise()
+        pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
+        good = np.isfinite(pixels).all(axis=3)
+        pixels = np.where(good[..., None], pixels, 0)
+        gain = np.inf if cutouts.gain is None else cutouts.gain
+        scaled = cast_pixels(pixels / noise[:, None, None], dtype, rows)
+        told = {
+            "psf": np.moveaxis(self.stamps(), 3, 1),
+            "photons": 1 / (np.reshape(gain, (-1, 1)) * noise),
+            "sky_error": np.broadcast_to(cutouts.sky_error, len(self)),
+            "psf_error": np.broadcast_to(cutouts.psf_error, len(self)),
+        }
+        told = {name: np.array(values, dtype=dtype, order="C") for name, values in told.items()}
+        for array in (cutouts.images, cutouts.mask, cutouts.noise, cutouts.psf):
+            if isinstance(array, np.ndarray):
+                release_pages(array)
+        return {"pixels": scaled, **told, **({} if good.all() else {"good": good})}
+
+    def stamps(self) -> NDArray:
+        """Point-spread functions as images ``(n, h, w, C)`` of stars."""
+        psf, n, n_channels = self.cutouts.psf, len(self), self.shape[3]
+        if not isinstance(psf, np.ndarray):
+            scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
+            npix = min(MAX_STAMP, *self.shape[1:3]) // 2 * 2 + 1
+            one = hasattr(psf, "transform") and np.ndim(scale) == 0
+            psf = render_stars(npix=npix, pixel_scale=scale, psf=psf if one or isinstance(psf, list) else [psf] * n)
+            psf = psf.numpy()
+        psf = psf[None] if psf.ndim == 2 else psf
+        psf = psf[..., None] if psf.ndim == 3 else psf
+        return np.broadcast_to(psf, (n, *psf.shape[1:3], n_channels))
+
+    def noise(self) -> NDArray[np.float64]:
+        """Standard deviation of the sky ``(n, C)``: of images of it, the median of the good pixels."""
+        noise, n_channels = np.asarray(self.cutouts.noise, dtype=np.float64), self.shape[3]
+        if noise.ndim > 2:
+            each = np.where(np.isfinite(noise), noise, np.nan).reshape(len(self), -1, n_channels)
+            with warnings.catch_warnings():  # a missing cutout has no pixel
+                warnings.simplefilter("ignore", RuntimeWarning)
+                noise = np.nan_to_num(np.nanmedian(each, axis=1), nan=1.0)
+        return np.broadcast_to(noise if noise.ndim == 2 else noise.reshape(-1, 1), (len(self), n_channels))
+
+    def units(self) -> NDArray[np.float64]:
+        """Logarithms ``(n, 2)`` of a rough half-light radius [arcsec, or pixels] and flux [image units] of each.
+
+        What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
+        """
+        inputs = {name: torch.from_numpy(values) for name, values in self.inputs(np.float32).items()}
+        images, good = as_images(inputs.pop("pixels"), torch.float32), inputs.pop("good", None)
+        camera = Camera(**inputs, good=None if good is None else good[:, None])
+        scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
+        own = np.column_stack([np.broadcast_to(scale, len(self)), self.noise().mean(axis=1)])
+        return rough_units(images, camera).numpy() + np.log(own)
+
+
+def knows_camera(X) -> bool:
+    """Whether `X` are cutouts with all that a network is told of.
+
+    Warns
+    -----
+    UserWarning
+        If they know a part of it, which then is of no use.
+    """
+    if not isinstance(X, Cutouts):
+        return False
+    known = [name for name in NEEDED if getattr(X, name) is not None]
+    if len(known) == 1:
+        other = NEEDED[1 - NEEDED.index(known[0])]
+        warnings.warn(
+            f"the cutouts know {known[0]} but not {other}, so the network is not told of their camera; give both.",
+            stacklevel=7,
+        )
+    return len(known) == 2
+
+
+def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImages:
+    """`X` as `CameraImages`.
+
+    Raises
+    ------
+    ValueError
+        If it knows no point-spread function or noise, or is no longer linear in the flux.
+    """
+    if not isinstance(X, Cutouts) or X.psf is None or X.noise is None:
+        got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
+        raise ValueError(
+            f"X is {got}; this {name} was fitted on Cutouts that know their psf and noise. Pass "
+            "Cutouts(images, psf=…, noise=…)."
+        )
+    if X.stretched:
+        raise ValueError(
+            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
+            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
+        )
+    return CameraImages(X, image_shape)
+
+
+def units_of_targets(codec: TargetCodec, units: list[str | None] | None) -> NDArray[np.float64]:
+    """Which of the `CameraImages.units` a target is learned in: ``(2, k)``, 1 for yes.
+
+    Lengths on the sky are targets named as a radius or semi-axis, but for those with a unit that is no angle; fluxes
+    are named so. Both only if it is their logarithm that is learned.
+    """
+    found = np.zeros((2, len(codec.names)))
+    for i, (name, transform) in enumerate(zip(codec.names, codec.transforms)):
+        if isinstance(transform, LogTransform):
+            unit = None if units is None or not units[i] else u.Unit(units[i])
+            on_sky = unit is None or unit in (u.pix, u.dimensionless_unscaled) or unit.is_equivalent(u.rad)
+            found[:, i] = bool(LENGTHS.search(name)) and on_sky, "flux" in name.lower()
+    return found
