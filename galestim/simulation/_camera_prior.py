@@ -20,7 +20,7 @@ from ._priors import LogUniform, Prior, Uniform
 from ._psf import PSF, DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, Widened
 from ._radial import Profile, profile_of
 from ._radius import half_light_radius
-from ._stars import noisy_stars, told_stars, trimmed
+from ._stars import factor_of_images, noisy_stars, told_stars, trimmed
 from ._survey import Band
 
 OF_CAMERAS = 1  # so that the same `random_state` gives numbers other than those of a `GalaxyPrior`
@@ -323,6 +323,30 @@ class CameraPrior:
         correlated = (streams["correlated_share"].random(n) < self.correlated_share) & (lengths <= SMOOTHEST * fwhm)
         return np.where(correlated, lengths, 0.0)
 
+    def given(self, band, prior) -> KnownCameras:
+        """Give the prior of the galaxies that known cameras see, for `cramer_rao_bound`.
+
+        Parameters
+        ----------
+        band : Band
+            Cameras, as `draw` gives them.
+        prior : GalaxyPrior
+            Of all galaxies.
+
+        Returns
+        -------
+        object with a method ``precision``
+            That of `prior`, with variances of the logarithms of flux and half-light radius as these cameras leave
+            them: the flux has that of `signal_to_noise`, the radius that of `relative_radius`, up to `max_radius`.
+        """
+        variance = {}
+        if self.signal_to_noise is not None:
+            variance["flux"] = _log_variance(self.signal_to_noise)
+        if self.relative_radius is not None and "half_light_radius" in prior.variance():
+            limit = (np.inf if self.max_radius is None else self.max_radius) / _widths(band)
+            variance["half_light_radius"] = np.array([_log_variance(self.relative_radius, most) for most in limit])
+        return KnownCameras(prior, variance)
+
     # ---- what they see
 
     def observe(self, images, stars, band, random_state=None) -> Cutouts:
@@ -391,8 +415,10 @@ class CameraPrior:
         """Images of stars of a width that is not quite true, trimmed, with noise."""
         n = len(stars)
         factor = np.clip(1 + np.asarray(band.psf_error) * rng.standard_normal(n), 0.5, 1.5)
-        fwhm = np.array([psf.fwhm for psf in band.psf]) / band.pixel_scale  # type: ignore[union-attr]
+        fwhm = _widths(band)
         half_size = np.maximum(np.rint(values_of(self.stamp_size, n, rng) * fwhm), 2)
+        included = np.array([psf.includes_pixel for psf in band.psf])  # type: ignore[union-attr]
+        factor = factor_of_images(factor, fwhm, included)
         told = trimmed(told_stars(stars, torch.as_tensor(factor)), torch.as_tensor(half_size))
         noise = values_of(self.stamp_noise, n, rng)
         if not noise.any():
@@ -439,6 +465,32 @@ def _check_entry(name: str, entry, expected: str, within: Callable[[float], bool
         raise ValueError(f"{name}={entry!r}; expected a prior, such as Uniform(…), or a number.")
     if not all(within(value) for value in values):
         raise ValueError(f"{name}={entry!r}; expected {expected}.")
+
+
+@dataclass(frozen=True)
+class KnownCameras:
+    """Prior of galaxies whose cameras are known, with variances that follow from these."""
+
+    prior: Any
+    variance: Mapping[str, Any]
+
+    def precision(self, parameters) -> NDArray:
+        """As `GalaxyPrior.precision`, for the galaxies of these cameras."""
+        return self.prior.precision(parameters, variance=self.variance)
+
+
+def _widths(band: Band) -> NDArray:
+    """Full widths at half maximum [pixels]."""
+    return np.array([psf.fwhm for psf in band.psf]) / band.pixel_scale  # type: ignore[union-attr]
+
+
+def _log_variance(entry, most: float = np.inf) -> float:
+    """Variance of the logarithm of an entry, below `most` if it has limits."""
+    if not hasattr(entry, "variance"):
+        return 0.0
+    if most < getattr(entry, "high", -np.inf):
+        entry = replace(entry, high=max(most, entry.low))
+    return entry.variance(logarithm=True)
 
 
 def values_of(entry: Entry, n: int, rng: np.random.Generator) -> NDArray:

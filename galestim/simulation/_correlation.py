@@ -18,15 +18,14 @@ SIGMAS = 3.5  # of the Gaussian, to which it reaches
 TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
-def correlated_noise(images: torch.Tensor, length: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Standard normal noise of the shape ``(n, h, w)`` of `images`, correlated over `length` (n,) pixels."""
-    like = {"dtype": images.dtype, "device": images.device}
-    n, height, width = images.shape
+def correlated(white: torch.Tensor, length: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal noise ``(n, h, w)`` correlated over `length` (n,) pixels, of which `white` is the independent part."""
+    n, height, width = white.shape
     reach = int(np.ceil(SIGMAS * TO_SIGMA * float(length.max())))
-    white = torch.randn((n, height + 2 * reach, width + 2 * reach), generator=generator, **like)
-    smooth = _smoothing(length, height, reach) @ white @ _smoothing(length, width, reach).mT
-    fresh = torch.randn((n, height, width), generator=generator, **like)
-    return smooth.mul_((1 - WHITE) ** 0.5).add_(fresh, alpha=WHITE**0.5)
+    padded = n, height + 2 * reach, width + 2 * reach
+    other = torch.randn(padded, generator=generator, dtype=white.dtype, device=white.device)
+    smooth = _smoothing(length, height, reach) @ other @ _smoothing(length, width, reach).mT
+    return smooth.mul_((1 - WHITE) ** 0.5).add_(white, alpha=WHITE**0.5)
 
 
 def _smoothing(length: torch.Tensor, npix: int, reach: int) -> torch.Tensor:

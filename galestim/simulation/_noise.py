@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from ._correlation import correlated_noise
+from ._correlation import correlated
 
 
 def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
@@ -125,7 +125,7 @@ def _of_lengths(images: torch.Tensor, lengths: np.ndarray, generator) -> torch.T
     if len(rows):
         like = noise[rows].movedim(3, 1).flatten(0, 1) if images.ndim == 4 else noise[rows]
         of_each = torch.as_tensor(lengths[rows]).to(images).repeat_interleave(len(like) // len(rows))
-        drawn = correlated_noise(like, of_each, generator)
+        drawn = correlated(like, of_each, generator)
         noise[rows] = drawn.unflatten(0, (len(rows), -1)).movedim(1, 3) if images.ndim == 4 else drawn
     return noise
 

@@ -162,10 +162,8 @@ def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_
 
     def both(grid, rows):
         center = flux.new_full((len(flux[rows]),), to_pixel)
-        star = grid.image(flux.new_ones(len(center), 1, 1), center, center)
-        image = grid.image(*galaxy(grid, rows))
-        of_image, of_star = slice(start, start + npix), slice(first, first + stamp_npix)
-        return image[:, of_image, of_image], star[:, of_star, of_star]
+        star = grid.image(flux.new_ones(len(center), 1, 1), center, center, slice(first, first + stamp_npix))
+        return grid.image(*galaxy(grid, rows), slice(start, start + npix)), star
 
     galaxy, cameras, reach = _galaxies(tensors, size, pixel_scale, psf, lambda bulge, disk: bulge + disk)
     return _in_batches(cameras, size, reach, flux, both)

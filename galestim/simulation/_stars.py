@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-ORDER = 6  # of the interpolation between pixels of a star
+ORDER = 6  # of the interpolation between pixels of a star, to how many on each side it reaches
+CLOSE = 1e-4  # pixels
 
 
 def told_stars(stars: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -13,12 +16,25 @@ def told_stars(stars: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     return matrix @ stars @ matrix.mT / factor.to(stars)[:, None, None] ** 2
 
 
+def factor_of_images(factor: NDArray, fwhm: NDArray, includes_pixel: NDArray[np.bool_]) -> NDArray:
+    """Factor on the width of images of stars of width `fwhm` [pixels], whose pixel stays as it is, unless included.
+
+    As the second moments of point-spread function and pixel add up.
+    """
+    variance = fwhm**2 * 12 / (8 * np.log(2))  # over that of a pixel
+    return np.where(includes_pixel, factor, np.sqrt((variance * factor**2 + 1) / (variance + 1)))
+
+
 def _stretching(factor: torch.Tensor, npix: int) -> torch.Tensor:
-    """Matrices ``(n, npix, npix)`` that interpolate at pixels over `factor`, by Lanczos' kernel."""
-    pixel = torch.arange(npix, device=factor.device) - (npix - 1) / 2
-    distance = pixel[:, None] / factor[:, None, None] - pixel
-    kernel = torch.sinc(distance) * torch.sinc(distance / ORDER) * (distance.abs() < ORDER)
-    return kernel / kernel.sum(-1, keepdim=True).clamp(min=0.5)
+    """Matrices ``(n, npix, npix)`` that interpolate at pixels over `factor`, by a windowed sinc; constant beyond."""
+    number = torch.arange(npix, device=factor.device)
+    wanted = (number - (npix - 1) / 2)[:, None] / factor[:, None, None] + (npix - 1) / 2
+    wanted = wanted.clamp(0, npix - 1) + CLOSE  # never on a pixel itself
+    distance = wanted - number
+    window = (1 - (distance / ORDER) ** 2).clamp_(min=0).square_()
+    signs = 1 - 2 * (number % 2)  # a sinc has the same sine at all pixels, with alternating signs
+    kernel = window.mul_(signs).div_(distance)
+    return kernel.div_(kernel.sum(-1, keepdim=True))
 
 
 def trimmed(stars: torch.Tensor, half_size: torch.Tensor) -> torch.Tensor:
