@@ -37,6 +37,7 @@ def check_fitted(fitted: Mapping[str, Any]) -> None:
         _require_numbers("width_factors_", fitted, n_targets, above_0=True)
         _require_numbers("width_spreads_", fitted, n_targets)
     _check_targets(fitted, n_targets)
+    _check_camera(fitted, n_targets)
     features = fitted.get("feature_names_in_", np.empty(n_features, object))
     is_names = isinstance(features, np.ndarray) and features.dtype == object and features.shape == (n_features,)
     _require("feature_names_in_", features, is_names, f"{n_features} names")
@@ -49,6 +50,15 @@ def _check_targets(fitted: Mapping[str, Any], n: int) -> None:
     _require("target_units_", units, units is None or _are((str, type(None)), units, n), f"None, or {n} units")
     kinds = tuple(TARGET_TRANSFORMS.values())
     _require("target_transforms_", transforms, _are(kinds, transforms, n), f"{n} transforms")
+
+
+def _check_camera(fitted: Mapping[str, Any], n: int) -> None:
+    camera, learned_in = fitted.get("camera_", False), fitted.get("_learned_in")
+    _require("camera_", camera, isinstance(camera, bool), "a bool")
+    is_choice = (
+        isinstance(learned_in, np.ndarray) and learned_in.shape == (2, n) and np.isin(learned_in, (0, 1)).all()
+    )
+    _require("_learned_in", learned_in, bool(is_choice) if camera else learned_in is None, f"(2, {n}) of 0 and 1")
 
 
 def _are(kinds, values, n: int) -> bool:

@@ -49,7 +49,7 @@ FITTED = {
     "target_units_",
 }
 WIDTHS = {"width_factors_", "width_spreads_"}  # of posteriors
-FITTED_TO_FRAMES = {"feature_names_in_"}
+OF_SOME = {"feature_names_in_", "camera_", "_learned_in"}  # of fits to data frames; to images that know their camera
 
 
 class _Content(NamedTuple):
@@ -193,7 +193,7 @@ def _content(estimator, card: dict | None) -> _Content:
     kind, state = type(estimator).__name__, estimator.__getstate__()
     tensors = {WEIGHTS + name: np.array(value, order="C") for name, value in state["_weights"].items()}
     parameters = {key: value for key, value in estimator.get_params(deep=False).items() if key not in LEFT_OUT}
-    fitted = {name: state[name] for name in sorted(state.keys() & (_fitted(kind) | FITTED_TO_FRAMES))}
+    fitted = {name: state[name] for name in sorted(state.keys() & (_fitted(kind) | OF_SOME))}
     description = {
         "format": FORMAT,
         "galestim": __version__,
@@ -227,7 +227,7 @@ def _estimator(content: _Content, device):
     fitted = {name: restored(value, tensors) for name, value in description["fitted"].items()}
     if missing := _fitted(kind.__name__) - fitted.keys():
         raise ValueError(f"it has no {', '.join(sorted(missing))}.")
-    if unknown := fitted.keys() - _fitted(kind.__name__) - FITTED_TO_FRAMES:
+    if unknown := fitted.keys() - _fitted(kind.__name__) - OF_SOME:
         raise ValueError(f"it has {', '.join(sorted(unknown))}, unknown to a {kind.__name__}.")
     check_finite(tensors)
     check_fitted(fitted)

@@ -1,7 +1,7 @@
 """Networks as specs: hyper-parameters that a search can set, from which an estimator builds torch modules."""
 
 from ._augmentation import Augmentation
-from ._camera import Camera, n_camera_numbers, rough_units
+from ._camera import Camera, looked_at, n_camera_numbers
 from ._compact import CompactCNN
 from ._dropout import Dropout, drops_out, set_dropout
 from ._gaussian_head import GaussianHead

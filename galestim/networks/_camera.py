@@ -13,9 +13,34 @@ from ._moments import Moments, centroid, moments, psf_scale, rough_size
 SCALES = (0.8, 16.0)  # of the first and the last Gaussian, in units of the point-spread function's
 N_PSF = 7  # Gaussians through which the point-spread function is seen; stamps may end beyond
 LAGS = (1, 2, 4)  # pixels; noise that is correlated differs less over these
+OF_GALAXY = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # scales of more Gaussians, in units of the galaxy's own
 N_SCALES = 12
 N_BRIGHT = 5  # Gaussians in which the galaxy's own photons are told
-N_NUMBERS, N_NUMBERS_OF_CHANNEL = 7, N_PSF - 1 + len(LAGS) + N_BRIGHT + 1 + 3
+N_NUMBERS, N_NUMBERS_OF_CHANNEL = 7, N_PSF - 1 + len(LAGS) + N_BRIGHT + 1 + 3 + 4 * len(OF_GALAXY)
+
+
+class Look(NamedTuple):
+    """Where to look for each galaxy: what is measured first, by the simplest means.
+
+    Attributes
+    ----------
+    center : Tensor of shape (n, 2)
+        As (x, y) from that of the image [pixels].
+    psf_scale : Tensor of shape (n,)
+        σ of the point-spread function [pixels].
+    scale : Tensor of shape (n,)
+        σ of the galaxy as it is seen [pixels].
+    radius : Tensor of shape (n,)
+        Rough half-light radius [pixels].
+    flux : Tensor of shape (n,)
+        Rough flux in units of the noise.
+    """
+
+    center: torch.Tensor
+    psf_scale: torch.Tensor
+    scale: torch.Tensor
+    radius: torch.Tensor
+    flux: torch.Tensor
 
 
 class Camera(NamedTuple):
@@ -31,7 +56,9 @@ class Camera(NamedTuple):
         Standard deviation of the error of the sky's level.
     psf_error : Tensor of shape (n,)
         That of the point-spread function's width, as a share of it.
-    good : Tensor of bool, of shape (n, 1, H, W), or None
+    look : Tensor of shape (n, 6)
+        The `Look` at the galaxy, its columns in order.
+    good : Tensor of bool, of shape (n, H, W), or None
         False where a pixel was bad; it holds a guess.
     """
 
@@ -39,78 +66,75 @@ class Camera(NamedTuple):
     photons: torch.Tensor
     sky_error: torch.Tensor
     psf_error: torch.Tensor
+    look: torch.Tensor
     good: torch.Tensor | None = None
 
-    def fill(self, images: torch.Tensor) -> torch.Tensor:
-        """Images ``(n, C, H, W)`` whose bad pixels hold a guess."""
-        return images if self.good is None else filled(images, self.good, psf_scale(self.psf.mean(dim=1)))
+
+def looked_at(
+    images: torch.Tensor, psf: torch.Tensor, good: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images ``(n, C, H, W)`` whose bad pixels hold a guess, and the `Look` at their galaxies as columns ``(n, 6)``.
+
+    Of several channels it is at their mean.
+    """
+    psf_width = psf_scale(psf.mean(dim=1))
+    if good is not None:
+        images = filled(images, good[:, None], psf_width)
+    light = images.mean(dim=1)
+    center = centroid(light, psf_width)
+    size = rough_size(light, center, psf_width)
+    return images, torch.stack([*center.unbind(dim=1), psf_width, *size], dim=1)
 
 
 class Sight(NamedTuple):
-    """Where to look: a center and a scale for each galaxy, in double precision where the device has it.
+    """What is measured of images and point-spread functions, in double precision where the device has it.
 
     Attributes
     ----------
     images : Tensor of shape (n, C, H, W)
     psf : Tensor of shape (n, C, h, w)
-    center : Tensor of shape (n, 2)
-        As (x, y) from that of the image [pixels].
-    scale : Tensor of shape (n,)
-        σ of the point-spread function [pixels].
+    look : Look
     """
 
     images: torch.Tensor
     psf: torch.Tensor
-    center: torch.Tensor
-    scale: torch.Tensor
+    look: Look
 
 
 def sighted(images: torch.Tensor, camera: Camera) -> Sight:
-    """Find the galaxy, and the size of its point-spread function."""
+    """Images and camera in the arithmetic of their measurement."""
     precise = torch.float32 if images.device.type == "mps" else torch.float64
-    images, psf = images.to(precise), camera.psf.to(precise)
-    scale = psf_scale(psf.mean(dim=1))
-    return Sight(images, psf, centroid(images.mean(dim=1), scale), scale)
+    look = camera.look.to(precise)
+    return Sight(images.to(precise), camera.psf.to(precise), Look(look[:, :2], *look[:, 2:].unbind(dim=1)))
 
 
-def seen_through(images: torch.Tensor, sight: Sight, scales: torch.Tensor, powers: int, center=None) -> Moments:
+def seen_through(images: torch.Tensor, center: torch.Tensor, scales: torch.Tensor, powers: int) -> Moments:
     """`moments` of each channel: sums ``(n, C, n_scales, …)`` and totals ``(n, C, n_scales)``."""
     n, n_channels = images.shape[:2]
-    center = sight.center if center is None else center
-    each = (part.repeat_interleave(n_channels, dim=0) for part in (center, scales))
-    found = moments(images.flatten(0, 1), *each, powers)
+    center, scales = (part.repeat_interleave(n_channels, dim=0) for part in (center, scales))
+    found = moments(images.flatten(0, 1), center, scales, powers)
     return Moments(*(part.unflatten(0, (n, n_channels)) for part in found))
 
 
-def gaussian_scales(sight: Sight, n_scales: int) -> torch.Tensor:
+def gaussian_scales(look: Look, n_scales: int) -> torch.Tensor:
     """Scales ``(n, n_scales)`` of the Gaussians [pixels]."""
     low, high = map(math.log, SCALES)
-    steps = torch.linspace(low, high, n_scales, dtype=sight.scale.dtype, device=sight.scale.device)
-    return sight.scale[:, None] * steps.exp()
+    steps = torch.linspace(low, high, n_scales, dtype=look.psf_scale.dtype, device=look.psf_scale.device)
+    return look.psf_scale[:, None] * steps.exp()
 
 
 def psf_growth(sight: Sight, scales: torch.Tensor) -> Moments:
     """Moments of the point-spread function through the first Gaussians, relative to its flux through the first."""
-    found = seen_through(sight.psf, sight, scales[:, :N_PSF], 2, torch.zeros_like(sight.center))
+    found = seen_through(sight.psf, torch.zeros_like(sight.look.center), scales[:, :N_PSF], 2)
     return found._replace(sums=found.sums / found.sums[:, :, :1, :1, :1].clamp(min=1e-6))
 
 
 def camera_numbers_of(images: torch.Tensor, camera: Camera) -> torch.Tensor:
     """`camera_numbers` of images ``(n, C, H, W)`` for a network that looks at these in its own way."""
     sight = sighted(images, camera)
-    scales = gaussian_scales(sight, N_SCALES)
-    light = seen_through(sight.images, sight, scales[:, :N_BRIGHT], 0)
-    return camera_numbers(sight, camera, psf_growth(sight, scales), light, scales)
-
-
-def rough_units(images: torch.Tensor, camera: Camera) -> torch.Tensor:
-    """Logarithms ``(n, 2)`` of a rough half-light radius [pixels] and a rough flux [noise of a pixel] of galaxies.
-
-    In units of these, what is to be inferred is about 1 for all galaxies and cameras. Of several channels their mean.
-    """
-    sight = sighted(camera.fill(images), camera)
-    size = rough_size(sight.images.mean(dim=1), sight.center, sight.scale)
-    return torch.stack([size.radius, size.flux], dim=1).log()
+    scales = gaussian_scales(sight.look, N_SCALES)
+    light = seen_through(sight.images, sight.look.center, scales[:, :N_BRIGHT], 0)
+    return camera_numbers(sight, camera, psf_growth(sight, scales), light, scales).to(images.dtype)
 
 
 def camera_numbers(sight: Sight, camera: Camera, growth: Moments, light: Moments, scales) -> torch.Tensor:
@@ -118,18 +142,19 @@ def camera_numbers(sight: Sight, camera: Camera, growth: Moments, light: Moments
 
     None of them changes if image and camera are flipped or turned by a quarter.
     """
-    side = min(sight.images.shape[2:])
-    size = rough_size(sight.images.mean(dim=1), sight.center, sight.scale)
-    errors = (error.to(sight.scale).clamp(min=1e-4).log() for error in (camera.sky_error, camera.psf_error))
-    of_all = [sight.scale.log(), (side / sight.scale).log(), *errors, *_phases(sight), (size.scale / sight.scale).log()]
-    photons = camera.photons.to(sight.scale)[:, :, None]
-    brightness = (light.sums[:, :, :N_BRIGHT, 0, 0] / light.total[:, :, :N_BRIGHT].clamp(min=1e-3)).clamp(min=0)
+    look, side = sight.look, min(sight.images.shape[2:])
+    errors = (error.to(scales).clamp(min=1e-4).log() for error in (camera.sky_error, camera.psf_error))
+    relative = (look.scale / look.psf_scale).log()
+    of_all = [look.psf_scale.log(), (side / look.psf_scale).log(), *errors, *_phases(sight), relative]
+    photons = camera.photons.to(scales)[:, :, None]
+    brightness = light.sums[:, :, :N_BRIGHT, 0, 0] / light.total[:, :, :N_BRIGHT].clamp(min=1e-3)
     of_channels = [
         growth.sums[:, :, 1:, 0, 0].clamp(min=1e-3).log(),
-        _roughness(sight.images),
-        torch.log1p(photons * brightness),
+        _roughness(sight.images).to(scales),
+        torch.log1p(photons * brightness.clamp(min=0)),
         torch.asinh(photons),
         _bad_share(sight, camera, scales),
+        *_profile(sight),
     ]
     return torch.cat([torch.stack(of_all, dim=1), *(part.flatten(1) for part in of_channels)], dim=1)
 
@@ -142,26 +167,40 @@ def n_camera_numbers(n_channels: int) -> int:
 def _phases(sight: Sight) -> list[torch.Tensor]:
     """Where in its pixel a center lies, which coarse pixels notice."""
     height, width = sight.images.shape[2:]
-    corner = torch.tensor([(width - 1) / 2 % 1, (height - 1) / 2 % 1]).to(sight.center)
-    x, y = torch.cos(2 * math.pi * (sight.center + corner)).unbind(dim=1)
+    corner = torch.tensor([(width - 1) / 2 % 1, (height - 1) / 2 % 1]).to(sight.look.center)
+    x, y = torch.cos(2 * math.pi * (sight.look.center + corner)).unbind(dim=1)
     return [x + y, x * y]
 
 
 def _roughness(images: torch.Tensor) -> torch.Tensor:
     """Mean difference of pixels some way apart, large ones cut: ``(n, C, 3)``. White noise of σ = 1 has about 1.1."""
-    found = []
+    found, images = [], images.float()
     for lag in LAGS:
         pairs = images[:, :, lag:] - images[:, :, :-lag], images[..., lag:] - images[..., :-lag]
-        found.append(sum(pair.abs().clamp(max=2.5).mean(dim=(2, 3)) for pair in pairs) / 2)
+        down, across = (pair.abs_().clamp_(max=2.5).mean(dim=(2, 3)) for pair in pairs)
+        found.append((down + across) / 2)
     return torch.stack(found, dim=2)
+
+
+def _profile(sight: Sight) -> list[torch.Tensor]:
+    """How a galaxy's light and that of its point-spread function grow with radius, ``(n, C, n_scales)`` each.
+
+    The radii are in units of the galaxy's own, and its fluxes too, so galaxies of one shape have one profile.
+    """
+    look = sight.look
+    scales = look.scale[:, None] * torch.tensor(OF_GALAXY).to(look.scale)
+    light = seen_through(sight.images, look.center, scales, 2).sums / look.flux[:, None, None, None, None]
+    flux, across, down = light[..., 0, 0], light[..., 0, 2], light[..., 2, 0]
+    elongation = torch.hypot(across - down, 2 * light[..., 1, 1])
+    psf = seen_through(sight.psf, torch.zeros_like(look.center), scales, 0).sums[..., 0, 0]
+    return [flux, across + down - 2 * flux, elongation, psf]
 
 
 def _bad_share(sight: Sight, camera: Camera, scales: torch.Tensor) -> torch.Tensor:
     """Share of the weight of some Gaussians that lies on bad pixels: ``(n, C, 3)``."""
     n, n_channels = sight.images.shape[:2]
     if camera.good is None:
-        return sight.images.new_zeros(n, n_channels, 3)
+        return scales.new_zeros(n, n_channels, 3)
     some = scales[:, [0, scales.shape[1] // 3, 2 * scales.shape[1] // 3]]
-    bad = seen_through((~camera.good).to(sight.images), sight, some, 0)
-    share = bad.sums[..., 0, 0] / bad.total.clamp(min=1e-3)
-    return share.expand(n, n_channels, 3)
+    bad = seen_through((~camera.good)[:, None].to(scales), sight.look.center, some, 0)
+    return (bad.sums[..., 0, 0] / bad.total.clamp(min=1e-3)).expand(n, n_channels, 3)

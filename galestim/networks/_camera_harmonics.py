@@ -37,10 +37,10 @@ class CameraHarmonics(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor, camera: Camera) -> tuple[torch.Tensor, ...]:
-        """Sums of each order and quadrupoles of the point-spread function ``(n, C, …)``; numbers ``(n, n_numbers)``."""
+        """Sums of each order and quadrupoles of the star ``(n, C, …)``; numbers ``(n, n_numbers)``."""
         sight = sighted(x, camera)
-        scales = gaussian_scales(sight, self.n_scales)
-        light, growth = seen_through(sight.images, sight, scales, 4), psf_growth(sight, scales)
+        scales = gaussian_scales(sight.look, self.n_scales)
+        light, growth = seen_through(sight.images, sight.look.center, scales, 4), psf_growth(sight, scales)
         flux, *others = (self._white(part, order) for part, order in zip(_harmonics(light.sums, scales), ORDERS))
         flux = _without_sky(flux, self._white(light.total / _norm(0, scales), 0), camera.sky_error)
         numbers = camera_numbers(sight, camera, growth, light, scales)
@@ -60,9 +60,7 @@ def _norm(order: int, scales: torch.Tensor) -> torch.Tensor:
 def _harmonics(sums: torch.Tensor, scales: torch.Tensor) -> list[torch.Tensor]:
     """Sums with (x - iy)^m of each order m, from those with powers of x and y; y runs down, against north."""
     m = sums
-    fourth = torch.complex(
-        m[..., 0, 4] - 6 * m[..., 2, 2] + m[..., 4, 0], -4 * (m[..., 1, 3] - m[..., 3, 1])
-    )
+    fourth = torch.complex(m[..., 0, 4] - 6 * m[..., 2, 2] + m[..., 4, 0], -4 * (m[..., 1, 3] - m[..., 3, 1]))
     parts = [m[..., 0, 0], torch.complex(m[..., 0, 1], -m[..., 1, 0]), _quadrupole(m), fourth]
     return [part / _norm(order, scales) for order, part in zip(ORDERS, parts)]
 

@@ -31,8 +31,7 @@ def filled(images: torch.Tensor, good: torch.Tensor, scale: torch.Tensor) -> tor
 
 def _guessed(images: torch.Tensor, good: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
     opposite, known = _opposite(images, good, center)
-    images = torch.where(good, images, torch.where(known, opposite, _at_same_distance(images, good, center)))
-    return images
+    return torch.where(good, images, torch.where(known, opposite, _at_same_distance(images, good, center)))
 
 
 def _opposite(images: torch.Tensor, good: torch.Tensor, center: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

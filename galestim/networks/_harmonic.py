@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,19 +85,21 @@ class HarmonicNet(NetworkSpec):
             raise ValueError(
                 f"{self}; expected n_scales of at least 2, hidden of at least 1, and no negative blocks."
             )
-        features = _FeaturesOfCamera if camera else _Features
-        return _HarmonicNetwork(self, features(self.n_scales, image_shape), n_outputs, n_context)
+        return _HarmonicNetwork(self, image_shape, n_outputs, n_context, camera)
 
 
 class _HarmonicNetwork(SplitNetwork):
     wants_examples = True
     mean: torch.Tensor
     scale: torch.Tensor
+    harmonics: Any
 
-    def __init__(self, spec: HarmonicNet, features: _Features | _FeaturesOfCamera, n_outputs: int, n_context: int):
+    def __init__(self, spec: HarmonicNet, image_shape, n_outputs: int, n_context: int, camera: bool):
         super().__init__()
-        self.features = features
-        n_features = features.n_features
+        n_scales, n_channels = spec.n_scales, image_shape[2]
+        self.harmonics = CameraHarmonics(n_scales) if camera else _Harmonics(n_scales, image_shape)
+        self.invariants = _Invariants(n_scales * n_channels, n_scales, min(n_scales, N_PSF) * n_channels * camera)
+        n_features = self.invariants.n_features + n_camera_numbers(n_channels) * camera
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.dropout = Dropout(spec.dropout)
@@ -104,53 +107,26 @@ class _HarmonicNetwork(SplitNetwork):
         self.body = nn.Sequential(*(_ResidualBlock(spec.hidden) for _ in range(spec.blocks)))
         self.exit = nn.Sequential(nn.SiLU(), Dropout(spec.dropout), nn.Linear(spec.hidden, n_outputs))
 
-    def trunk(self, x, camera=None):
-        return ((self._features(x, camera) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
+    def trunk(self, x, *camera):
+        return ((self._features(x, *camera) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
 
     def rest(self, features, context=None):
         return self.exit(self.body(self.entry(with_context(self.dropout(features), context))))
 
-    def _features(self, x, camera):
-        told = () if camera is None else (camera,)
+    def _features(self, x, *camera):
         with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            return self.features(x.to(self.mean.dtype), *told)
+            harmonics = self.harmonics(x.to(self.mean.dtype), *camera)
+            n_harmonics = len(harmonics) - len(camera)  # of a camera come numbers besides
+            return torch.cat([self.invariants(*harmonics[:n_harmonics]), *harmonics[n_harmonics:]], dim=1)
 
     @torch.no_grad()
-    def examine(self, images: torch.Tensor, camera: Camera | None = None) -> None:
+    def examine(self, images: torch.Tensor, *camera: Camera) -> None:
         """Set noise, mean and scale of the features to those of `images`."""
-        if camera is None:
-            self.features.harmonics.noise.copy_(_noise(images))
-        features = self._features(images, camera)
+        if not camera:
+            self.harmonics.noise.copy_(_noise(images))
+        features = self._features(images, *camera)
         self.mean.copy_(features.mean(dim=0))
         self.scale.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
-
-
-class _Features(nn.Module):
-    """Features ``(n, n_features)`` of images of one camera, whose noise is learned."""
-
-    def __init__(self, n_scales: int, image_shape):
-        super().__init__()
-        self.harmonics = _Harmonics(n_scales, image_shape)
-        self.invariants = _Invariants(n_scales * image_shape[2], n_scales)
-        self.n_features = self.invariants.n_features
-
-    def forward(self, x):
-        return self.invariants(*self.harmonics(x))
-
-
-class _FeaturesOfCamera(nn.Module):
-    """Features ``(n, n_features)`` of images in units of their noise, each with a camera of its own."""
-
-    def __init__(self, n_scales: int, image_shape):
-        super().__init__()
-        n_channels = image_shape[2]
-        self.harmonics = CameraHarmonics(n_scales)
-        self.invariants = _Invariants(n_scales * n_channels, n_scales, min(n_scales, N_PSF) * n_channels)
-        self.n_features = self.invariants.n_features + n_camera_numbers(n_channels)
-
-    def forward(self, x, camera):
-        *harmonics, numbers = self.harmonics(x, camera)
-        return torch.cat([self.invariants(*harmonics), numbers], dim=1)
 
 
 class _Harmonics(nn.Module):

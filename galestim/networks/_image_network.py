@@ -104,16 +104,14 @@ class ImageNetwork(nn.Module):
             images = torch.asinh(images)
         return (images - self.pixel_mean) / self.pixel_scale, told
 
-    def _seen(self, pixels: torch.Tensor, good: torch.Tensor | None = None, **camera: torch.Tensor):
+    def _seen(self, pixels: torch.Tensor, **camera: torch.Tensor) -> tuple[torch.Tensor, Camera | None]:
         """Images, varied, and their camera."""
         images = self.augmentation(as_images(pixels, self.pixel_mean.dtype))
-        if not camera:
-            return images, None
-        known = Camera(**camera, good=None if good is None else good[:, None])
-        return known.fill(images), known
+        return images, Camera(**camera) if camera else None
 
-    def _numbers(self, images: torch.Tensor, camera: Camera) -> torch.Tensor:
-        return camera_numbers_of(images, camera).to(images.dtype)
+    def _numbers(self, images: torch.Tensor, camera: Camera | None) -> torch.Tensor:
+        assert camera is not None  # a network that is told numbers is called with a camera
+        return camera_numbers_of(images, camera)
 
 
 def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -44,9 +44,7 @@ def moments(images: torch.Tensor, center: torch.Tensor, scales: torch.Tensor, po
     powers : int
         Highest power of a coordinate.
     """
-    across, down = (
-        _weights(size, center[:, axis], scales, powers) for axis, size in enumerate(images.shape[:0:-1])
-    )
+    across, down = (_weights(size, center[:, axis], scales, powers) for axis, size in enumerate(images.shape[:0:-1]))
     n, n_scales, n_powers, width = across.shape
     rows = torch.bmm(across.reshape(n, n_scales * n_powers, width), images.transpose(1, 2))
     sums = down @ rows.reshape(n, n_scales, n_powers, -1).transpose(2, 3)
@@ -68,7 +66,7 @@ def _about(images: torch.Tensor, center: torch.Tensor, scale: torch.Tensor, powe
     return moments(images, center, scale[:, None], powers).sums[:, 0]
 
 
-def psf_scale(psf: torch.Tensor, n_steps: int = 8) -> torch.Tensor:
+def psf_scale(psf: torch.Tensor, n_steps: int = 6) -> torch.Tensor:
     """Adaptive size σ ``(n,)`` [pixels] of point-spread functions ``(n, h, w)``, about their stamps' centers.
 
     That of the round Gaussian whose weighted second moment is its own [1]_: the wings, which stamps cut off at
@@ -86,7 +84,7 @@ def psf_scale(psf: torch.Tensor, n_steps: int = 8) -> torch.Tensor:
     return scale
 
 
-def centroid(images: torch.Tensor, scale: torch.Tensor, n_steps: int = 4) -> torch.Tensor:
+def centroid(images: torch.Tensor, scale: torch.Tensor, n_steps: int = 3) -> torch.Tensor:
     """Centers ``(n, 2)`` of galaxies, as (x, y) from that of the image [pixels]; images in units of their noise.
 
     The light is weighted by a Gaussian of twice the `scale` ``(n,)`` of the point-spread function; faint galaxies
@@ -122,8 +120,8 @@ class Size(NamedTuple):
     flux: torch.Tensor
 
 
-def rough_size(images: torch.Tensor, center: torch.Tensor, psf: torch.Tensor, n_steps: int = 8) -> Size:
-    """Size and flux of galaxies in images ``(n, H, W)`` in units of their noise; `psf` ``(n,)`` is its `psf_scale`."""
+def rough_size(images: torch.Tensor, center: torch.Tensor, psf: torch.Tensor, n_steps: int = 6) -> Size:
+    """Size and flux of galaxies in images ``(n, H, W)`` in units of their noise, whose `psf_scale` is `psf` ``(n,)``."""
     usual, scale = 1.5 * psf, 1.5 * psf
     largest = torch.minimum(LARGEST * psf, torch.full_like(psf, 0.25 * min(images.shape[1:])))
     for _ in range(n_steps):

@@ -213,8 +213,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         """Targets and weights ``(n,)``; remembers the names."""
         if self.camera_ and self._views() is not None:
             raise ValueError(
-                f"augmentation={self.augmentation!r} varies images, but not the point-spread functions that they come "
-                "with; set augmentation=None."
+                f"augmentation={self.augmentation!r} varies images, but not the point-spread functions that come with "
+                "them; set augmentation=None."
             )
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
             raise ValueError("early_stopping_patience needs a validation set; set validation_fraction above 0.")
@@ -251,7 +251,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     def _offsets_of(self, images) -> NDArray[np.float64] | float:
         if not self.camera_:
             return 0.0
-        return np.concatenate([images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)]) @ self._learned_in
+        return (
+            np.concatenate([images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)])
+            @ self._learned_in
+        )
 
     def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss, offsets) -> None:
         transforms = resolve_transforms(self.target_transforms, targets.names)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._cutouts import Cutouts
 from .._images import release_pages
-from ..networks import Camera, as_images, cast_pixels, rough_units
+from ..networks import as_images, cast_pixels, looked_at
 from ..simulation import render_stars
 from ..targets import LogTransform
 from ._targets import TargetCodec
@@ -51,8 +51,7 @@ class CameraImages:
     def inputs(self, dtype, rows: NDArray | None = None) -> dict[str, NDArray]:
         """What an `ImageNetwork` is called with, as arrays of `dtype`.
 
-        ``pixels`` (n, H, W, C) in units of the noise, 0 where bad; ``psf`` (n, C, h, w); ``photons`` (n, C);
-        ``sky_error`` and ``psf_error`` (n,); and ``good`` (n, H, W), if not all are.
+        ``pixels`` (n, H, W, C) in units of the noise, bad ones filled, and what `galestim.networks.Camera` has.
         """
         if self._latest[0] != dtype:
             self._latest = dtype, self._inputs(dtype, rows)
@@ -62,9 +61,8 @@ class CameraImages:
         cutouts, noise = self.cutouts, self.noise()
         pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
         good = np.isfinite(pixels).all(axis=3)
-        pixels = np.where(good[..., None], pixels, 0)
+        scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
         gain = np.inf if cutouts.gain is None else cutouts.gain
-        scaled = cast_pixels(pixels / noise[:, None, None], dtype, rows)
         told = {
             "psf": np.moveaxis(self.stamps(), 3, 1),
             "photons": 1 / (np.reshape(gain, (-1, 1)) * noise),
@@ -72,10 +70,17 @@ class CameraImages:
             "psf_error": np.broadcast_to(cutouts.psf_error, len(self)),
         }
         told = {name: np.array(values, dtype=dtype, order="C") for name, values in told.items()}
+        if not good.all():
+            told["good"] = good
         for array in (cutouts.images, cutouts.mask, cutouts.noise, cutouts.psf):
             if isinstance(array, np.ndarray):
                 release_pages(array)
-        return {"pixels": scaled, **told, **({} if good.all() else {"good": good})}
+        images = as_images(torch.from_numpy(scaled), torch.float32)
+        mask = torch.from_numpy(good) if "good" in told else None
+        images, look = looked_at(images, torch.from_numpy(told["psf"]).float(), mask)
+        if mask is not None:
+            scaled = images.movedim(1, -1).numpy().astype(dtype)
+        return {"pixels": scaled, "look": look.numpy().astype(dtype), **told}
 
     def stamps(self) -> NDArray:
         """Point-spread functions as images ``(n, h, w, C)`` of stars."""
@@ -105,12 +110,9 @@ class CameraImages:
 
         What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
         """
-        inputs = {name: torch.from_numpy(values) for name, values in self.inputs(np.float32).items()}
-        images, good = as_images(inputs.pop("pixels"), torch.float32), inputs.pop("good", None)
-        camera = Camera(**inputs, good=None if good is None else good[:, None])
         scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
         own = np.column_stack([np.broadcast_to(scale, len(self)), self.noise().mean(axis=1)])
-        return rough_units(images, camera).numpy() + np.log(own)
+        return np.log(self.inputs(np.float32)["look"][:, 4:].astype(np.float64) * own)
 
 
 def knows_camera(X) -> bool:

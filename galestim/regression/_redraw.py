@@ -123,11 +123,11 @@ class RedrawnExamples(Examples):
     """
 
     def __init__(self, images: RedrawnImages, rows, labels: Labels, dtype, names: list[str], relabel: Callable):
-        super().__init__(images, rows, labels, dtype)  # type: ignore[arg-type]
+        super().__init__(images, rows, labels, dtype)
         self.names, self.relabel = names, relabel
 
     def look(self, which, epoch):
-        images, targets = self.images.redrawn(self.rows[which], epoch, self.names)  # type: ignore[attr-defined]
+        images, targets = self.images.redrawn(self.rows[which], epoch, self.names)
         labels = {name: values[which] for name, values in self.labels.items()}
         return images, labels if targets is None else labels | self.relabel(targets, images)
 

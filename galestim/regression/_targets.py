@@ -110,7 +110,7 @@ class TargetCodec(NamedTuple):
         return cls(targets.names, transforms, mean, scale)
 
     def encode(self, values: NDArray, offsets: NDArray | float = 0.0) -> NDArray[np.float64]:
-        """Targets ``(n, k)`` → standardized latent ones, less the `offsets` ``(n, k)`` that images tell by themselves."""
+        """Targets ``(n, k)`` → standardized latent ones, less `offsets` ``(n, k)`` that images tell by themselves."""
         check_domain(values, self.transforms, self.names)
         values = clip_labels(values, self.transforms)
         latent = np.column_stack([t.forward(column) for t, column in zip(self.transforms, values.T)])
