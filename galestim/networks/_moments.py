@@ -121,7 +121,7 @@ class Size(NamedTuple):
 
 
 def rough_size(images: torch.Tensor, center: torch.Tensor, psf: torch.Tensor, n_steps: int = 6) -> Size:
-    """Size and flux of galaxies in images ``(n, H, W)`` in units of their noise, whose `psf_scale` is `psf` ``(n,)``."""
+    """Size and flux of galaxies in images ``(n, H, W)`` in units of their noise; `psf` is the `psf_scale`."""
     usual, scale = 1.5 * psf, 1.5 * psf
     largest = torch.minimum(LARGEST * psf, torch.full_like(psf, 0.25 * min(images.shape[1:])))
     for _ in range(n_steps):

@@ -213,7 +213,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         """Targets and weights ``(n,)``; remembers the names."""
         if self.camera_ and self._views() is not None:
             raise ValueError(
-                f"augmentation={self.augmentation!r} varies images, but not the point-spread functions that come with "
+                f"augmentation={self.augmentation!r} varies images, but not the point-spread functions with "
                 "them; set augmentation=None."
             )
         if self.early_stopping_patience is not None and self.validation_fraction == 0:
