@@ -158,7 +158,7 @@ class DoubleMoffatPSF(_Elliptical):
     --------
     >>> from galestim.simulation import DoubleMoffatPSF
     >>> DoubleMoffatPSF(0.58).transform([0.0, 5.0], [0.0]).round(4)
-    array([[1.    , 0.2924]])
+    array([[1.    , 0.3027]])
     """
 
     fwhm: float

@@ -138,7 +138,7 @@ def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=None) -> tor
     >>> from galestim.simulation import MoffatPSF, render_stars
     >>> star = render_stars(npix=25, pixel_scale=0.168, psf=MoffatPSF(0.58))
     >>> star.shape, round(star.sum().item(), 3)
-    (torch.Size([1, 25, 25]), 0.996)
+    (torch.Size([1, 25, 25]), 0.997)
     """
     if npix % 2 == 0:
         raise ValueError(f"npix={npix}; expected an odd number, so that stars are centered on a pixel.")
