@@ -189,7 +189,7 @@ class SimulatedGalaxies:
         rows = np.arange(len(self))[which]
         each = rows.ravel()
         images = self._looked_at(each, self._first, self._row_seeds[each], per_seed=1, npix=self.shape[1])
-        if self._own_cameras and rows.ndim == 1 and not pixels:
+        if self._own_cameras and rows.ndim == 1 and all(part is ... or part == slice(None) for part in pixels):
             return images
         images = np.asarray(images)
         return images.reshape(*rows.shape, *self.shape[1:])[(slice(None),) * rows.ndim + tuple(pixels)]

@@ -67,7 +67,8 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
         Height and width of the images.
     prior : GalaxyPrior or None, default=None
         What is known before: its ``precision``, or the inverse of its ``variance`` on the diagonal, is added to the
-        Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an error.
+        Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an
+        error.
     sky_error : float or array-like of shape (n,) or None, default=None
         Standard deviation of the error of the sky's level, in units of the band's ``sky_noise``; infinite where
         nothing is known of it. None: the band's.

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 RAY_LENGTH = 6.0  # pixels, mean of an exponential distribution
-RAY_PIXELS = 7.5  # that a ray hits inside an image, on average
-STEPS = 0.5  # pixels from one point of a ray to the next
+RAY_PIXELS = 7.5  # that a ray hits, on average
+MARGIN = 10  # pixels around an image in which rays have their middle that may hit it
+STEP = 0.5  # pixels from one point of a ray to the next
 
 
 def bad_columns(images: NDArray, mean: NDArray, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -20,20 +21,19 @@ def bad_columns(images: NDArray, mean: NDArray, rng: np.random.Generator) -> NDA
 
 def cosmic_rays(images: NDArray, share: NDArray, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Straight tracks that hit a `share` (n,) of the pixels of each image, on average."""
-    n, height, width = images.shape
-    mask = np.zeros(images.shape, dtype=bool)
-    image = np.repeat(np.arange(n), rng.poisson(-np.log1p(-share) * height * width / RAY_PIXELS))
+    n, *sides = images.shape
+    around = [side + 2 * MARGIN for side in sides]
+    image = np.repeat(np.arange(n), rng.poisson(-np.log1p(-share) * np.prod(around) / RAY_PIXELS))
     length, angle = rng.exponential(RAY_LENGTH, len(image)), rng.uniform(0, np.pi, len(image))
-    along = np.arange(0, length.max(initial=0) + STEPS, STEPS)
-    y, x = (
-        np.rint(
-            rng.uniform(-RAY_LENGTH / 2, side - 0.5 + RAY_LENGTH / 2, len(image))[:, None] + turn[:, None] * along
-        )
-        for side, turn in ((height, np.sin(angle)), (width, np.cos(angle)))
-    )
-    hit = (along <= length[:, None]) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    image = np.broadcast_to(image[:, None], hit.shape)[hit]
-    mask[image, y[hit].astype(int), x[hit].astype(int)] = True
+    along = np.arange(0, length.max(initial=0) + STEP, STEP) - length[:, None] / 2
+    hit = along <= length[:, None] / 2
+    position = []
+    for side, wide, turn in zip(sides, around, (np.sin(angle), np.cos(angle))):
+        middle = rng.uniform(-MARGIN - 0.5, wide - MARGIN - 0.5, len(image))
+        position.append(np.rint(middle[:, None] + turn[:, None] * along).astype(int))
+        hit &= (position[-1] >= 0) & (position[-1] < side)
+    mask = np.zeros(images.shape, dtype=bool)
+    mask[np.broadcast_to(image[:, None], hit.shape)[hit], position[0][hit], position[1][hit]] = True
     return mask
 
 
