@@ -321,8 +321,8 @@ class ImagePSF:
     @cached_property
     def fwhm(self) -> float:
         """Full width at half maximum [arcsec], of a circle of the area in which it is above half of its maximum."""
-        fine = zoom(np.asarray(self.image), FINER, order=3)
-        return 2 * np.sqrt((fine > fine.max() / 2).sum() / np.pi) * self.pixel_scale / FINER
+        fine = zoom(np.asarray(self.image), FINER, order=5, mode="nearest", grid_mode=True)
+        return float(2 * np.sqrt((fine > fine.max() / 2).sum() / np.pi) * self.pixel_scale / FINER)
 
 
 @dataclass(frozen=True)

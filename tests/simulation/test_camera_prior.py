@@ -206,7 +206,7 @@ def test_what_is_no_camera(entries, message):
 def test_galaxies_that_are_needed():
     with pytest.raises(ValueError, match=r"expected draw\(n, random_state, galaxies\)"):
         sim_v2_cameras().draw(3, random_state=0)
-    with pytest.raises(ValueError, match="max_radius=0.1 leaves next to no pair"):
+    with pytest.raises(ValueError, match=r"max_radius=0\.1 leaves next to no pair"):
         seen(5, max_radius=0.1)
 
 
