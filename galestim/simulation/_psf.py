@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import zoom
+from scipy.signal import resample
 
 from ._moffat import moffat_transform
 
@@ -321,7 +321,9 @@ class ImagePSF:
     @cached_property
     def fwhm(self) -> float:
         """Full width at half maximum [arcsec], of a circle of the area in which it is above half of its maximum."""
-        fine = zoom(np.asarray(self.image), FINER, order=5, mode="nearest", grid_mode=True)
+        fine = np.asarray(self.image)
+        for axis, npix in enumerate(fine.shape):
+            fine = resample(fine, FINER * npix, axis=axis)
         return float(2 * np.sqrt((fine > fine.max() / 2).sum() / np.pi) * self.pixel_scale / FINER)
 
 
