@@ -4,7 +4,7 @@ from ._bound import cramer_rao_bound
 from ._camera_prior import CameraPrior
 from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior
 from ._noise import add_noise, noise_variance
-from ._priors import LogUniform, Near, Uniform
+from ._priors import LogUniform, Mixture, Near, Uniform
 from ._psf import DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF
 from ._radius import half_light_radius
 from ._render import render, render_stars, render_with_stars
@@ -20,6 +20,7 @@ __all__ = [
     "GaussianPSF",
     "ImagePSF",
     "LogUniform",
+    "Mixture",
     "MoffatPSF",
     "Near",
     "SpinPrior",

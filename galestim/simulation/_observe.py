@@ -72,7 +72,7 @@ def _stars(cameras: CameraPrior, stars: torch.Tensor, band: Band, rng: np.random
     )
     included = np.array([psf.includes_pixel for psf in band.psf])  # type: ignore[union-attr]
     factor = factor_of_images(factor, fwhm, included)
-    told = trimmed(told_stars(stars, torch.as_tensor(factor)), torch.as_tensor(half_size))
+    told = trimmed(told_stars(stars, torch.as_tensor(factor)), torch.as_tensor(half_size).to(stars))
     noise = values_of(cameras.stamp_noise, n, rng)
     if not noise.any():
         return told

@@ -4,6 +4,7 @@ import pytest
 from galestim.simulation import (
     GalaxyPrior,
     LogUniform,
+    Mixture,
     Near,
     SpinPrior,
     Uniform,
@@ -33,6 +34,27 @@ def test_near_follows_the_other_parameter():
     assert apart.var() == pytest.approx(Near("disk_position_angle", 15.0).variance(), rel=0.02)
     with pytest.raises(ValueError, match="Near has no variance of the logarithm"):
         Near("disk_radius", 0.1).variance(logarithm=True)
+
+
+def test_mixtures_have_their_shares():
+    mixture = Mixture([Uniform(1.0, 2.0), Uniform(4.0, 4.0)], [0.75, 0.25])
+    values = mixture.draw(20000, np.random.default_rng(0))
+    assert (values == 4).mean() == pytest.approx(0.25, abs=0.02)
+    assert (mixture.low, mixture.high) == (1, 4)
+    expected = 0.75 * (1.5**2 + 1 / 12) + 0.25 * 16 - (0.75 * 1.5 + 0.25 * 4) ** 2
+    assert mixture.variance() == pytest.approx(expected, rel=0.02)
+    assert mixture.variance(logarithm=True) == pytest.approx(np.log(values).var(), rel=0.03)
+    with pytest.raises(ValueError, match="expected one for each of 2 priors, and a sum of 1"):
+        Mixture([Uniform(1.0, 2.0), Uniform(4.0, 4.0)], [0.75, 0.75])
+
+
+def test_single_profiles_are_galaxies():
+    ends = Mixture([Uniform(0.0, 0.0), Uniform(1.0, 1.0)], [0.5, 0.5])
+    galaxies = sim_v2_prior().replace(bulge_to_total=ends).draw(20, random_state=0)
+    of_bulge = galaxies["bulge_to_total"] == 1
+    radius = np.where(of_bulge, galaxies["bulge_radius"], galaxies["disk_radius"])
+    np.testing.assert_allclose(radius, galaxies["half_light_radius"], rtol=1e-9)
+    assert np.isfinite(sim_v2_prior().precision(galaxies)).all()
 
 
 def test_uniform_magnitudes():
