@@ -281,14 +281,12 @@ class SimulatedGalaxies:
 
     def _seen(self, images: Any, stars: list, rows: NDArray, living: _Population, seed: int) -> Any:
         """What the cameras make of noiseless images: an array, or cutouts."""
-        from ..simulation import add_noise
-
         camera = living.cameras.with_noise_factor(self.noise_factor)
         if self._own_cameras:
             cutouts = self.band.observe(images, *stars, camera.of_rows(rows), seed)
             return cutouts if self.dtype == cutouts.dtype else cutouts.replace(cutouts.images.astype(self.dtype))
         if self.noise_factor:
-            images = add_noise(images, sky_noise=camera.sky_noise, gain=camera.gain, random_state=seed)
+            images = camera.add_noise(images, random_state=seed)
         return images.numpy().astype(self.dtype, copy=False)
 
     def _noiseless(self, rows: NDArray, living: _Population) -> tuple:

@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 
 from .._cutouts import Cutouts
 from . import _masks
-from ._noise import add_noise
 from ._priors import Uniform, values_of
 from ._stars import factor_of_images, noisy_stars, told_stars, trimmed
 from ._survey import Band
@@ -28,13 +27,7 @@ def observe(cameras: CameraPrior, images: torch.Tensor, stars: torch.Tensor, ban
     n = len(images)
     noise = np.broadcast_to(band.sky_noise, n)
     level = noise * band.sky_error * rng.standard_normal(n)
-    seen = add_noise(
-        images,
-        sky_noise=band.sky_noise,
-        gain=band.gain,
-        correlation=band.correlation,
-        random_state=int(rng.integers(2**31)),
-    )
+    seen = band.add_noise(images, random_state=int(rng.integers(2**31)))
     seen = (seen + torch.as_tensor(level).to(seen)[:, None, None]).cpu().numpy()
     mask = _bad_pixels(cameras, images, rng)
     if mask is not None:
