@@ -133,8 +133,6 @@ def make_sky(
     >>> CutoutFetcher(FitsMosaic(sky.path), npix=96).fit_transform(sky.catalog).shape
     (20, 96, 96, 1)
     """
-    from ..simulation import add_noise  # here, since it imports torch
-
     band, prior = checked_band(band), checked_prior(prior)
     height, width = _check_shape(shape)
     header = _header(_check_center(center), (height, width), band, rotation)
@@ -148,7 +146,7 @@ def make_sky(
     x, y = margin + (sides - 1 - 2 * margin) * place_rng.random_sample((2, n_samples))
 
     image = _draw(galaxies, x, y, wcs, (height, width), band)
-    noisy = add_noise(image[None], sky_noise=band.sky_noise, gain=band.gain, random_state=noise_rng)
+    noisy = band.add_noise(image[None], random_state=noise_rng)
     sky = Bunch(
         image=noisy[0].numpy(),
         wcs=wcs,

@@ -200,7 +200,7 @@ def _draw_images(
     rng: np.random.RandomState,
 ) -> NDArray[np.float32]:
     """Images of the galaxies with their neighbors, and noise unless its factor is 0: ``(n, npix, npix)``."""
-    from ..simulation import add_noise, render_scene
+    from ..simulation import render_scene
 
     images = np.empty((len(truth["flux"]), npix, npix), dtype=np.float32)
     camera = band.with_noise_factor(noise_factor)
@@ -211,6 +211,6 @@ def _draw_images(
         galaxies = {name: values[rows] for name, values in truth.items()}
         batch = render_scene(galaxies, [band], npix=npix, neighbors=around)[..., 0]
         if noise_factor:
-            batch = add_noise(batch, sky_noise=camera.sky_noise, gain=camera.gain, random_state=rng)
+            batch = camera.add_noise(batch, random_state=rng)
         images[rows] = batch.numpy()
     return images

@@ -274,6 +274,10 @@ def _sky(
 
 def _on_pixels(band, pixel_scale: NDArray):
     """The band with other pixels, in which the noise of the sky per area is the same."""
+    if band.correlation is not None:
+        raise ValueError(
+            "band has correlated noise; expected correlation=None, as pixels follow the galaxies' sizes."
+        )
     return replace(band, pixel_scale=pixel_scale, sky_noise=band.sky_noise * pixel_scale / band.pixel_scale)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -209,3 +209,94 @@ class Near:
                 "Near has no variance of the logarithm; expected Uniform or LogUniform for this parameter."
             )
         return self.half_width**2 / 3
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One of several priors, each for a share of the galaxies.
+
+    .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    priors : sequence of Uniform, LogUniform or other priors
+        ``Uniform(1.0, 1.0)`` is the value 1.
+    shares : sequence of float
+        Of each, with a sum of 1.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many shares as priors, or they do not sum to 1.
+
+    Examples
+    --------
+    Bulge-to-total ratios of which a tenth is 0, and a tenth 1:
+
+    >>> import numpy as np
+    >>> from galestim.simulation import Mixture, Uniform
+    >>> prior = Mixture([Uniform(0.0, 1.0), Uniform(0.0, 0.0), Uniform(1.0, 1.0)], [0.8, 0.1, 0.1])
+    >>> bool(0.05 < (prior.draw(1000, np.random.default_rng(0)) == 1).mean() < 0.15)
+    True
+    """
+
+    priors: Sequence[Prior]
+    shares: Sequence[float]
+
+    def __post_init__(self):
+        shares = np.asarray(self.shares, dtype=float)
+        if shares.shape != (len(self.priors),) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-9:
+            raise ValueError(
+                f"shares={self.shares!r}; expected one for each of {len(self.priors)} priors, and a sum of 1."
+            )
+        object.__setattr__(self, "priors", tuple(self.priors))
+        object.__setattr__(self, "shares", tuple(shares.tolist()))
+
+    @property
+    def low(self) -> float:
+        """Least value."""
+        return min(prior.low for prior in self.priors)  # type: ignore[attr-defined]
+
+    @property
+    def high(self) -> float:
+        """Largest value."""
+        return max(prior.high for prior in self.priors)  # type: ignore[attr-defined]
+
+    def draw(self, n, rng, drawn=None):
+        """Draw values.
+
+        Parameters
+        ----------
+        n : int
+        rng : numpy.random.Generator
+        drawn : mapping, default=None
+            Passed on.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        which = rng.choice(len(self.priors), size=n, p=self.shares)
+        return np.stack([prior.draw(n, rng, drawn) for prior in self.priors])[which, np.arange(n)]
+
+    def variance(self, logarithm=False):
+        """Variance, to about one percent: that of 100 000 draws.
+
+        Parameters
+        ----------
+        logarithm : bool, default=False
+            Whether that of the logarithm.
+
+        Returns
+        -------
+        float
+        """
+        values = self.draw(100_000, np.random.default_rng(0))
+        return float(np.var(np.log(values) if logarithm else values))
+
+
+def values_of(entry: Prior | float, n: int, rng: np.random.Generator) -> NDArray:
+    """Values (n,) of a prior or of a number."""
+    if hasattr(entry, "draw"):
+        return np.array(entry.draw(n, rng, {}), dtype=float)
+    return np.full(n, entry, dtype=float)

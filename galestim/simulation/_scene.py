@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 from ._noise import add_noise
 from ._parameters import PARAMETERS, as_tensors, place
@@ -70,6 +71,10 @@ def render_scene(
         images = images.index_add(0, rows, _in_bands(neighbors, of_neighbors, npix, device, dtype))
     if not with_noise:
         return images
+    if any(band.correlation is not None for band in bands):
+        rng = check_random_state(random_state)
+        noisy = [band.add_noise(one, random_state=rng) for band, one in zip(bands, images.unbind(-1))]
+        return torch.stack(noisy, dim=-1)
     sigmas = [band.sky_noise for band in bands]
     gains = [np.inf if band.gain is None else band.gain for band in bands]
     sky_noise, gain = (np.stack(np.broadcast_arrays(*numbers), -1) for numbers in (sigmas, gains))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ._noise import add_noise
 from ._psf import PSF, GaussianPSF, MoffatPSF
 
 NUMBERS = "sky_noise", "pixel_scale", "gain", "correlation", "sky_error", "psf_error"
@@ -42,9 +43,10 @@ class Band:
         Full width at half maximum [pixels] of the Gaussian by which noise is correlated, as by resampling; 0 or None:
         pixels are independent. See `add_noise`.
     sky_error : float or ndarray of shape (n,), default=0.0
-        Standard deviation of the error of the sky's level, in units of `sky_noise`.
+        Standard deviation of the error of the sky's level, in units of `sky_noise`: for `cramer_rao_bound` and
+        `CameraPrior.observe`.
     psf_error : float or ndarray of shape (n,), default=0.0
-        Standard deviation of the error of the point-spread function's width, as a share of it.
+        Standard deviation of the error of the point-spread function's width, as a share of it: for the same.
 
     Raises
     ------
@@ -81,7 +83,9 @@ class Band:
     def __repr__(self):
         plain = {"correlation": None, "sky_error": 0.0, "psf_error": 0.0}
         entries = {field.name: getattr(self, field.name) for field in fields(self)}
-        shown = (f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name])
+        shown = (
+            f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name]
+        )
         return f"Band({', '.join(shown)})"
 
     @property
@@ -127,9 +131,30 @@ class Band:
         for name, values in changed.items():
             values[rows] = getattr(other, name)
         psfs = list(self.psf)  # type: ignore[arg-type]
-        for row, psf in zip(rows, other.psf):  # type: ignore[arg-type]
+        for row, psf in zip(rows, other.psf):
             psfs[row] = psf
         return replace(self, psf=psfs, **changed)
+
+    def add_noise(self, images, random_state=None):
+        """Add the noise of sky and photons to noiseless images.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, h, w)
+        random_state : int, RandomState instance or None, default=None
+            As in `galestim.simulation.add_noise`, with what the band has.
+
+        Returns
+        -------
+        Tensor of shape (n, h, w)
+        """
+        return add_noise(
+            images,
+            sky_noise=self.sky_noise,
+            gain=self.gain,
+            correlation=self.correlation,
+            random_state=random_state,
+        )
 
     def with_noise_factor(self, factor) -> Band:
         """Multiply the noise of sky and photons.

@@ -105,6 +105,7 @@ def test_noise_and_scatter_leave_the_galaxies_alone():
         ),
         ({"band": sdss_like("r")}, r"^band=Band\(.*\); expected three, of i, r and g, or None\.$"),
         ({"band": ["i", "r", "g"]}, r"^band='i'; expected a galestim\.simulation\.Band"),
+        ({"band": [replace(IRG[0], correlation=2.0)] * 3}, r"^band has correlated noise; expected correlation=None"),
         ({"prior": {}}, r"^prior=\{\}; expected a galestim\.simulation\.SpinPrior, or None\.$"),
     ],
 )

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from galestim.simulation import GalaxyPrior, LogUniform, Near, SpinPrior, Uniform, sim_v1_prior
+from galestim.simulation import (
+    GalaxyPrior,
+    LogUniform,
+    Mixture,
+    Near,
+    SpinPrior,
+    Uniform,
+    half_light_radius,
+    sim_v1_prior,
+    sim_v2_prior,
+)
+from galestim.simulation._parameters import PARAMETERS
 
 
 @pytest.mark.parametrize("prior", [Uniform(0.5, 2.0), Uniform(0.0, 1.0), LogUniform(0.15, 1.5)])
@@ -23,6 +34,27 @@ def test_near_follows_the_other_parameter():
     assert apart.var() == pytest.approx(Near("disk_position_angle", 15.0).variance(), rel=0.02)
     with pytest.raises(ValueError, match="Near has no variance of the logarithm"):
         Near("disk_radius", 0.1).variance(logarithm=True)
+
+
+def test_mixtures_have_their_shares():
+    mixture = Mixture([Uniform(1.0, 2.0), Uniform(4.0, 4.0)], [0.75, 0.25])
+    values = mixture.draw(20000, np.random.default_rng(0))
+    assert (values == 4).mean() == pytest.approx(0.25, abs=0.02)
+    assert (mixture.low, mixture.high) == (1, 4)
+    expected = 0.75 * (1.5**2 + 1 / 12) + 0.25 * 16 - (0.75 * 1.5 + 0.25 * 4) ** 2
+    assert mixture.variance() == pytest.approx(expected, rel=0.02)
+    assert mixture.variance(logarithm=True) == pytest.approx(np.log(values).var(), rel=0.03)
+    with pytest.raises(ValueError, match="expected one for each of 2 priors, and a sum of 1"):
+        Mixture([Uniform(1.0, 2.0), Uniform(4.0, 4.0)], [0.75, 0.75])
+
+
+def test_single_profiles_are_galaxies():
+    ends = Mixture([Uniform(0.0, 0.0), Uniform(1.0, 1.0)], [0.5, 0.5])
+    galaxies = sim_v2_prior().replace(bulge_to_total=ends).draw(20, random_state=0)
+    of_bulge = galaxies["bulge_to_total"] == 1
+    radius = np.where(of_bulge, galaxies["bulge_radius"], galaxies["disk_radius"])
+    np.testing.assert_allclose(radius, galaxies["half_light_radius"], rtol=1e-9)
+    assert np.isfinite(sim_v2_prior().precision(galaxies)).all()
 
 
 def test_uniform_magnitudes():
@@ -102,6 +134,29 @@ def test_variances_of_fluxes_and_radii_are_of_their_logarithms():
     assert variance["bulge_radius"] == pytest.approx(np.log(10) ** 2 / 12)
     assert variance["bulge_sersic_index"] == pytest.approx(2.5**2 / 12)
     assert variance["bulge_position_angle"] == pytest.approx(75)
+
+
+def test_radii_are_those_of_the_total_and_the_ratio():
+    galaxies = sim_v2_prior().draw(1000, random_state=0)
+    np.testing.assert_allclose(half_light_radius(galaxies), galaxies["half_light_radius"], rtol=1e-9)
+    np.testing.assert_allclose(galaxies["bulge_radius"] / galaxies["disk_radius"], galaxies["radius_ratio"])
+    assert galaxies["half_light_radius"].min() < 0.31 < 2.9 < galaxies["half_light_radius"].max() <= 3
+
+
+def test_precision_of_a_prior():
+    """Diagonal, but of the total radius its slopes, against differences."""
+    plain = sim_v1_prior()
+    galaxies = plain.draw(2, random_state=0)
+    expected = np.diag([1 / plain.variance()[name] for name in PARAMETERS])
+    np.testing.assert_allclose(plain.precision(galaxies), [expected, expected])
+    prior = sim_v2_prior().replace(half_light_radius=LogUniform(1.0, 1.0001))
+    precision = prior.precision(galaxies) * prior.variance()["half_light_radius"]  # the radius alone is left
+    index = list(PARAMETERS).index
+    for name in ("bulge_to_total", "bulge_radius", "disk_sersic_index"):
+        step = 1e-4 * (galaxies[name] if name.endswith("radius") else 1)
+        up, down = (np.log(half_light_radius(galaxies | {name: galaxies[name] + s * step})) for s in (1, -1))
+        slope = (up - down) / 2e-4
+        np.testing.assert_allclose(precision[:, index(name), index(name)], slope**2, rtol=1e-3, atol=1e-5)
 
 
 def test_a_parameter_stays_if_another_prior_changes():

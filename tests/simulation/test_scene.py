@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galestim.simulation import MoffatPSF, hsc_like, render, render_scene, sdss_like, sim_v1_prior
+from galestim.simulation import Band, MoffatPSF, hsc_like, render, render_scene, sdss_like, sim_v1_prior
 
 GRI = [hsc_like(band) for band in "gri"]
 
@@ -124,3 +124,14 @@ def test_neighbors_of_nothing(galaxies, galaxy):
 def test_unknown_band():
     with pytest.raises(ValueError, match="band='z'; expected one of g, r, i"):
         hsc_like("z")
+
+
+def test_bands_have_correlated_noise_of_their_own():
+    dark = {name: np.repeat(values, 100) for name, values in sim_v1_prior().draw(1, random_state=0).items()}
+    dark["flux"] = np.full(100, 1e-6)
+    bands = [Band(MoffatPSF(0.7), 0.1, 0.2, correlation=length) for length in (None, 2.0, np.full(100, 3.0))]
+    noise = render_scene(dark, bands, npix=40, with_noise=True, random_state=0).numpy() / 0.1
+    np.testing.assert_allclose(noise.var(axis=(0, 1, 2)), 1, atol=0.05)
+    sigma = np.array([2.0, 3.0]) / 2.3548
+    neighbors = (noise[:, 1:] * noise[:, :-1]).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(neighbors, [0, *0.99 * np.exp(-1 / (4 * sigma**2))], atol=0.03)
