@@ -7,6 +7,7 @@ from ._fetcher import CutoutFetcher
 from ._hips import Hips2Fits
 from ._legacy import LegacySurvey
 from ._mosaic import FitsMosaic
+from ._psf_models import PSFColumns, PSFEx, PSFStamps
 from ._remote import RemoteSource
 from ._skyserver import SkyServer
 from ._soda import Soda
@@ -30,6 +31,9 @@ __all__ = [
     "ImageDirectory",
     "LegacySurvey",
     "MissingCutoutError",
+    "PSFColumns",
+    "PSFEx",
+    "PSFStamps",
     "RemoteSource",
     "SkyServer",
     "Soda",

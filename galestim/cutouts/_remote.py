@@ -311,10 +311,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
 def _canonical(request: CutoutRequest) -> CutoutRequest:
     """The same request wherever it comes from: plain numbers, the position to 1e-7 deg (0.4 mas), RA in [0, 360)."""
-    ra, dec, pixel_scale, npix, object_id = request
-    return CutoutRequest(
-        round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), object_id
-    )
+    ra, dec, pixel_scale, npix, *rest = request
+    return CutoutRequest(round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), *rest)
 
 
 def check_limits(
