@@ -12,8 +12,9 @@ from ._remote import RemoteSource
 from ._skyserver import SkyServer
 from ._soda import Soda
 from ._source import CutoutRequest, CutoutSource
+from ._stack import ArrayStack
 from ._store import CutoutStore
-from ._stored import ArrayStack, ImageDirectory
+from ._stored import ImageDirectory
 from .http import Transport
 
 __all__ = [
