@@ -162,10 +162,12 @@ def decode_image(body: bytes, request: CutoutRequest, n_planes: int, is_wanted: 
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1), dtype=np.float32)
 
 
+def _any_image(header: fits.Header) -> bool:
+    return True
+
+
 def read_fits(
-    body: bytes,
-    check: Callable[[tuple[int, ...]], None],
-    is_wanted: Callable[[fits.Header], bool] = lambda header: True,
+    body: bytes, check: Callable[[tuple[int, ...]], None], is_wanted: Callable[[fits.Header], bool] = _any_image
 ) -> tuple[NDArray, fits.Header]:
     """Pixels and header of the first image in a FITS file; `check` sees its shape before the pixels are decoded.
 

@@ -110,8 +110,8 @@ class LoopbackSky:
       the footprint it answers 404 with a JPEG; within half a frame (8.4 arcmin) of it, 200 and black. Numbers that it
       cannot read are a 400 with JSON.
     - Legacy Surveys send inverse variances in a second image if ``invvar`` is asked for: here of a noise of 0.01
-      nanomaggies, which the pixels do not have. ``coadd-psf`` sends a stamp for each band, here a Gaussian with a FWHM
-      of 1.3 arcsec, whatever the sky was made with.
+      nanomaggies, which the pixels do not have. ``coadd-psf`` sends a stamp for each band, here a Gaussian with a
+      FWHM of 1.3 arcsec, whatever the sky was made with.
     - Legacy Surveys clamp ``size`` to 3000. An unknown layer is 200 and the text "no such layer"; a band that the
       layer lacks gives all its bands; planes are in the order asked for. Outside: a gray (32) JPEG with 200, and a
       500 for FITS. Uncovered pixels are 0.
