@@ -7,12 +7,14 @@ from ._fetcher import CutoutFetcher
 from ._hips import Hips2Fits
 from ._legacy import LegacySurvey
 from ._mosaic import FitsMosaic
+from ._psf_models import PSFColumns, PSFEx, PSFStamps
 from ._remote import RemoteSource
 from ._skyserver import SkyServer
 from ._soda import Soda
 from ._source import CutoutRequest, CutoutSource
+from ._stack import ArrayStack
 from ._store import CutoutStore
-from ._stored import ArrayStack, ImageDirectory
+from ._stored import ImageDirectory
 from .http import Transport
 
 __all__ = [
@@ -30,6 +32,9 @@ __all__ = [
     "ImageDirectory",
     "LegacySurvey",
     "MissingCutoutError",
+    "PSFColumns",
+    "PSFEx",
+    "PSFStamps",
     "RemoteSource",
     "SkyServer",
     "Soda",

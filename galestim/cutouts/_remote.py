@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import abstractmethod
 from collections import Counter
@@ -11,7 +12,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
@@ -265,8 +265,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
                 uses_left[key] -= 1
                 if not uses_left[key]:
                     del made[key]
-                elif isinstance(answer, np.ndarray):
-                    answer = answer.copy()  # who gets it may write on it
+                elif not isinstance(answer, Exception):
+                    answer = copy.deepcopy(answer)  # who gets it may write on it
                 yield answer
         finally:
             # After an interruption nothing more is sent, and what is in flight is cut short.
@@ -311,10 +311,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
 def _canonical(request: CutoutRequest) -> CutoutRequest:
     """The same request wherever it comes from: plain numbers, the position to 1e-7 deg (0.4 mas), RA in [0, 360)."""
-    ra, dec, pixel_scale, npix, object_id = request
-    return CutoutRequest(
-        round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), object_id
-    )
+    ra, dec, pixel_scale, npix, *rest = request
+    return CutoutRequest(round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), *rest)
 
 
 def check_limits(

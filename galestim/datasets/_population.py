@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 TARGET_NAMES = ["bulge_to_total", "half_light_radius", "flux"]
 
 
-def checked_band(band):
-    """A `Band` of one camera for all galaxies; None is that of the benchmark."""
-    from ..simulation import Band, hsc_like
+def checked_band(band, *, own_cameras=False):
+    """A `Band` of one camera for all galaxies, or a `CameraPrior` for `own_cameras`; None is that of the benchmark."""
+    from ..simulation import Band, CameraPrior, hsc_like
 
     band = hsc_like("i") if band is None else band
+    if own_cameras and isinstance(band, CameraPrior):
+        return band
     if not isinstance(band, Band):
         raise ValueError(f"band={band!r}; expected a galestim.simulation.Band, such as hsc_like('i'), or None.")
     if band.per_galaxy:
@@ -39,7 +41,7 @@ def draw_galaxies(prior, n: int, band, random_state) -> dict[str, NDArray]:
     from ..simulation import half_light_radius
 
     drawn = prior.draw(n, random_state, zero_point=band.zero_point)
-    known = drawn | {"half_light_radius": half_light_radius(drawn)}
+    known = drawn if "half_light_radius" in drawn else drawn | {"half_light_radius": half_light_radius(drawn)}
     return {name: known[name] for name in dict.fromkeys([*TARGET_NAMES, *drawn])}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ CACHE_BYTES = 2 * 2**30  # of noiseless images; rows that do not fit are drawn a
 
 
 class _Population(NamedTuple):
-    """Galaxies of an epoch: parameters, targets (n, 3), and the epoch that each was born in (n,)."""
+    """Galaxies of an epoch: parameters, targets (n, 3), the epoch that each was born in (n,), and their cameras."""
 
     parameters: dict[str, NDArray]
     target: NDArray
     birth: NDArray
+    cameras: Any  # a Band with entries one per galaxy, or that of all
 
 
 class SimulatedGalaxies:
@@ -35,16 +36,19 @@ class SimulatedGalaxies:
     change (those of epoch 0). `fit` asks for its training images afresh in each epoch: the same galaxies with
     new noise, or new galaxies of the same prior. Validation images stay as they are.
 
+    With a prior of cameras each galaxy has its own, and rows are `Cutouts`, which know it.
+
     .. versionadded:: 0.1.0
 
     Parameters
     ----------
     n_samples : int, default=20000
         Number of galaxies.
-    npix : int, default=96
-        Height and width of the images in pixels.
-    band : Band or None, default=None
-        The camera; None means ``hsc_like("i")``.
+    npix : int or sequence of int, default=96
+        Height and width of the images in pixels. Of several, all even or all odd, each call of `redrawn` has one,
+        cut out of the largest.
+    band : Band, CameraPrior or None, default=None
+        The camera of all galaxies, or what that of each is drawn from; None means ``hsc_like("i")``.
     prior : GalaxyPrior or None, default=None
         What the galaxies are drawn from, or anything with its ``draw``; None means ``sim_v1_prior()``.
     redraw : {"noise", "galaxies"}, default="noise"
@@ -69,7 +73,9 @@ class SimulatedGalaxies:
     target_names : list of str
         ``bulge_to_total``; ``half_light_radius`` [arcsec], of bulge and disk together, circularized; ``flux``
         [image units].
-    band : Band
+    band : Band or CameraPrior
+    cameras : Band
+        That of all galaxies, or with entries one per galaxy; of the galaxies of epoch 0.
     prior : GalaxyPrior
     redraw : str
         As passed.
@@ -95,6 +101,9 @@ class SimulatedGalaxies:
     Noiseless images are kept once drawn, up to 2 GiB (58 000 of 96 pixels), so that an epoch with new noise
     costs little. Pickles do without them.
 
+    A camera stays with its galaxy. Noise, level of the sky, errors of the stars that are handed out, and bad pixels are
+    new at every look but those of epoch 0.
+
     The images of a row in epoch 0 depend on `random_state` and the row alone; the noise of a later epoch on
     `random_state`, the epoch, and the rows that are asked for together. So the same fit gives the same network. A
     `lifetime`-th of the galaxies is replaced in each epoch.
@@ -111,6 +120,13 @@ class SimulatedGalaxies:
     >>> images, target = galaxies.redrawn([0, 1, 2], epoch=1)
     >>> bool((images != galaxies[:3]).all()), bool((target == galaxies.target[:3]).all())
     (True, True)
+
+    Each with a camera of its own:
+
+    >>> from galestim.simulation import sim_v2_cameras, sim_v2_prior
+    >>> cameras, prior = sim_v2_cameras(), sim_v2_prior()
+    >>> SimulatedGalaxies(100, npix=64, band=cameras, prior=prior, random_state=0)[:5]
+    Cutouts(5 images of (64, 64); noise, psf, gain, pixel_scale, zero_point)
     """
 
     ndim = 3
@@ -121,7 +137,7 @@ class SimulatedGalaxies:
     @validate_params(
         {
             "n_samples": [Interval(Integral, 1, None, closed="left")],
-            "npix": [Interval(Integral, 1, None, closed="left")],
+            "npix": [Interval(Integral, 1, None, closed="left"), "array-like"],
             "band": "no_validation",
             "prior": "no_validation",
             "redraw": [StrOptions({"noise", "galaxies"})],
@@ -145,13 +161,15 @@ class SimulatedGalaxies:
         dtype="float32",
         random_state=None,
     ):
-        self.band, self.prior = checked_band(band), checked_prior(prior)
+        self.band, self.prior = checked_band(band, own_cameras=True), checked_prior(prior)
+        self._sizes = _checked_sizes(npix)
+        self._own_cameras = hasattr(self.band, "observe")
         self.redraw, self.lifetime, self.noise_factor = redraw, int(lifetime), noise_factor
-        self.shape, self.dtype = (int(n_samples), int(npix), int(npix)), _checked_dtype(dtype)
+        self.shape, self.dtype = (int(n_samples), max(self._sizes), max(self._sizes)), _checked_dtype(dtype)
         self.target_names = list(TARGET_NAMES)
         self._seed = int(check_random_state(random_state).randint(2**31))
         of_galaxies, of_noise = self._seeds(2, 0)
-        self.parameters, self.target = self._draw(len(self), of_galaxies)
+        self.parameters, self.target, self.cameras = self._draw(len(self), of_galaxies)
         self._row_seeds = np.random.default_rng(of_noise).integers(2**31, size=len(self))
         self._forget()
 
@@ -164,25 +182,26 @@ class SimulatedGalaxies:
     def __len__(self):
         return self.shape[0]
 
-    def __getitem__(self, rows) -> NDArray:
+    def __getitem__(self, rows):
         which, *pixels = rows if isinstance(rows, tuple) else (rows,)
         if which is None or which is ...:
             return np.asarray(self)[rows]
         rows = np.arange(len(self))[which]
         each = rows.ravel()
-        images = self._noisy(
-            lambda part: self._noiseless(each[part], self._first), self._row_seeds[each], len(each), per_seed=1
-        )
+        images = self._looked_at(each, self._first, self._row_seeds[each], per_seed=1, npix=self.shape[1])
+        if self._own_cameras and rows.ndim == 1 and not pixels:
+            return images
+        images = np.asarray(images)
         return images.reshape(*rows.shape, *self.shape[1:])[(slice(None),) * rows.ndim + tuple(pixels)]
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
             raise ValueError("SimulatedGalaxies has no array in memory to share; expected copy=None or True.")
-        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+        return np.asarray(self[:], dtype=dtype)
 
     # ---- new ones in each epoch
 
-    def redrawn(self, rows, epoch) -> tuple[NDArray, NDArray]:
+    def redrawn(self, rows, epoch) -> tuple[Any, NDArray]:
         """Draw the images of an epoch.
 
         Parameters
@@ -194,28 +213,29 @@ class SimulatedGalaxies:
 
         Returns
         -------
-        images : ndarray of shape (n, npix, npix)
+        images : ndarray or Cutouts of shape (n, npix, npix)
+            Of one of the sizes, if there are several.
         target : ndarray of shape (n, 3)
             As ``galaxies.target[rows]``, or that of the new galaxies.
         """
         if epoch < 1:
             raise ValueError(f"epoch={epoch}; expected 1 or more, as galaxies[rows] are those of epoch 0.")
         rows = np.arange(len(self))[rows]
-        seeds = self._seeds(-(-len(rows) // CHUNK), epoch, zlib.crc32(rows.tobytes()))
-        living = self._living(epoch)
-        return self._noisy(lambda part: self._noiseless(rows[part], living), seeds, len(rows), CHUNK), living.target[
-            rows
-        ]
+        these = zlib.crc32(rows.tobytes())
+        seeds, living = self._seeds(-(-len(rows) // CHUNK), epoch, these), self._living(epoch)
+        npix = self._sizes[self._seeds(1, epoch, these, 1)[0] % len(self._sizes)]
+        return self._looked_at(rows, living, seeds, per_seed=CHUNK, npix=npix), living.target[rows]
 
     # ---- how they are drawn
 
     def _seeds(self, n: int, *what: int) -> list[int]:
         return np.random.SeedSequence([self._seed, *what]).generate_state(n).tolist()
 
-    def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray]:
-        """Parameters and targets of new galaxies."""
+    def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray, Any]:
+        """Parameters, targets and cameras of new galaxies."""
         galaxies = draw_galaxies(self.prior, n, self.band, seed)
-        return galaxies, target_of(galaxies)
+        cameras = self.band.draw(n, seed, galaxies) if self._own_cameras else self.band
+        return galaxies, target_of(galaxies), cameras
 
     def _living(self, epoch: int) -> _Population:
         """The galaxies of an epoch: every `lifetime`-th row has a new one, each epoch other rows."""
@@ -230,75 +250,91 @@ class SimulatedGalaxies:
     def _renewed(self, known: _Population, births: Sequence[int]) -> _Population:
         """A population whose groups of rows were born in these epochs."""
         parameters = {name: values.copy() for name, values in known.parameters.items()}
-        target, birth = known.target.copy(), known.birth.copy()
+        target, birth, cameras = known.target.copy(), known.birth.copy(), known.cameras
         for group, born in enumerate(births):
             rows = np.arange(group, len(self), self.lifetime)
             if born > 0 and len(rows) and birth[rows[0]] != born:
-                drawn, target[rows] = self._draw(len(rows), self._seeds(1, born)[0])
+                drawn, target[rows], new = self._draw(len(rows), self._seeds(1, born)[0])
                 birth[rows] = born
+                cameras = cameras.with_rows(rows, new) if self._own_cameras else new
                 for name, values in drawn.items():
                     parameters[name][rows] = values
-        return _Population(parameters, target, birth)
+        return _Population(parameters, target, birth, cameras)
 
-    def _noisy(self, noiseless: Callable[[slice], Any], seeds: Sequence[int], n: int, per_seed: int) -> NDArray:
-        """`n` images, drawn by `noiseless`; a seed determines the noise of so many."""
-        images = np.empty((n, *self.shape[1:]), self.dtype)
-        for part in gen_batches(n, CHUNK):
-            drawn = noiseless(part)
-            for start in range(part.start, part.stop, per_seed):
-                some = slice(start, min(start + per_seed, part.stop))
-                galaxies = drawn[some.start - part.start : some.stop - part.start]
-                images[some] = self._seen(galaxies, int(seeds[start // per_seed])).numpy()
-        return images
+    def _looked_at(self, rows: NDArray, living: _Population, seeds: Sequence[int], *, per_seed: int, npix: int) -> Any:
+        """Images of `rows`, or their cutouts; a seed determines the noise of so many."""
+        seen = []
+        for part in gen_batches(len(rows), CHUNK) if len(rows) else [slice(0, 0)]:
+            drawn = self._noiseless(rows[part], living)
+            for start in range(part.start, max(part.stop, part.start + 1), per_seed):
+                some = slice(start - part.start, min(start + per_seed, part.stop) - part.start)
+                images = _center(drawn[0][some], npix)
+                seed = int(seeds[start // per_seed]) if len(rows) else 0
+                seen.append(self._seen(images, [stars[some] for stars in drawn[1:]], rows[part][some], living, seed))
+        if not self._own_cameras:
+            return np.concatenate(seen)
+        from .._cutouts import Cutouts
 
-    def _seen(self, galaxies: Any, seed: int) -> Any:
-        """With noise, if there is to be any."""
+        return seen[0] if len(seen) == 1 else Cutouts.concatenate(seen)
+
+    def _seen(self, images: Any, stars: list, rows: NDArray, living: _Population, seed: int) -> Any:
+        """What the cameras make of noiseless images: an array, or cutouts."""
         from ..simulation import add_noise
 
-        if not self.noise_factor:
-            return galaxies
-        camera = self.band.with_noise_factor(self.noise_factor)
-        return add_noise(galaxies, sky_noise=camera.sky_noise, gain=camera.gain, random_state=seed)
+        camera = living.cameras.with_noise_factor(self.noise_factor)
+        if self._own_cameras:
+            cutouts = self.band.observe(images, *stars, camera.of_rows(rows), seed)
+            return cutouts if self.dtype == cutouts.dtype else cutouts.replace(cutouts.images.astype(self.dtype))
+        if self.noise_factor:
+            images = add_noise(images, sky_noise=camera.sky_noise, gain=camera.gain, random_state=seed)
+        return images.numpy().astype(self.dtype, copy=False)
 
-    def _noiseless(self, rows: NDArray, living: _Population) -> Any:
-        """Noiseless images as a tensor ``(n, npix, npix)``, from the cache where it has room for them."""
+    def _noiseless(self, rows: NDArray, living: _Population) -> tuple:
+        """Noiseless images as a tensor ``(n, npix, npix)``, and stars, from the cache where it has room for them."""
         fits = rows < len(self._kept_birth)
         if fits.all():
             return self._kept(rows, living)
-        others = self._render(living.parameters, rows[~fits])
-        images = others.new_empty((len(rows), *self.shape[1:]))
-        images[~fits] = others
-        if fits.any():
-            images[fits] = self._kept(rows[fits], living)
-        return images
+        drawn = self._render(living, rows[~fits])
+        if not fits.any():
+            return drawn
+        both = tuple(part.new_empty((len(rows), *part.shape[1:])) for part in drawn)
+        for whole, new, kept in zip(both, drawn, self._kept(rows[fits], living)):
+            whole[~fits], whole[fits] = new, kept
+        return both
 
-    def _kept(self, rows: NDArray, living: _Population) -> Any:
-        """Noiseless images from the cache, drawn at their first look."""
+    def _kept(self, rows: NDArray, living: _Population) -> tuple:
+        """Noiseless images and stars from the cache, drawn at their first look."""
         new = np.unique(rows[self._kept_birth[rows] != living.birth[rows]])
-        if len(new):
-            images = self._render(living.parameters, new)
+        if len(new) or self._cache is None:
+            drawn = self._render(living, new)
             if self._cache is None:
-                self._cache = images.new_empty((len(self._kept_birth), *self.shape[1:]))
-            self._cache[new] = images
+                self._cache = tuple(part.new_empty((len(self._kept_birth), *part.shape[1:])) for part in drawn)
+            for kept, part in zip(self._cache, drawn):
+                kept[new] = part
             self._kept_birth[new] = living.birth[new]
-        return self._cache[rows]
+        return tuple(kept[rows] for kept in self._cache)
 
-    def _render(self, parameters: dict[str, NDArray], rows) -> Any:
-        from ..simulation import render
+    def _render(self, living: _Population, rows) -> tuple:
+        from ..simulation import render, render_with_stars
 
-        galaxies = {name: values[rows] for name, values in parameters.items()}
-        return render(galaxies, npix=self.shape[1], pixel_scale=self.band.pixel_scale, psf=self.band.psf)
+        galaxies = {name: values[rows] for name, values in living.parameters.items()}
+        band = living.cameras.of_rows(rows)
+        camera = {"npix": self.shape[1], "pixel_scale": band.pixel_scale, "psf": band.psf}
+        if self._own_cameras:
+            return render_with_stars(galaxies, stamp_npix=self.band.stamp_npix, **camera)
+        return (render(galaxies, **camera),)
 
     @property
     def _first(self) -> _Population:
-        return _Population(self.parameters, self.target, np.zeros(len(self), dtype=int))
+        return _Population(self.parameters, self.target, np.zeros(len(self), dtype=int), self.cameras)
 
     # ---- files: what they are drawn from; no images
 
     def _forget(self) -> None:
         """Start with an empty cache."""
         self._cache = None
-        self._kept_birth = np.full(min(len(self), CACHE_BYTES // (4 * self.shape[1] ** 2)), -1)
+        pixels = self.shape[1] ** 2 + (self.band.stamp_npix**2 if self._own_cameras else 0)
+        self._kept_birth = np.full(min(len(self), CACHE_BYTES // (4 * pixels)), -1)
         self._latest = 0, self._first
 
     def __getstate__(self):
@@ -307,6 +343,21 @@ class SimulatedGalaxies:
     def __setstate__(self, state):
         vars(self).update(state)
         self._forget()
+
+
+def _checked_sizes(npix) -> list[int]:
+    """Sizes that are cut out of the largest of them."""
+    sizes = [int(npix)] if isinstance(npix, Integral) else list(npix)
+    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+        raise ValueError(f"npix={npix!r}; expected a positive number of pixels, or some of them.")
+    if len({size % 2 for size in sizes}) > 1:
+        raise ValueError(f"npix={npix!r}; expected all even or all odd, so that they have the same center.")
+    return [int(size) for size in sizes]
+
+
+def _center(images: Any, npix: int) -> Any:
+    start = (images.shape[-1] - npix) // 2
+    return images[:, start : start + npix, start : start + npix]
 
 
 def _checked_dtype(dtype) -> np.dtype:

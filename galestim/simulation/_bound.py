@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
-from ._galaxy_prior import LOGARITHMIC
+from ._correlation import whitened
+from ._galaxy_prior import KNOWN, LOGARITHMIC
 from ._noise import noise_variance
 from ._parameters import PARAMETERS, as_tensors
 from ._psf import Widened
@@ -19,7 +21,6 @@ from ._radius import half_light_radius
 from ._render import render_tensors
 
 TARGETS = ("bulge_to_total", "ln_half_light_radius", "ln_flux")
-KNOWN = 1e-12  # variance of what a prior knows exactly
 WIDTH_STEP = 1e-3  # in the logarithm of the width
 GALAXIES = 64  # at a time: their Jacobians take 60 MB at 96 pixels
 
@@ -51,7 +52,7 @@ class CramerRaoBound(NamedTuple):
     signal_to_noise: NDArray
 
 
-def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=0.0, psf_error=0.0, device=None):
+def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, psf_error=None, device=None):
     r"""Compute how well the structure of galaxies can be measured from one image each.
 
     .. versionadded:: 0.1.0
@@ -65,13 +66,13 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=0.0, ps
     npix : int, default=96
         Height and width of the images.
     prior : GalaxyPrior or None, default=None
-        What is known before: the inverse of its variances is added to the diagonal of the Fisher matrix. With None,
-        a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an error.
-    sky_error : float or array-like of shape (n,), default=0.0
+        What is known before: its ``precision``, or the inverse of its ``variance`` on the diagonal, is added to the
+        Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an error.
+    sky_error : float or array-like of shape (n,) or None, default=None
         Standard deviation of the error of the sky's level, in units of the band's ``sky_noise``; infinite where
-        nothing is known of it.
-    psf_error : float or array-like of shape (n,), default=0.0
-        Standard deviation of the error of the point-spread function's width, as a share of it.
+        nothing is known of it. None: that of the band.
+    psf_error : float or array-like of shape (n,) or None, default=None
+        Standard deviation of the error of the point-spread function's width, as a share of it. None: that of the band.
     device : torch.device or str, default=None
         Where to compute, in float64; None: where the parameters are.
 
@@ -97,7 +98,8 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=0.0, ps
     is the bound of the twelve parameters θ (flux and radii in logarithms), and J C Jᵀ that of the targets, with their
     derivatives J by θ [1]_. The images' derivatives are exact, by forward-mode differentiation. What is not known of
     the camera, the level of the sky and the logarithm of the point-spread function's width, are two more parameters
-    with Gaussian priors; the covariances are those of the others with these marginalized. With a prior
+    with Gaussian priors; the covariances are those of the others with these marginalized. Noise that is correlated
+    (`Band.correlation`) has the covariance matrix of `add_noise`, of this finite image, which is inverted exactly. With a prior
     this is the covariance of a posterior only as far as both are Gaussian: averages over flat priors with hard limits
     are smaller by a few percent.
 
@@ -114,19 +116,39 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=0.0, ps
     (2, 3)
     """
     tensors = as_tensors(parameters, device=device, dtype=torch.float64)
-    precision = np.zeros(len(PARAMETERS))
-    if prior is not None:
-        variance = prior.variance()
-        precision = np.array([1 / max(variance[name], KNOWN) for name in PARAMETERS])
     n = len(tensors["flux"])
-    errors = _camera_errors(n, band, sky_error=sky_error, psf_error=psf_error)
+    precision = _precision(prior, tensors)
+    errors = _camera_errors(
+        n,
+        band,
+        sky_error=band.sky_error if sky_error is None else sky_error,
+        psf_error=band.psf_error if psf_error is None else psf_error,
+    )
     batches = [
-        _bound({k: v[rows].detach() for k, v in tensors.items()}, band.of_rows(rows), npix, precision, errors[rows])
+        _bound(
+            {name: values[rows].detach() for name, values in tensors.items()},
+            band.of_rows(rows),
+            npix,
+            precision[rows],
+            errors[rows],
+        )
         for rows in (slice(start, start + GALAXIES) for start in range(0, max(n, 1), GALAXIES))
     ]
     parameter_covariance, covariance, signal_to_noise = (np.concatenate(arrays) for arrays in zip(*batches))
     std = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
     return CramerRaoBound(TARGETS, std, covariance, tuple(PARAMETERS), parameter_covariance, signal_to_noise)
+
+
+def _precision(prior, tensors: dict[str, torch.Tensor]) -> NDArray:
+    """Inverse covariances of the parameters (n, 12, 12), by what is known before."""
+    n, names = len(tensors["flux"]), list(PARAMETERS)
+    if prior is None:
+        return np.zeros((n, len(names), len(names)))
+    if hasattr(prior, "precision"):
+        return prior.precision({name: values.detach().cpu() for name, values in tensors.items()})
+    variance = prior.variance()
+    precision = np.array([1 / max(variance[name], KNOWN) for name in names])
+    return np.tile(np.diag(precision), (n, 1, 1))
 
 
 def _camera_errors(n: int, band, **errors) -> NDArray[np.float64]:
@@ -142,17 +164,26 @@ def _bound(tensors: dict[str, torch.Tensor], band, npix: int, precision: NDArray
     """Covariances of the parameters and the targets, and signal to noise."""
     images, slopes = _jacobian(tensors, band, npix)
     variance = noise_variance(images, band.sky_noise, band.gain)
-    known = np.tile(precision, (len(images), 1))
     if errors.any():
         slopes = torch.cat([slopes, _camera_slopes(tensors, band, npix, images)])
-        known = np.hstack([known, 1 / np.maximum(errors**2, KNOWN * np.median(variance))])
-    fisher = torch.einsum("inyx,jnyx->nij", slopes / variance, slopes)
-    covariance = _inverse(fisher + torch.as_tensor(known).to(images).diag_embed())
+        known = 1 / np.maximum(errors**2, KNOWN * np.median(variance))
+        precision = np.stack([block_diag(*both) for both in zip(precision, known[:, None] * np.eye(2))])
+    weighted = _whitened(torch.cat([slopes, images[None]]) / variance.sqrt(), band)
+    slopes, images = weighted[:-1], weighted[-1]
+    fisher = torch.einsum("inyx,jnyx->nij", slopes, slopes)
+    covariance = _inverse(fisher + torch.as_tensor(precision).to(images))
     covariance = covariance[:, : len(PARAMETERS), : len(PARAMETERS)]
     by_parameter = _target_slopes(tensors)
-    signal_to_noise = (images**2 / variance).sum((1, 2)).sqrt()
+    signal_to_noise = images.square().sum((1, 2)).sqrt()
     targets = by_parameter @ covariance @ by_parameter.mT
     return tuple(result.cpu().numpy() for result in (covariance, targets, signal_to_noise))
+
+
+def _whitened(pixels: torch.Tensor, band) -> torch.Tensor:
+    """Images (m, n, h, w) in units of the noise, as they would be with independent noise."""
+    if band.correlation is None:
+        return pixels
+    return whitened(pixels, np.broadcast_to(band.correlation, pixels.shape[1]))
 
 
 def _jacobian(tensors: dict[str, torch.Tensor], band, npix: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,11 @@ from sklearn.utils import check_random_state
 
 from ._parameters import PARAMETERS
 from ._priors import LogUniform, Near, Prior, Uniform
+from ._radius import component_radii, log_radius_slopes
 
+KNOWN = 1e-12  # variance of what a prior knows exactly
+
+TOTAL = {"bulge_radius": "half_light_radius", "disk_radius": "radius_ratio"}  # what radii may be drawn as
 LOGARITHMIC = ("flux", "bulge_radius", "disk_radius")  # whose natural coordinate is the logarithm
 
 
@@ -86,6 +90,8 @@ class GalaxyPrior(_JointPrior):
     ----------
     priors : mapping of str to Uniform, LogUniform, Near or another prior
         One for ``magnitude`` and for each parameter of `render` but the flux; a `Near` after the one it is near to.
+        Instead of ``bulge_radius`` and ``disk_radius`` there may be ``half_light_radius``, of bulge and disk together
+        [arcsec], and ``radius_ratio``, that of the bulge over that of the disk.
 
     Attributes
     ----------
@@ -109,6 +115,11 @@ class GalaxyPrior(_JointPrior):
 
     names = tuple("magnitude" if name == "flux" else name for name in PARAMETERS)
 
+    def __init__(self, priors: Mapping[str, Prior]):
+        if "half_light_radius" in priors:
+            self.names = tuple(TOTAL.get(name, name) for name in GalaxyPrior.names)  # type: ignore[misc]
+        super().__init__(priors)
+
     def draw(self, n, random_state=None, *, zero_point=27.0):
         """Draw galaxies.
 
@@ -130,6 +141,8 @@ class GalaxyPrior(_JointPrior):
         prior = self.priors["magnitude"]
         if isinstance(prior, Uniform):  # turned around, so that the flux grows with the random number
             drawn["magnitude"] = prior.low + prior.high - drawn["magnitude"]
+        if "half_light_radius" in drawn:
+            drawn = component_radii(drawn) | drawn
         return {"flux": 10 ** (-0.4 * (drawn["magnitude"] - zero_point))} | drawn
 
     def variance(self):
@@ -138,10 +151,43 @@ class GalaxyPrior(_JointPrior):
         Returns
         -------
         dict of str to float
+            If radii are drawn as ``half_light_radius`` and ``radius_ratio``, that of these instead.
         """
         variance = {"flux": (0.4 * np.log(10)) ** 2 * self.priors["magnitude"].variance()}
         others = {name: prior for name, prior in self.priors.items() if name != "magnitude"}
-        return variance | {name: prior.variance(logarithm=name in LOGARITHMIC) for name, prior in others.items()}
+        logarithmic = (*LOGARITHMIC, *TOTAL.values())
+        return variance | {name: prior.variance(logarithm=name in logarithmic) for name, prior in others.items()}
+
+    def precision(self, parameters, *, variance=None):
+        """Inverse covariance of the parameters of `render` that this prior has around given ones.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array-like of shape (n,)
+            As `render` takes them.
+        variance : mapping of str to float or ndarray of shape (n,), default=None
+            Of entries of `variance` that are otherwise known, from a camera for instance.
+
+        Returns
+        -------
+        ndarray of shape (n, 12, 12)
+            In the order of `CramerRaoBound.parameter_names`; of the logarithm of flux and radii. Diagonal unless radii
+            are drawn as ``half_light_radius`` and ``radius_ratio``, which are functions of several parameters.
+        """
+        known = self.variance() | (dict(variance) if variance else {})
+        n, names = len(parameters["flux"]), list(PARAMETERS)
+        precision = np.zeros((n, len(names), len(names)))
+        for name, value in known.items():
+            slope = np.zeros((n, len(names)))
+            if name == "half_light_radius":
+                slope = log_radius_slopes(parameters)
+            elif name == "radius_ratio":
+                slope[:, names.index("bulge_radius")], slope[:, names.index("disk_radius")] = 1, -1
+            else:
+                slope[:, names.index(name)] = 1
+            weight = 1 / np.maximum(np.broadcast_to(value, n), KNOWN)
+            precision += weight[:, None, None] * slope[:, :, None] * slope[:, None, :]
+        return precision
 
 
 def sim_v1_prior():
@@ -176,6 +222,42 @@ def sim_v1_prior():
             "bulge_position_angle": Near("disk_position_angle", 15.0),
             "x_offset": Uniform(-0.5, 0.5),
             "y_offset": Uniform(-0.5, 0.5),
+        }
+    )
+
+
+def sim_v2_prior():
+    """Give the galaxies of the simulated benchmark galestim-sim-v2, in which each has a camera of its own.
+
+    .. versionadded:: 0.1.0
+
+    Returns
+    -------
+    GalaxyPrior
+        B/T 0 to 1, bulges of n from 0.5 to 6 and disks of n from 0.7 to 1.3, radii whose ratio is 0.15 to 1.5, axis
+        ratios of bulges from 0.4 and of disks from 0.15, at most 20 degrees apart, centered to a pixel. Magnitudes
+        (18 to 23) and half-light radii (0.3 to 3 arcsec) are what `sim_v2_cameras` takes them for.
+
+    Examples
+    --------
+    >>> from galestim.simulation import sim_v1_prior, sim_v2_prior
+    >>> sorted(sim_v2_prior().draw(3, random_state=0).keys() - sim_v1_prior().draw(1).keys())
+    ['half_light_radius', 'radius_ratio']
+    """
+    return GalaxyPrior(
+        {
+            "magnitude": Uniform(18.0, 23.0),
+            "bulge_to_total": Uniform(0.0, 1.0),
+            "half_light_radius": LogUniform(0.3, 3.0),
+            "radius_ratio": LogUniform(0.15, 1.5),
+            "bulge_sersic_index": Uniform(0.5, 6.0),
+            "disk_sersic_index": Uniform(0.7, 1.3),
+            "bulge_axis_ratio": Uniform(0.4, 1.0),
+            "disk_axis_ratio": Uniform(0.15, 1.0),
+            "disk_position_angle": Uniform(0.0, 180.0),
+            "bulge_position_angle": Near("disk_position_angle", 20.0),
+            "x_offset": Uniform(-1.0, 1.0),
+            "y_offset": Uniform(-1.0, 1.0),
         }
     )
 

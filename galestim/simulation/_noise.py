@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from ._correlation import correlated
+
 
 def noise_variance(images: torch.Tensor, sky_noise, gain=None) -> torch.Tensor:
     """Variance of the noise in each pixel: sky_noise² + flux / gain.
@@ -54,9 +56,11 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
     photons : {"gaussian", "poisson"}, default="gaussian"
         Whether photon noise is Gaussian, with the variance of Poisson's, or Poisson's own, which is slower and
         differs where a pixel has few electrons.
-    correlation : array-like of shape (a, b) or None, default=None
-        Kernel with which white noise is convolved, such as that of the resampling of a mosaic; its scale does not
-        matter, the variance of a pixel stays. It acts on all that is Gaussian. None: pixels are independent.
+    correlation : float or array-like of shape (n,) or (a, b) or None, default=None
+        Kernel (a, b) with which white noise is convolved, such as that of the resampling of a mosaic; its scale does
+        not matter, the variance of a pixel stays. It acts on all that is Gaussian. One or n numbers: full widths at
+        half maximum [pixels] of Gaussian kernels, to which one percent of independent variance is added; noise of
+        width 0 is independent, as all is with None.
     random_state : int, RandomState instance or None, default=None
         Determines the noise; on another device the same number gives other noise.
 
@@ -88,7 +92,10 @@ def add_noise(images, *, sky_noise, gain=None, photons="gaussian", correlation=N
     sigma = noise_variance(images, sky_noise, gain).sqrt()
     if correlation is None:
         return images + sigma * _normal(images, images.shape, generator)
-    return images + sigma * _correlated(images, np.asarray(correlation, dtype=float), generator)
+    kernel = np.asarray(correlation, dtype=float)
+    if kernel.shape in ((), images.shape[:1]):
+        return images + sigma * _of_lengths(images, np.broadcast_to(kernel, len(images)), generator)
+    return images + sigma * _correlated(images, kernel, generator)
 
 
 def _per_image(images: torch.Tensor, name: str, values) -> torch.Tensor:
@@ -107,6 +114,20 @@ def _per_image(images: torch.Tensor, name: str, values) -> torch.Tensor:
 
 def _normal(images: torch.Tensor, shape, generator) -> torch.Tensor:
     return torch.randn(shape, generator=generator, dtype=images.dtype, device=images.device)
+
+
+def _of_lengths(images: torch.Tensor, lengths: np.ndarray, generator) -> torch.Tensor:
+    """Standard normal noise whose correlation has a length of its own in each image; 0 is none."""
+    if not (np.isfinite(lengths) & (lengths >= 0)).all():
+        raise ValueError(f"correlation={lengths.min():g}; expected widths [pixels] of at least 0, or a kernel (a, b).")
+    noise = _normal(images, images.shape, generator)
+    rows = np.flatnonzero(lengths)
+    if len(rows):
+        like = noise[rows].movedim(3, 1).flatten(0, 1) if images.ndim == 4 else noise[rows]
+        of_each = torch.as_tensor(lengths[rows]).to(images).repeat_interleave(len(like) // len(rows))
+        drawn = correlated(like, of_each, generator)
+        noise[rows] = drawn.unflatten(0, (len(rows), -1)).movedim(1, 3) if images.ndim == 4 else drawn
+    return noise
 
 
 def _correlated(images: torch.Tensor, kernel: np.ndarray, generator) -> torch.Tensor:

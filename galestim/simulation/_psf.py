@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
-from scipy.special import gamma, kv
+from scipy.ndimage import zoom
 
-BESSEL_NODES = 400  # for an error below 1e-7 if β is 2 or more
+from ._moffat import moffat_transform
+
+FINER = 8  # pixels in one, for the width of the image of a star
 
 
 @runtime_checkable
@@ -41,7 +43,7 @@ class _Elliptical:
             raise ValueError(f"ellipticity={self.ellipticity!r}; expected (a - b) / (a + b) of its axes, 0 to 1.")
 
     def __repr__(self):
-        shown = [name for name in vars(self) if self.ellipticity or name in ("fwhm", "beta")]
+        shown = [name for name in vars(self) if self.ellipticity or name not in ("ellipticity", "position_angle")]
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
@@ -115,11 +117,91 @@ class MoffatPSF(_Elliptical):
             raise ValueError(f"beta={self.beta!r}; expected more than 1, as the flux is infinite otherwise.")
 
     def _round_transform(self, k):
-        x = self.fwhm / (2 * np.sqrt(2 ** (1 / self.beta) - 1)) * k
-        root = np.linspace(0, np.sqrt(x.max(initial=1e-6)), BESSEL_NODES)  # where it is as smooth as at large ones
-        of_node = np.maximum(root**2, 1e-6)
-        values = 2 / gamma(self.beta - 1) * (of_node / 2) ** (self.beta - 1) * kv(self.beta - 1, of_node)
-        return CubicSpline(root, values)(np.sqrt(x))
+        return moffat_transform(self.fwhm / _width(self.beta) * k, self.beta)
+
+
+def _width(beta: float) -> float:
+    """Full width at half maximum of Moffat's profile, over α."""
+    return 2 * np.sqrt(2 ** (1 / beta) - 1)
+
+
+@dataclass(frozen=True, repr=False)
+class DoubleMoffatPSF(_Elliptical):
+    """Sum of two Moffat profiles: a core and its wings, as most measured point-spread functions have them.
+
+    .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum of the sum [arcsec]; of an ellipse, the geometric mean of its axes.
+    beta : float, default=3.5
+        Exponent of the core.
+    wing_share : float, default=0.1
+        Share of the light that is in the wings, from 0 to below 1.
+    wing_ratio : float, default=2.5
+        Full width at half maximum of the wings over that of the core.
+    wing_beta : float, default=2.5
+        Exponent of the wings.
+    ellipticity : float, default=0.0
+        (a - b) / (a + b) of the axes a and b, of both.
+    position_angle : float, default=0.0
+        Of the major axis [deg, east of north].
+
+    Raises
+    ------
+    ValueError
+        If `fwhm` or `wing_ratio` is not positive, an exponent not above 1, or a share or `ellipticity` not from 0 to
+        1.
+
+    Examples
+    --------
+    >>> from galestim.simulation import DoubleMoffatPSF
+    >>> DoubleMoffatPSF(0.58).transform([0.0, 5.0], [0.0]).round(4)
+    array([[1.    , 0.2924]])
+    """
+
+    fwhm: float
+    beta: float = 3.5
+    wing_share: float = 0.1
+    wing_ratio: float = 2.5
+    wing_beta: float = 2.5
+    ellipticity: float = 0.0
+    position_angle: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not (self.beta > 1 and self.wing_beta > 1):
+            raise ValueError(f"beta={self.beta!r} and wing_beta={self.wing_beta!r}; expected more than 1.")
+        if not (0 <= self.wing_share < 1 and self.wing_ratio > 0):
+            raise ValueError(
+                f"wing_share={self.wing_share!r} and wing_ratio={self.wing_ratio!r}; expected a share from 0 to below "
+                "1, and a positive ratio."
+            )
+
+    def _round_transform(self, k):
+        core = self.fwhm * _core_share(self.beta, self.wing_share, self.wing_ratio, self.wing_beta)
+        parts = (
+            (1 - self.wing_share, core, self.beta),
+            (self.wing_share, core * self.wing_ratio, self.wing_beta),
+        )
+        return sum(share * moffat_transform(fwhm / _width(beta) * k, beta) for share, fwhm, beta in parts)
+
+
+@lru_cache(maxsize=1024)
+def _core_share(beta: float, wing_share: float, wing_ratio: float, wing_beta: float) -> float:
+    """Full width at half maximum of the core over that of core and wings together."""
+
+    def light(r):  # surface brightness where r is in widths of the core
+        core, wings = ((b - 1) * _width(b) ** 2 for b in (beta, wing_beta))
+        core = (1 - wing_share) * core * (1 + (r * _width(beta)) ** 2) ** -beta
+        return core + wing_share / wing_ratio**2 * wings * (1 + (r / wing_ratio * _width(wing_beta)) ** 2) ** -wing_beta
+
+    low, high = sorted((0.5, 0.5 * wing_ratio))
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if light(middle) > light(0) / 2 else (low, middle)
+    return float(1 / (low + high))
 
 
 @dataclass(frozen=True, repr=False)
@@ -234,6 +316,12 @@ class ImagePSF:
         phases = np.exp(-1j * np.outer(k * self.pixel_scale, pixel - pixel @ light))
         return np.where(abs(k * self.pixel_scale)[:, None] <= np.pi, phases, 0)
 
+    @cached_property
+    def fwhm(self) -> float:
+        """Full width at half maximum [arcsec], of a circle of the area in which it is above half of its maximum."""
+        fine = zoom(np.asarray(self.image), FINER, order=3)
+        return 2 * np.sqrt((fine > fine.max() / 2).sum() / np.pi) * self.pixel_scale / FINER
+
 
 @dataclass(frozen=True)
 class Widened:
@@ -255,3 +343,18 @@ class Widened:
     def transform(self, kx: ArrayLike, ky: ArrayLike) -> NDArray:
         """Fourier transform on a grid of wave numbers, as that of a `MoffatPSF`."""
         return self.psf.transform(np.multiply(kx, self.factor), np.multiply(ky, self.factor))
+
+    @property
+    def fwhm(self) -> float:
+        """Full width at half maximum [arcsec]."""
+        return self.factor * self.psf.fwhm  # type: ignore[attr-defined]
+
+
+def round_transform(psf: PSF, k: NDArray) -> NDArray:
+    """Transform of the circularized profile at wave numbers `k` (m,) [rad/arcsec]; that of images along their axes."""
+    if isinstance(psf, Widened):
+        return round_transform(psf.psf, k * psf.factor)
+    if isinstance(psf, _Elliptical):
+        return psf._round_transform(k)
+    zero = np.zeros(1)
+    return (abs(psf.transform(k, zero)[0]) + abs(psf.transform(zero, k)[:, 0])) / 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._parameters import as_tensors
+from ._parameters import PARAMETERS, as_tensors
 from ._sersic import enclosed_light
 
 NAMES = ("bulge_to_total", "bulge_radius", "disk_radius", "bulge_sersic_index", "disk_sersic_index")
@@ -115,3 +117,23 @@ def _slopes(radius: NDArray, galaxies: list[NDArray]) -> list[NDArray]:
 
     by_radius = slope(0)
     return [-slope(i) / by_radius for i in range(1, 6)]
+
+
+def component_radii(drawn: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Radii of bulge and disk of galaxies whose ``half_light_radius`` and ``radius_ratio`` are known."""
+    ratio = drawn["radius_ratio"]
+    shape = (drawn["bulge_to_total"], ratio, np.ones_like(ratio), drawn["bulge_sersic_index"], drawn["disk_sersic_index"])
+    disk = drawn["half_light_radius"] / _solve(*shape)
+    return {"bulge_radius": ratio * disk, "disk_radius": disk}
+
+
+def log_radius_slopes(parameters: Mapping) -> NDArray:
+    """Derivatives of the logarithm of the radius by the twelve parameters (n, 12), by the logarithm of radii."""
+    tensors = as_tensors(parameters, NAMES, dtype=torch.float64, device="cpu")
+    galaxies = [tensor.detach().numpy() for tensor in tensors.values()]
+    radius = _solve(*galaxies)
+    slopes = np.zeros((len(radius), len(PARAMETERS)))
+    for name, value, slope in zip(NAMES, galaxies, _slopes(radius, galaxies)):
+        by_log = value if name.endswith("_radius") else 1
+        slopes[:, list(PARAMETERS).index(name)] = slope * by_log / radius
+    return slopes

@@ -105,22 +105,106 @@ def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, devic
     return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge, disk])
 
 
+def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=torch.float32) -> torch.Tensor:
+    """Draw noiseless images of stars, as measurements of a point-spread function show it.
+
+    .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    npix : int
+        Height and width of the images, odd: the star is in the center of the middle pixel.
+    pixel_scale : float or array-like of shape (n,)
+        Side of a pixel [arcsec].
+    psf : PSF or sequence of n PSF
+        As `render` takes them.
+    device : torch.device or str, default=None
+        Where to draw.
+    dtype : torch.dtype, default=torch.float32
+        Of the images.
+
+    Returns
+    -------
+    images : Tensor of shape (n, npix, npix)
+        Of flux 1 in all; what is outside of the image is missing in its sum.
+
+    Raises
+    ------
+    ValueError
+        If `npix` is even, or as in `render`.
+
+    Examples
+    --------
+    >>> from galestim.simulation import MoffatPSF, render_stars
+    >>> star = render_stars(npix=25, pixel_scale=0.168, psf=MoffatPSF(0.58))
+    >>> star.shape, round(star.sum().item(), 3)
+    (torch.Size([1, 25, 25]), 0.996)
+    """
+    if npix % 2 == 0:
+        raise ValueError(f"npix={npix}; expected an odd number, so that stars are centered on a pixel.")
+    n = 1 if hasattr(psf, "transform") else len(psf)
+    flux, center = torch.ones(n, device=device, dtype=dtype), torch.zeros(n, device=device, dtype=dtype)
+
+    def star(grid, rows):
+        return (grid.image(flux[rows, None, None], center[rows], center[rows]),)
+
+    return _in_batches(Cameras(psf, pixel_scale, n), npix, npix / 2 + 1, flux, star)[0]
+
+
+def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_scale, psf):
+    """Images as `render` draws them, and stars of an odd `stamp_npix` as `render_stars` does, of each galaxy's camera."""
+    tensors = as_tensors(parameters)
+    if not len(tensors["flux"]):
+        return tensors["flux"].new_zeros(0, npix, npix), tensors["flux"].new_zeros(0, stamp_npix, stamp_npix)
+    size = max(npix, stamp_npix + 2 - (stamp_npix + npix) % 2)  # so many pixels more or less on each side
+    start, first = (size - npix) // 2, size // 2 - stamp_npix // 2
+    flux, to_pixel = tensors["flux"], 0.5 * (size % 2 == 0)
+
+    def both(grid, rows):
+        center = flux.new_full((len(flux[rows]),), to_pixel)
+        star = grid.image(flux.new_ones(len(center), 1, 1), center, center, slice(first, first + stamp_npix))
+        return grid.image(*galaxy(grid, rows), slice(start, start + npix)), star
+
+    galaxy, cameras, reach = _galaxies(tensors, size, pixel_scale, psf, lambda bulge, disk: bulge + disk)
+    return _in_batches(cameras, size, reach, flux, both)
+
+
 def _draw(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers) -> torch.Tensor:
     """Images ``(n, layer, npix, npix)`` of the `layers` that the spectra of bulge and disk are put together to."""
     flux = tensors["flux"]
     if not len(flux):
         return flux.new_zeros(0, 2, npix, npix)
-    cameras = Cameras(psf, pixel_scale, len(flux))
+
+    def draw(grid, rows):
+        spectra, *offsets = galaxy(grid, rows)
+        return (torch.stack([grid.image(spectrum, *offsets) for spectrum in spectra], dim=1),)
+
+    galaxy, cameras, reach = _galaxies(tensors, npix, pixel_scale, psf, layers)
+    return _in_batches(cameras, npix, reach, flux, draw)[0]
+
+
+def _galaxies(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers):
+    """What gives spectra and offsets of galaxies on a grid, their cameras, and how far waves have to reach."""
+    cameras = Cameras(psf, pixel_scale, len(tensors["flux"]))
     offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]])
     farthest = float(offsets.detach().abs().max()) if offsets.numel() else 0.0
     reach = npix / 2 + (1 if farthest <= 1 else 16 * math.ceil(farthest / 16))  # so that few grids are made
-    bulge, disk = (_Component(tensors, name, cameras.scale_like(flux)) for name in ("bulge", "disk"))
-    images, drawn = [], []
-    for grid, rows in cameras.batches(npix, reach, flux):
-        spectra = layers(*(part[rows].spectrum(grid.kx, grid.ky) for part in (bulge, disk)))
-        images.append(torch.stack([grid.image(spectrum, *offsets[:, rows]) for spectrum in spectra], dim=1))
+    bulge, disk = (_Component(tensors, name, cameras.scale_like(tensors["flux"])) for name in ("bulge", "disk"))
+
+    def galaxy(grid, rows):
+        return layers(*(part[rows].spectrum(grid.kx, grid.ky) for part in (bulge, disk))), *offsets[:, rows]
+
+    return galaxy, cameras, reach
+
+
+def _in_batches(cameras: Cameras, npix: int, reach: float, like: torch.Tensor, draw) -> list[torch.Tensor]:
+    """The tensors that `draw` makes of a grid and the rows that are drawn on it, in the order of the galaxies."""
+    drawn, parts = [], []
+    for grid, rows in cameras.batches(npix, reach, like):
+        parts.append(draw(grid, rows))
         drawn.append(rows)
-    return torch.cat(images)[cameras.back(drawn)]
+    order = cameras.back(drawn)
+    return [torch.cat(part)[order] for part in zip(*parts)]
 
 
 class _Component:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._psf import PSF, GaussianPSF, MoffatPSF
+
+NUMBERS = "sky_noise", "pixel_scale", "gain", "correlation", "sky_error", "psf_error"
 
 
 def _check(name: str, value, valid: NDArray[np.bool_], expected: str) -> None:
@@ -16,7 +18,7 @@ def _check(name: str, value, valid: NDArray[np.bool_], expected: str) -> None:
         raise ValueError(f"{name}={value!r}; expected {expected}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Band:
     """One band of a survey: all that turns galaxies into images.
 
@@ -36,11 +38,18 @@ class Band:
         Electrons per image unit, for the photon noise of the sources; None leaves it out.
     zero_point : float, default=27.0
         Magnitude of a flux of one image unit.
+    correlation : float, ndarray of shape (n,) or None, default=None
+        Full width at half maximum [pixels] of the Gaussian by which noise is correlated, as by resampling; 0 or None:
+        pixels are independent. See `add_noise`.
+    sky_error : float or ndarray of shape (n,), default=0.0
+        Standard deviation of the error of the sky's level, in units of `sky_noise`.
+    psf_error : float or ndarray of shape (n,), default=0.0
+        Standard deviation of the error of the point-spread function's width, as a share of it.
 
     Raises
     ------
     ValueError
-        If `sky_noise` is negative, or `pixel_scale` or `gain` not positive.
+        If `sky_noise`, `correlation` or an error is negative, or `pixel_scale` or `gain` not positive.
 
     Examples
     --------
@@ -54,6 +63,9 @@ class Band:
     pixel_scale: float | NDArray
     gain: float | NDArray | None = None
     zero_point: float = 27.0
+    correlation: float | NDArray | None = None
+    sky_error: float | NDArray = 0.0
+    psf_error: float | NDArray = 0.0
 
     def __post_init__(self):
         sky_noise, pixel_scale = np.asarray(self.sky_noise), np.asarray(self.pixel_scale)
@@ -61,12 +73,21 @@ class Band:
         _check("sky_noise", self.sky_noise, (sky_noise >= 0) & np.isfinite(sky_noise), "at least 0")
         _check("pixel_scale", self.pixel_scale, (pixel_scale > 0) & np.isfinite(pixel_scale), "positive, in arcsec")
         _check("gain", self.gain, gain > 0, "positive, or None")
+        correlation = np.asarray(0.0 if self.correlation is None else self.correlation)
+        _check("correlation", self.correlation, (correlation >= 0) & np.isfinite(correlation), "at least 0, or None")
+        for name in ("sky_error", "psf_error"):
+            _check(name, getattr(self, name), np.asarray(getattr(self, name)) >= 0, "at least 0")
+
+    def __repr__(self):
+        plain = {"correlation": None, "sky_error": 0.0, "psf_error": 0.0}
+        entries = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = (f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name])
+        return f"Band({', '.join(shown)})"
 
     @property
     def per_galaxy(self) -> bool:
         """True if an entry is one per galaxy."""
-        numbers = np.asarray(self.sky_noise), np.asarray(self.pixel_scale), np.asarray(self.gain)
-        return any(array.ndim for array in numbers) or not hasattr(self.psf, "transform")
+        return any(np.ndim(getattr(self, name)) for name in NUMBERS) or not hasattr(self.psf, "transform")
 
     def of_rows(self, rows) -> Band:
         """Choose the entries of some galaxies.
@@ -81,12 +102,34 @@ class Band:
             Entries that are the same for all galaxies stay.
         """
         rows = rows if isinstance(rows, slice) else np.asarray(rows)
-        numbers = {name: getattr(self, name) for name in ("sky_noise", "pixel_scale", "gain")}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
         chosen = {name: np.asarray(values)[rows] for name, values in numbers.items() if np.ndim(values)}
         if not hasattr(self.psf, "transform"):
             which = np.arange(len(self.psf))[rows]
             chosen["psf"] = [self.psf[i] for i in which]
         return replace(self, **chosen)
+
+    def with_rows(self, rows, other) -> Band:
+        """Give some galaxies other cameras.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Of a band with entries one per galaxy.
+        other : Band
+            The cameras of these, with the same entries.
+
+        Returns
+        -------
+        Band
+        """
+        changed: dict = {name: np.array(getattr(self, name)) for name in NUMBERS if np.ndim(getattr(self, name))}
+        for name, values in changed.items():
+            values[rows] = getattr(other, name)
+        psfs = list(self.psf)  # type: ignore[arg-type]
+        for row, psf in zip(rows, other.psf):  # type: ignore[arg-type]
+            psfs[row] = psf
+        return replace(self, psf=psfs, **changed)
 
     def with_noise_factor(self, factor) -> Band:
         """Multiply the noise of sky and photons.

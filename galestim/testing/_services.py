@@ -31,6 +31,8 @@ SKYSERVER_PIXELS, SKYSERVER_SCALE, FRAME_HALF_DIAGONAL = (64, 2048), (0.015, 240
 # Legacy Surveys (views.py): the largest image, the gray of nothing, and of each layer the side of a native pixel and
 # the zoom that shows it.
 LEGACY_MAX_SIZE, LEGACY_GRAY = 3000, 32
+# What it says of the camera: inverse variances of one noise [nanomaggies], and a Gaussian of one width [arcsec].
+LEGACY_NOISE, LEGACY_PSF_FWHM, LEGACY_STAMP = 0.01, 1.3, 63
 LEGACY_LAYERS = {"ls-dr10": (0.262, 14), "ls-dr9": (0.262, 14), "sdss": (0.396, 13)}
 
 HIPS_PREFIX = "galestim/P/loopback"
@@ -147,10 +149,53 @@ def legacy(sky: GaussianSky, query: Mapping[str, str], *, as_fits: bool) -> Answ
     if not covered:
         return LEGACY_FAILURE
     header = _legacy_header(tangent_header(ra, dec, (height, width), scale), bands, height, width)
-    values = np.nan_to_num(planes[_indices(sky, bands)])[:, ::-1] * native**2
+    planes = planes[_indices(sky, bands)][:, ::-1] * native**2
+    extensions = {"IMAGE": np.nan_to_num(planes)}
+    if "invvar" in query:  # with any value
+        extensions["INVVAR"] = np.isfinite(planes) / LEGACY_NOISE**2
     name = f'inline; filename="cutout_{ra:.4f}_{dec:.4f}.fits"'
-    body = _fits(values if len(bands) > 1 else values[0], header)
+    body = _legacy_fits(extensions, header)
     return Answer(200, "image/fits", body, {"Content-Disposition": name})
+
+
+def legacy_psf(sky: GaussianSky, query: Mapping[str, str]) -> Answer:
+    """The Legacy Surveys viewer's ``coadd-psf``: a stamp of native pixels for each band, in an HDU each."""
+    layer = query.get("layer", "ls-dr10")
+    if layer not in LEGACY_LAYERS:
+        return Answer(200, "text/html; charset=utf-8", b"no such layer")
+    try:
+        ra, dec = float(query["ra"]), float(query["dec"])
+    except (KeyError, ValueError):
+        return LEGACY_FAILURE
+    if not sky.covers(ra, dec):
+        return LEGACY_FAILURE
+    offset = np.arange(LEGACY_STAMP) - LEGACY_STAMP // 2
+    width = LEGACY_PSF_FWHM / 2.3548 / LEGACY_LAYERS[layer][0]
+    line = np.exp(-(offset**2) / (2 * width**2))
+    stamp = np.outer(line, line).astype(np.float32) / np.float32(line.sum() ** 2)
+    bands = "".join(sky.bands)
+    header = fits.Header([("BANDS", bands), *((f"BAND{i}", band) for i, band in enumerate(bands))])
+    hdus = [fits.PrimaryHDU(stamp, header), *(fits.ImageHDU(stamp) for _ in bands[1:])]
+    for hdu, band in zip(hdus, bands):
+        hdu.header["BAND"] = band
+    return Answer(200, "image/fits", _written(fits.HDUList(hdus)))
+
+
+def _legacy_fits(extensions: Mapping[str, NDArray], header: fits.Header) -> bytes:
+    """A FITS file with an HDU for each kind of cube, or of plane if there is one band."""
+    hdus: list = []
+    for kind, cube in extensions.items():
+        own = header.copy()
+        own["IMAGETYP"] = kind
+        plane = np.ascontiguousarray(cube if len(cube) > 1 else cube[0], dtype=np.float32)
+        hdus.append((fits.ImageHDU if hdus else fits.PrimaryHDU)(plane, own))
+    return _written(fits.HDUList(hdus))
+
+
+def _written(hdus: fits.HDUList) -> bytes:
+    buffer = io.BytesIO()
+    hdus.writeto(buffer)
+    return buffer.getvalue()
 
 
 # Django's answer when a view raises, here NoOverlapError or a missing or unreadable parameter.
