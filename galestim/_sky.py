@@ -6,6 +6,7 @@ It is blind to galaxies: what rises above the noise is masked with a margin, and
 from __future__ import annotations
 
 import warnings
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,6 @@ MARGIN = 4  # pixels around sources, and as many around them as a third of their
 MAX_LAG = 10  # pixels, up to which noise is taken to correlate
 BLOCK = 256  # pixels, side of the blocks whose correlations are averaged
 LEAST = 200  # pixels of sky, below which nothing can be said of it
-NOTICED = 0.01  # correlation, below which pixels are as good as independent
 
 
 class Sky(NamedTuple):
@@ -29,6 +29,12 @@ class Sky(NamedTuple):
     image: NDArray  # (h, w), the level subtracted
     free: NDArray[np.bool_]  # where nothing shines and no pixel is bad
     noise: float
+
+
+def require_photutils(what: str) -> None:
+    """Raise an ImportError that says how to get photutils, if it is not there."""
+    if find_spec("photutils") is None:
+        raise ImportError(f"{what} needs photutils, which is not installed; run: pip install 'galestim[psf]'")
 
 
 def subtract_sky(image: NDArray, bad: NDArray[np.bool_], box: int | None = None) -> Sky:
@@ -50,7 +56,8 @@ def subtract_sky(image: NDArray, bad: NDArray[np.bool_], box: int | None = None)
         level = np.median(image[free]) if box is None or min(image.shape) < 2 * box else _level(image, free, box)
         residual = np.where(bad, 0, image - level)
         free = ~bad & ~sources(residual, free)
-    return Sky(residual, free, float(robust_sigma(residual[free])))
+    faintest = 1e-7 * float(abs(residual).max())  # images may be free of noise
+    return Sky(residual, free, max(float(robust_sigma(residual[free])), faintest, np.finfo(float).tiny))
 
 
 def sources(image: NDArray, sky: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -67,28 +74,6 @@ def sources(image: NDArray, sky: NDArray[np.bool_]) -> NDArray[np.bool_]:
             margin = MARGIN + radius[np.unique(labels[of_size])].max() / 3
             marked |= ndimage.distance_transform_edt(~of_size) <= margin
     return marked
-
-
-def correlation_kernel(skies: list[Sky]) -> NDArray | None:
-    """Find the kernel that makes white noise correlate as that of these skies does; None if it does not correlate.
-
-    It is the one of zero phase: the root of the power spectrum. Correlations that are not noticed are left out.
-    """
-    correlation, n_pairs = autocorrelation([np.where(sky.free, sky.image / sky.noise, np.nan) for sky in skies])
-    noticed = abs(correlation) > max(NOTICED, 4 / np.sqrt(n_pairs))
-    noticed = ndimage.label(noticed, np.ones((3, 3)))[0]
-    noticed = noticed == noticed[MAX_LAG, MAX_LAG]
-    if noticed.sum() == 1:
-        return None
-    reach = int(max(abs(np.argwhere(noticed) - MAX_LAG).max(axis=0).max(), 1))
-    size = 8 * (MAX_LAG + 1)  # so much that the kernel does not wrap around
-    lags = np.arange(-MAX_LAG, MAX_LAG + 1)
-    wrapped = np.zeros((size, size))
-    wrapped[np.ix_(lags, lags)] = np.where(noticed, correlation, 0)
-    kernel = fft.ifft2(np.sqrt(fft.fft2(wrapped).real.clip(0))).real
-    near = np.arange(-reach, reach + 1)
-    kernel = kernel[np.ix_(near, near)]
-    return kernel / np.sqrt((kernel**2).sum())
 
 
 def autocorrelation(images: list[NDArray]) -> tuple[NDArray, float]:

@@ -74,6 +74,20 @@ class Tile(NamedTuple):
     bad: NDArray[np.bool_]
     saturation: float  # value of a pixel, inf if not known
 
+    @classmethod
+    def of_array(cls, image, mask=None, saturation=None) -> Tile:
+        """Make one of an image, whose pixels are bad where they are not finite or masked."""
+        image = np.asarray(image, dtype=float)
+        if image.ndim != 2:
+            raise ValueError(f"the mosaic has shape {image.shape}; expected one image (h, w).")
+        bad = ~np.isfinite(image)
+        if mask is not None:
+            mask = np.asarray(mask, dtype=bool)
+            if mask.shape != image.shape:
+                raise ValueError(f"mask has shape {mask.shape}; expected that of the image, {image.shape}.")
+            bad |= mask
+        return cls(np.where(bad, 0, image), bad, np.inf if saturation is None else float(saturation))
+
 
 def measure_psf(tiles: list[Tile], positions, npix: int, min_stars: int) -> PSFEstimate:
     """Measure the point-spread function of some tiles from the stars at `positions`, of each; None finds them.
@@ -114,7 +128,10 @@ def _check_enough(n: int, n_seen: int, n_places: int, least: int, searched: bool
 
 
 class _Stars(NamedTuple):
-    """Stamps of stars, sky subtracted, and what was measured of each."""
+    """Stamps of stars, sky subtracted, and what was measured of each; light is in units of the noise of a pixel.
+
+    Fitters stop by absolute numbers, and fluxes of 1e-12 are met.
+    """
 
     stamps: NDArray  # (n, npix, npix)
     bad: NDArray[np.bool_]
@@ -122,13 +139,13 @@ class _Stars(NamedTuple):
     y: NDArray
     tile: NDArray
     flux: NDArray
-    noise: NDArray
+    noise: NDArray  # of a pixel [image units]
     sigma: NDArray  # of the Gaussian that is most like it [pixels]
     shape: NDArray  # (n, 2), both components of its ellipticity
 
     @property
     def signal_to_noise(self) -> NDArray:
-        return self.flux / (self.noise * np.sqrt(4 * np.pi) * self.sigma)
+        return self.flux / (np.sqrt(4 * np.pi) * self.sigma)
 
     def rows(self, which) -> _Stars:
         return _Stars(*(values[which] for values in self))
@@ -166,7 +183,7 @@ def _candidate(tile: Tile, sky: Sky, labels: NDArray, x: float, y: float, half: 
     whole = half <= column < labels.shape[1] - half and half <= row < labels.shape[0] - half
     if not whole or not labels[row, column]:
         return None
-    stamp, own = sky.image[window].astype(float), labels[window] == labels[row, column]
+    stamp, own = sky.image[window] / sky.noise, labels[window] == labels[row, column]
     others = ndimage.binary_dilation((labels[window] > 0) & ~own, iterations=2) & ~own
     moments = _moments(np.where(others, 0, stamp))
     if moments is None:
@@ -271,8 +288,7 @@ def _built(stars: _Stars) -> tuple[NDArray, _Stars, NDArray]:
     stars = stars.rows(good)
     near = np.hypot(*(np.indices((npix, npix)) - npix // 2)) < 2 * fwhm
     left = [star.compute_residual_image(model)[near & ~bad] for star, bad in zip(seen.all_good_stars, stars.bad)]
-    by_noise = [np.sqrt(2 / np.pi) * noise * one.size for one, noise in zip(left, stars.noise)]
-    residual = [abs(one).sum() - noise for one, noise in zip(left, by_noise)]
+    residual = [abs(one).sum() - np.sqrt(2 / np.pi) * one.size for one in left]  # less what noise alone leaves
     return _with_wings(model.data), stars, np.array(residual).clip(0) / stars.flux
 
 
@@ -351,7 +367,7 @@ def _estimate(stamp: NDArray, stars: _Stars, residual: NDArray) -> PSFEstimate:
             "x": stars.x,
             "y": stars.y,
             "tile": stars.tile.astype(int),
-            "flux": stars.flux,
+            "flux": stars.flux * stars.noise,
             "signal_to_noise": stars.signal_to_noise,
             "fwhm": fwhm * relative,
             "residual": residual,

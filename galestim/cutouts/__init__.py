@@ -1,8 +1,10 @@
 """Images of a catalog's galaxies, from surveys' own services, from mosaics on disk, or from a source of your own."""
 
 from .._cutouts import Cutouts
+from .._stars import PSFEstimate
 from ._decode import decode_fits, decode_jpeg
 from ._errors import BadReplyError, CutoutError, CutoutFetchError, MissingCutoutError, TransientCutoutError
+from ._estimate_psf import estimate_psf
 from ._fetcher import CutoutFetcher
 from ._hips import Hips2Fits
 from ._legacy import LegacySurvey
@@ -33,6 +35,7 @@ __all__ = [
     "LegacySurvey",
     "MissingCutoutError",
     "PSFColumns",
+    "PSFEstimate",
     "PSFEx",
     "PSFStamps",
     "RemoteSource",
@@ -42,4 +45,5 @@ __all__ = [
     "Transport",
     "decode_fits",
     "decode_jpeg",
+    "estimate_psf",
 ]

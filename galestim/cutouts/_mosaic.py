@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from numbers import Real
 from textwrap import shorten
 
 import astropy.units as u
@@ -15,6 +16,7 @@ from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from .._cutouts import Cutouts
+from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError
 from ._fits_image import FitsImage, fits_image
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
@@ -300,6 +302,26 @@ class FitsMosaic(CutoutSource, BaseEstimator):
             f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
         )
 
+    def tiles(self) -> list[Tile]:
+        """Read all pixels of a mosaic of one band, as `estimate_psf` and `Band.from_images` need them.
+
+        Returns
+        -------
+        list of tuple
+            Of each tile its image (h, w), its bad pixels (h, w), and the value of saturated pixels, which is infinite
+            where the header does not tell it by ``SATURATE``.
+
+        Raises
+        ------
+        ValueError
+            If there are several bands.
+        """
+        if self.n_channels != 1:
+            raise ValueError(
+                f"the mosaic has {self.n_channels} bands; expected one: a FitsMosaic of the paths of one band."
+            )
+        return [_whole(camera) for camera in self._cameras()[0]]
+
     def _bands(self) -> list[list[FitsImage]]:
         """Tiles of each band, as the files are now."""
         entries = entries_of(self.paths, self.bands, self.hdu)
@@ -320,6 +342,16 @@ def _cameras_of(tiles, kind, noise, mask, bits, psf, gain, zero_point) -> list[T
         TileCamera(tile, kind, of_noise, of_mask, bits, of_psf, gain, zero_point)
         for tile, of_noise, of_mask, of_psf in zip(tiles, noises, masks, psfs)
     ]
+
+
+def _whole(camera: TileCamera) -> Tile:
+    """All pixels of a tile."""
+    everything = [slice(0, side) for side in camera.image.shape]
+    with camera.opened() as (plane,):
+        image, bad = plane.read(*everything), plane.read_planes(*everything)[1]
+    saturation = camera.image.header.get("SATURATE")
+    known = isinstance(saturation, Real) and np.isfinite(saturation) and saturation > 0
+    return Tile.of_array(image, bad, saturation if known else None)
 
 
 def _fill_band(tiles, requests, planes, surface_brightness):
