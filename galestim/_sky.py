@@ -50,8 +50,8 @@ def subtract_sky(image: NDArray, bad: NDArray[np.bool_], box: int | None = None)
     for _ in range(3):
         if free.sum() < LEAST:
             raise ValueError(
-                f"{free.sum()} of {image.size} pixels are sky, neither bad nor of a source; expected {LEAST} or more: "
-                "give larger images, or a mask with fewer bad pixels."
+                f"{free.sum()} of {image.size} pixels are sky, neither bad nor of a source; expected {LEAST} or more."
+                " Give larger images, or a mask with fewer bad pixels."
             )
         level = np.median(image[free]) if box is None or min(image.shape) < 2 * box else _level(image, free, box)
         residual = np.where(bad, 0, image - level)

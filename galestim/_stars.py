@@ -42,8 +42,8 @@ class PSFEstimate:
         Standard error of `fwhm` [pixels], from the scatter of the stars' widths.
     stars : astropy.table.Table
         The stars it was measured from: `x`, `y` [pixels, from 0], `tile`, `flux` [image units], `signal_to_noise`,
-        `fwhm` [pixels] relative to the width of all, and `residual`, what the model leaves of the star's light within two
-        FWHM, as a share of it, less what noise explains.
+        `fwhm` [pixels], its own, and `residual`, what the model leaves of its light within two FWHM, as a share of
+        it, less what noise explains.
 
     Examples
     --------
@@ -100,9 +100,7 @@ def measure_psf(tiles: list[Tile], positions, npix: int, min_stars: int) -> PSFE
     npix = npix + 2 * BORDER
     skies = [subtract_sky(tile.image, tile.bad, BOX) for tile in tiles]
     places = [_peaks(sky) for sky in skies] if positions is None else positions
-    found = [
-        _candidates(*each, npix, number) for number, each in enumerate(zip(tiles, skies, places, strict=True))
-    ]
+    found = [_candidates(*each, npix, number) for number, each in enumerate(zip(tiles, skies, places, strict=True))]
     stars = _Stars(*(np.concatenate(parts) for parts in zip(*found)))
     n_seen = len(stars.flux)
     if positions is None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._sky import require_photutils
-from .._stars import MIN_STARS, PSFEstimate, Tile, measure_psf
+from .._stars import MIN_STARS, Tile, measure_psf
 from ..catalogs import Catalog
 from ._mosaic import FitsMosaic
 

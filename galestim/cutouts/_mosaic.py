@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from numbers import Real
 from textwrap import shorten
 
 import astropy.units as u
@@ -350,7 +349,7 @@ def _whole(camera: TileCamera) -> Tile:
     with camera.opened() as (plane,):
         image, bad = plane.read(*everything), plane.read_planes(*everything)[1]
     saturation = camera.image.header.get("SATURATE")
-    known = isinstance(saturation, Real) and np.isfinite(saturation) and saturation > 0
+    known = isinstance(saturation, int | float) and saturation > 0
     return Tile.of_array(image, bad, saturation if known else None)
 
 

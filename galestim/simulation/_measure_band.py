@@ -31,7 +31,12 @@ def measured(images, psf, pixel_scale, gain, zero_point, mask, npix, saturation)
         skies = _skies(cutouts)
         pixel_scale, gain, zero_point, psf = (
             _known(cutouts, name, value)
-            for name, value in (("pixel_scale", pixel_scale), ("gain", gain), ("zero_point", zero_point), ("psf", psf))
+            for name, value in (
+                ("pixel_scale", pixel_scale),
+                ("gain", gain),
+                ("zero_point", zero_point),
+                ("psf", psf),
+            )
         )
     if pixel_scale is None or psf is None:
         missing = "pixel_scale [arcsec]" if pixel_scale is None else "psf, as cutouts show no stars"
@@ -60,7 +65,9 @@ def _as_cutouts(images, mask) -> Cutouts:
     if cutouts.stretched:
         raise ValueError("the images are stretched; expected linear ones, of which noise can be measured.")
     if cutouts.ndim == 4 and cutouts.shape[3] != 1:
-        raise ValueError(f"the images have {cutouts.shape[3]} bands; expected one: images[..., :1] of Cutouts' arrays.")
+        raise ValueError(
+            f"the images have {cutouts.shape[3]} bands; expected one: images[..., :1] of Cutouts' arrays."
+        )
     return cutouts if mask is None else cutouts.replace(mask=mask)
 
 
@@ -120,4 +127,6 @@ def _along(length: float, lag: NDArray) -> NDArray:
     """Correlation of pixels along an axis."""
     place = np.arange(-40, 41)
     taps = np.exp(-0.5 * (place / (TO_SIGMA * length)) ** 2)
-    return np.array([taps @ np.exp(-0.5 * ((place - shift) / (TO_SIGMA * length)) ** 2) for shift in lag]) / (taps @ taps)
+    return np.array([taps @ np.exp(-0.5 * ((place - shift) / (TO_SIGMA * length)) ** 2) for shift in lag]) / (
+        taps @ taps
+    )

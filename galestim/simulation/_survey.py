@@ -136,8 +136,8 @@ class Band:
         Notes
         -----
         Sources are masked with a margin; noise is 1.4826 times the median absolute deviation of what is left, and of
-        several cutouts the middle one. The noise of resampled mosaics may correlate as no Gaussian does: negatively at
-        two pixels, where they were resampled by Lanczos' kernel. Then `correlation` is that of the most similar Gaussian.
+        several cutouts the middle one. Noise may correlate as that of no Gaussian kernel does: negatively at two
+        pixels, if a mosaic was resampled by Lanczos' kernel. `correlation` is that of the most similar Gaussian then.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Least-squares fits of galaxy images by a bulge and a disk, drawn by GalSim: a judge that shares no code with galestim.
+"""Least-squares fits of galaxy images by a bulge and a disk that GalSim draws: a judge independent of galestim.
 
 `fit` draws with GalSim, through each galaxy's own point-spread function, and minimizes with scipy, from several
 starts. A bulge is a Sérsic profile of index 0.5 to 6, a disk one of index 1; `single=True` fits one Sérsic profile.
@@ -16,6 +16,7 @@ from scipy.special import gammainc, gammaincinv
 
 MAX_SHEAR = 0.82  # |g| of an axis ratio of 0.1
 INDEX = 0.5, 6.0
+REMEMBERED = 12  # images of a component: as many as the derivatives of one step
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ class Stamp:
     psf: NDArray  # of the same pixels, odd
     good: NDArray  # (h, w), bool
     sky_error: float = 0.1  # in units of the median noise
+
+    @cached_property
+    def memory(self) -> dict:
+        """Of each component, its last images by parameters: derivatives move one component at a time."""
+        return {}
+
+    def drawn_once(self, draw, parameters) -> NDArray:
+        """Draw a component, unless it was drawn a short while ago."""
+        known = self.memory.setdefault(draw.__name__, {})
+        if parameters not in known:
+            while len(known) > REMEMBERED:
+                known.pop(next(iter(known)))
+            known[parameters] = draw(*parameters, self)
+        return known[parameters]
 
     @cached_property
     def star(self):
@@ -58,8 +73,9 @@ def fit(image, psf, noise, mask=None, *, gain=None, single=False, sky_error=0.1)
     -------
     dict
         ``flux``, ``half_light_radius`` (of all light, circularized, without the point-spread function) [pixels],
-        ``bulge_to_total``, ``sersic_index``, ``axis_ratio`` (flux-weighted), ``sky``, their errors ``flux_error`` and ``radius_error`` (1σ, by the
-        curvature of χ²), ``chi2``, ``dof``, ``model``, ``flags``: what is doubtful.
+        ``bulge_to_total``, ``sersic_index`` (of the bulge), ``axis_ratio`` (flux-weighted), ``sky``, 1σ errors by the
+        curvature of χ² (``flux_error``, ``radius_error``, ``bulge_to_total_error``), which hold for independent
+        pixels, ``chi2``, ``dof``, ``model``, and ``flags``: what is doubtful.
     """
     image = np.asarray(image, dtype=float)
     good = np.isfinite(image) if mask is None else np.isfinite(image) & ~np.asarray(mask, dtype=bool)
@@ -76,7 +92,7 @@ def fit(image, psf, noise, mask=None, *, gain=None, single=False, sky_error=0.1)
     return described(best, stamp, single)
 
 
-STEPS = {"x_scale": "jac", "diff_step": 3e-3, "ftol": 1e-5, "xtol": 1e-5, "max_nfev": 40}
+STEPS = {"x_scale": "jac", "diff_step": 3e-3, "ftol": 1e-5, "xtol": 1e-5, "max_nfev": 25}
 
 
 def rough_radius(stamp: Stamp) -> float:
@@ -101,7 +117,7 @@ def one_component(radius: float) -> list:
 
 def two_components(radius: float, alone) -> list:
     """Bulges smaller than disks, and larger; and what one component was found to be."""
-    sizes = [(0.4, 1.2, 3.0), (0.25, 1.0, 1.0), (1.0, 0.4, 4.0)]
+    sizes = [(0.4, 1.2, 2.5), (1.0, 0.4, 4.0)]
     x, y = alone[:2]
     begun = [[x, y, np.log(b * radius), 0, 0, np.log(n), np.log(d * radius), *alone[3:5]] for b, d, n in sizes]
     return [*begun, [*alone, alone[2] + 0.5, *alone[3:5]]]
@@ -114,28 +130,29 @@ def descend(stamp, start, single):
 
 
 def bounds(stamp, single):
-    largest = np.log(max(stamp.image.shape) / 2)
-    component = (np.log(0.1), -0.58, -0.58), (largest, 0.58, 0.58)  # |g| < MAX_SHEAR
+    largest = np.log(max(stamp.image.shape) / 4)
+    component = (np.log(0.2), -0.58, -0.58), (largest, 0.58, 0.58)  # |g| < MAX_SHEAR
     low, high = [-4, -4, *component[0], np.log(INDEX[0])], [4, 4, *component[1], np.log(INDEX[1])]
     return (low, high) if single else ([*low, *component[0]], [*high, *component[1]])
 
 
 def drawn(p, stamp, single) -> NDArray:
     """Images of unit flux through the point-spread function: (n_components, h, w)."""
-    x, y, ln_radius, g1, g2, ln_index, *disk = p
-    first = sersic(np.exp(ln_radius), ln_index, galsim.Shear(g1=g1, g2=g2), (x, y), stamp)
-    if single:
-        return first[None]
-    profile = galsim.Exponential(half_light_radius=np.exp(disk[0])).shear(g1=disk[1], g2=disk[2])
-    return np.stack([first, seen(profile.shift(x, y), stamp)])
+    x, y, *bulge = p[:6]
+    first = stamp.drawn_once(sersic, (x, y, *bulge))
+    return first[None] if single else np.stack([first, stamp.drawn_once(exponential, (x, y, *p[6:]))])
 
 
-def sersic(radius, ln_index, shear, center, stamp) -> NDArray:
+def exponential(x, y, ln_radius, g1, g2, stamp) -> NDArray:
+    return seen(galsim.Exponential(half_light_radius=np.exp(ln_radius)).shear(g1=g1, g2=g2).shift(x, y), stamp)
+
+
+def sersic(x, y, ln_radius, g1, g2, ln_index, stamp) -> NDArray:
     """Between the two nearest of a grid of indices, as each new index takes GalSim 0.1 s: to 0.1 % of the peak."""
     place = np.interp(ln_index, LN_INDICES, np.arange(len(LN_INDICES)))
     at = min(int(place), len(LN_INDICES) - 2)
-    nodes = (galsim.Sersic(n=np.exp(one), half_light_radius=radius).shear(shear).shift(center) for one in LN_INDICES[at : at + 2])
-    below, above = (seen(node, stamp) for node in nodes)
+    profiles = (galsim.Sersic(n=np.exp(n), half_light_radius=np.exp(ln_radius)) for n in LN_INDICES[at : at + 2])
+    below, above = (seen(profile.shear(g1=g1, g2=g2).shift(x, y), stamp) for profile in profiles)
     return below + (place - at) * (above - below)
 
 
@@ -178,7 +195,9 @@ def half_light_radius(fluxes, radii, indices) -> float:
     scale = [gammaincinv(2 * n, 0.5) for n in indices]
 
     def inside(radius):
-        parts = (f * gammainc(2 * n, b * (radius / r) ** (1 / n)) for f, r, n, b in zip(fluxes, radii, indices, scale))
+        parts = (
+            f * gammainc(2 * n, b * (radius / r) ** (1 / n)) for f, r, n, b in zip(fluxes, radii, indices, scale)
+        )
         return sum(parts) - 0.5
 
     return brentq(inside, 0.5 * min(radii), 2 * max(radii))

@@ -1,8 +1,7 @@
 """Aperture photometry of a galaxy by its curve of growth, with photutils.
 
 Light in circles about the center, until it grows no more: total flux, and the radius that holds half of it as it is
-seen, through the point-spread function. `half_light_radius` takes that of the point-spread function off in quadrature,
-which is right for Gaussians and rough for galaxies: 5 to 20 % where a galaxy is not much wider than a star.
+seen, through the point-spread function. `half_light_radius` takes that of a star off in quadrature, which is right for Gaussians and rough for galaxies: 5 to 20 % where a galaxy is not much wider than a star.
 """
 
 import numpy as np
@@ -81,7 +80,7 @@ def fill(image, bad, distance, x, y):
     """Put what lies opposite of the center where a pixel is bad; else the median of its ring."""
     rows, columns = np.nonzero(bad)
     opposite = np.round(2 * y - rows).astype(int), np.round(2 * x - columns).astype(int)
-    inside = np.all([(0 <= at) & (at < side) for at, side in zip(opposite, image.shape)], axis=0)
+    inside = np.all([(at >= 0) & (at < side) for at, side in zip(opposite, image.shape)], axis=0)
     at = tuple(index.clip(0, side - 1) for index, side in zip(opposite, image.shape))
     usable = inside & ~bad[at]
     ring = np.round(distance).astype(int)
