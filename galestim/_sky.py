@@ -81,14 +81,14 @@ def autocorrelation(images: list[NDArray]) -> tuple[NDArray, float]:
 
     NaN is left out.
     """
-    covariance, pairs = 0.0, 0.0
+    covariance, pairs = np.zeros((2, 2 * MAX_LAG + 1, 2 * MAX_LAG + 1))
     for image in images:
         for block in _blocks(image - np.nanmean(image)):
             known = np.isfinite(block)
-            covariance = covariance + _sums_of_products(np.where(known, block, 0))
-            pairs = pairs + _sums_of_products(known.astype(float))
-    mean = np.asarray(covariance) / np.maximum(pairs, 1)
-    return mean / mean[MAX_LAG, MAX_LAG], float(np.max(pairs))
+            covariance += _sums_of_products(np.where(known, block, 0))
+            pairs += _sums_of_products(known.astype(float))
+    mean = covariance / np.maximum(pairs, 1)
+    return mean / mean[MAX_LAG, MAX_LAG], float(pairs.max())
 
 
 def _sums_of_products(block: NDArray) -> NDArray:

@@ -167,7 +167,8 @@ def _candidates(tile: Tile, sky: Sky, places: NDArray, npix: int, number: int) -
     rows = [one for one in found if one is not None]
     empty = np.empty((0, npix, npix))
     if not rows:
-        return _Stars(empty, empty > 0, *np.empty((3, 0)), *np.empty((3, 0)), np.empty((0, 2)))
+        none = np.empty(0)
+        return _Stars(empty, empty > 0, none, none, none, none, none, none, np.empty((0, 2)))
     stamps, bad, x, y, flux, sigma, shape = (np.array(values) for values in zip(*rows))
     noise = np.full(len(x), sky.noise)
     stars = _Stars(stamps, bad, x, y, np.full(len(x), number), flux, noise, sigma, shape)
@@ -256,12 +257,11 @@ def _fitted(stars: _Stars, min_stars: int) -> tuple[NDArray, _Stars, NDArray]:
     stars = stars.rows(_helpful(stars, min_stars))
     for _ in range(3):
         stamp, stars, residual = _built(stars)
-        limit = np.median(residual) + RESIDUAL_CUT * max(robust_sigma(residual), 0.02)
-        kept = residual <= limit
+        kept = residual <= np.median(residual) + RESIDUAL_CUT * max(float(robust_sigma(residual)), 0.02)
         if kept.all() or kept.sum() < min_stars:
-            break
+            return stamp, stars, residual
         stars = stars.rows(kept)
-    return stamp, stars, residual
+    return _built(stars)
 
 
 def _helpful(stars: _Stars, least: int) -> NDArray[np.intp]:
@@ -329,10 +329,10 @@ def _with_wings(stamp: NDArray) -> NDArray:
     start = [stamp.max(), 0, 0, full_width(stamp), 3.0, 0, 0, 0]
     low, high = [0, -2, -2, 0.5, 1.2, -0.6, -0.6, -np.inf], [np.inf, 2, 2, half, 12, 0.6, 0.6, np.inf]
     fitted = least_squares(lambda p: (_moffat(dx, dy, *p) - stamp).ravel(), start, bounds=(low, high), x_scale="jac")
-    *shape, sky = fitted.x
-    profile = _moffat(dx, dy, *shape, 0.0)
+    sky, fwhm = fitted.x[-1], fitted.x[3]
+    profile = _moffat(dx, dy, *fitted.x) - sky
     departure = stamp - sky - profile
-    noise = robust_sigma(departure[np.hypot(dx, dy) > min(3 * shape[3], 0.8 * half)])
+    noise = robust_sigma(departure[np.hypot(dx, dy) > min(3 * fwhm, 0.8 * half)])
     share = (DEPARTURE * profile) ** 2 / ((DEPARTURE * profile) ** 2 + noise**2)
     clean = (profile + share * departure)[BORDER:-BORDER, BORDER:-BORDER]
     return clean / clean.sum()

@@ -1,7 +1,8 @@
 """Aperture photometry of a galaxy by its curve of growth, with photutils.
 
 Light in circles about the center, until it grows no more: total flux, and the radius that holds half of it as it is
-seen, through the point-spread function. `half_light_radius` takes that of a star off in quadrature, which is right for Gaussians and rough for galaxies: 5 to 20 % where a galaxy is not much wider than a star.
+seen, through the point-spread function. `half_light_radius` takes that of a star off in quadrature, which is right
+for Gaussians and rough for galaxies: it is 10 % too large for a disk with a bulge that is twice as wide as a star.
 """
 
 import numpy as np
