@@ -11,7 +11,7 @@ TARGET_NAMES = ["bulge_to_total", "half_light_radius", "flux"]
 
 
 def checked_band(band, *, own_cameras=False):
-    """A `Band` of one camera for all galaxies, or a `CameraPrior` for `own_cameras`; None is that of the benchmark."""
+    """A `Band` of one camera for all galaxies, or a `CameraPrior` if allowed; None is that of the benchmark."""
     from ..simulation import Band, CameraPrior, hsc_like
 
     band = hsc_like("i") if band is None else band

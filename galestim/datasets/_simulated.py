@@ -101,8 +101,8 @@ class SimulatedGalaxies:
     Noiseless images are kept once drawn, up to 2 GiB (58 000 of 96 pixels), so that an epoch with new noise
     costs little. Pickles do without them.
 
-    A camera stays with its galaxy. Noise, level of the sky, errors of the stars that are handed out, and bad pixels are
-    new at every look but those of epoch 0.
+    A camera stays with its galaxy. Noise, level of the sky, errors of the stars that are handed out, and bad pixels
+    are new in each epoch.
 
     The images of a row in epoch 0 depend on `random_state` and the row alone; the noise of a later epoch on
     `random_state`, the epoch, and the rows that are asked for together. So the same fit gives the same network. A
@@ -189,7 +189,7 @@ class SimulatedGalaxies:
         rows = np.arange(len(self))[which]
         each = rows.ravel()
         images = self._looked_at(each, self._first, self._row_seeds[each], per_seed=1, npix=self.shape[1])
-        if self._own_cameras and rows.ndim == 1 and not pixels:
+        if self._own_cameras and rows.ndim == 1 and all(part is ... or part == slice(None) for part in pixels):
             return images
         images = np.asarray(images)
         return images.reshape(*rows.shape, *self.shape[1:])[(slice(None),) * rows.ndim + tuple(pixels)]
@@ -261,7 +261,9 @@ class SimulatedGalaxies:
                     parameters[name][rows] = values
         return _Population(parameters, target, birth, cameras)
 
-    def _looked_at(self, rows: NDArray, living: _Population, seeds: Sequence[int], *, per_seed: int, npix: int) -> Any:
+    def _looked_at(
+        self, rows: NDArray, living: _Population, seeds: Sequence[int], *, per_seed: int, npix: int
+    ) -> Any:
         """Images of `rows`, or their cutouts; a seed determines the noise of so many."""
         seen = []
         for part in gen_batches(len(rows), CHUNK) if len(rows) else [slice(0, 0)]:
@@ -348,7 +350,7 @@ class SimulatedGalaxies:
 def _checked_sizes(npix) -> list[int]:
     """Sizes that are cut out of the largest of them."""
     sizes = [int(npix)] if isinstance(npix, Integral) else list(npix)
-    if not sizes or not all(isinstance(size, Integral) and size >= 1 for size in sizes):
+    if not sizes or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
         raise ValueError(f"npix={npix!r}; expected a positive number of pixels, or some of them.")
     if len({size % 2 for size in sizes}) > 1:
         raise ValueError(f"npix={npix!r}; expected all even or all odd, so that they have the same center.")

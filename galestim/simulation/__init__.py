@@ -1,14 +1,15 @@
 """Differentiable simulation of galaxy images, and the Cramér–Rao bound of what they tell."""
 
 from ._bound import cramer_rao_bound
-from ._camera_prior import CameraPrior, sim_v2_cameras
-from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior, sim_v2_prior
+from ._camera_prior import CameraPrior
+from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior
 from ._noise import add_noise, noise_variance
 from ._priors import LogUniform, Near, Uniform
 from ._psf import DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF
 from ._radius import half_light_radius
 from ._render import render, render_stars, render_with_stars
 from ._scene import render_scene
+from ._sim_v2 import sim_v2_cameras, sim_v2_prior
 from ._survey import Band, hsc_like, sdss_like
 
 __all__ = [

@@ -67,12 +67,13 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
         Height and width of the images.
     prior : GalaxyPrior or None, default=None
         What is known before: its ``precision``, or the inverse of its ``variance`` on the diagonal, is added to the
-        Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an error.
+        Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an
+        error.
     sky_error : float or array-like of shape (n,) or None, default=None
         Standard deviation of the error of the sky's level, in units of the band's ``sky_noise``; infinite where
-        nothing is known of it. None: that of the band.
+        nothing is known of it. None: the band's.
     psf_error : float or array-like of shape (n,) or None, default=None
-        Standard deviation of the error of the point-spread function's width, as a share of it. None: that of the band.
+        Standard deviation of the error of the point-spread function's width, as a share of it. None: the band's.
     device : torch.device or str, default=None
         Where to compute, in float64; None: where the parameters are.
 
@@ -98,10 +99,11 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
     is the bound of the twelve parameters θ (flux and radii in logarithms), and J C Jᵀ that of the targets, with their
     derivatives J by θ [1]_. The images' derivatives are exact, by forward-mode differentiation. What is not known of
     the camera, the level of the sky and the logarithm of the point-spread function's width, are two more parameters
-    with Gaussian priors; the covariances are those of the others with these marginalized. Noise that is correlated
-    (`Band.correlation`) has the covariance matrix of `add_noise`, of this finite image, which is inverted exactly. With a prior
-    this is the covariance of a posterior only as far as both are Gaussian: averages over flat priors with hard limits
-    are smaller by a few percent.
+    with Gaussian priors; the covariances are those of the others with these marginalized. In place of V, correlated
+    noise (`Band.correlation`) has the covariance matrix that `add_noise` gives it in an image of this size, which is
+    inverted exactly. A prior of other coordinates, such as the half-light radius, adds the inverse of its covariance,
+    linear around each galaxy, in place of a diagonal. With a prior this is the covariance of a posterior only as far
+    as both are Gaussian: averages over flat priors with hard limits are smaller by a few percent.
 
     References
     ----------

@@ -2,66 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._cutouts import Cutouts
-from . import _masks
-from ._noise import add_noise
-from ._priors import LogUniform, Prior, Uniform
+from ._camera_limits import check_cameras
+from ._observe import observe, widths_of
+from ._priors import Uniform, values_of
 from ._psf import PSF, DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, Widened
 from ._radial import Profile, profile_of
 from ._radius import half_light_radius
-from ._stars import factor_of_images, noisy_stars, told_stars, trimmed
 from ._survey import Band
 
 OF_CAMERAS = 1  # so that the same `random_state` gives numbers other than those of a `GalaxyPrior`
 ROUNDS = 1000  # of draws until all cameras are within their limits
 SMOOTHEST = 0.8  # length of the correlation of the noise over the width of the point-spread function
 WINGS = {"wing_share": Uniform(0.05, 0.25), "wing_ratio": Uniform(1.5, 3.0), "wing_beta": Uniform(2.0, 3.5)}
-Entry = Prior | float | None
-POSITIVE = "positive", lambda x: 0 < x < np.inf
-SHARE = "from 0 to below 1", lambda x: 0 <= x < 1
-NOT_NEGATIVE = "at least 0", lambda x: 0 <= x < np.inf
-LIMITS = {
-    "fwhm": POSITIVE,
-    "beta": ("more than 1", lambda x: 1 < x < np.inf),
-    "ellipticity": SHARE,
-    "pixel_scale": POSITIVE,
-    "relative_radius": POSITIVE,
-    "max_radius": POSITIVE,
-    "sky_noise": NOT_NEGATIVE,
-    "signal_to_noise": POSITIVE,
-    "gain": POSITIVE,
-    "photon_share": SHARE,
-    "correlation_length": NOT_NEGATIVE,
-    "sky_error": NOT_NEGATIVE,
-    "psf_error": NOT_NEGATIVE,
-    "bad_columns": NOT_NEGATIVE,
-    "cosmic_rays": SHARE,
-    "random_mask": SHARE,
-    "saturation": ("from 0 to 1", lambda x: 0 <= x <= 1),
-    "stamp_size": POSITIVE,
-    "stamp_noise": NOT_NEGATIVE,
-}
-ALTERNATIVES = {"pixel_scale": "relative_radius", "sky_noise": "signal_to_noise", "gain": "photon_share"}
-OPTIONAL = (*ALTERNATIVES, *ALTERNATIVES.values(), "max_radius", "correlation_length")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CameraPrior:
     r"""Prior of cameras, of which each galaxy has its own.
 
-    Each entry is a prior (`Uniform`, `LogUniform` or another), a number, or None. Scale, noise and gain may be given as
-    they are or, with the galaxies that are seen, as what is seen of these: ``relative_radius`` instead of
+    Each entry is a prior (`Uniform`, `LogUniform` or another), a number, or None. Scale, noise and gain may be given
+    as they are or, with the galaxies that are seen, as what is seen of these: ``relative_radius`` instead of
     ``pixel_scale``, ``signal_to_noise`` instead of ``sky_noise``, ``photon_share`` instead of ``gain``.
 
     .. versionadded:: 0.1.0
@@ -116,8 +86,8 @@ class CameraPrior:
         Share of the images whose core is masked, above half to nine tenths of its peak.
     stamp_npix : int, default=65
         Height and width of the images of stars, odd.
-    stamp_size : prior or float, default=Uniform(2.5, 5.0)
-        Half of the side to which they are trimmed, in `fwhm`; zero beyond.
+    stamp_size : prior or float or None, default=None
+        Half of the side to which they are trimmed, in `fwhm`; zero beyond. None: ``Uniform(2.5, 5.0)``.
     stamp_noise : prior or float, default=0.0
         Noise of their brightest pixel, as a share of it; that of photons elsewhere, which falls as the root of the
         pixel. Their sum stays 1.
@@ -136,17 +106,21 @@ class CameraPrior:
 
     Notes
     -----
-    With the profile p of a galaxy of flux 1 in the pixels, the signal-to-noise ratio is :math:`F \sqrt{\sum p^2} / σ`,
-    and photons make the share :math:`s = F p_0 / (F p_0 + g σ^2)` of the variance in the center. Both sums come from
-    the circularized galaxy seen through the circularized point-spread function, as integrals over wave number.
+    With the profile p of a galaxy of flux 1 in the pixels, the signal-to-noise ratio is
+    :math:`F \sqrt{\sum p^2} / σ`, and photons make the share :math:`F p_0 / (F p_0 + g σ^2)` of the variance in the
+    center. Both come from the circularized galaxy seen through the circularized point-spread function,
+
+    .. math:: \sum p^2 = \frac{1}{2π} \int k\, P(k)^2 dk, \quad p_0 = \frac{1}{2π} \int k\, P(k) dk,
+
+    with the transform P of both and of the pixel. Of elongated galaxies the ratio is smaller by up to 15 %.
 
     Examples
     --------
     >>> from galestim.simulation import CameraPrior, LogUniform, Uniform
     >>> cameras = CameraPrior(fwhm=LogUniform(1.8, 8.0), beta=Uniform(2.0, 5.0), pixel_scale=0.2, sky_noise=0.1)
     >>> band = cameras.draw(3, random_state=0)
-    >>> band.psf[0].fwhm / band.pixel_scale[0]
-    2.3...
+    >>> [round(psf.fwhm / 0.2, 1) for psf in band.psf]  # pixels
+    [...]
     """
 
     fwhm: Any
@@ -172,16 +146,13 @@ class CameraPrior:
     random_mask: Any = 0.0
     saturation: Any = 0.0
     stamp_npix: int = 65
-    stamp_size: Any = Uniform(2.5, 5.0)
+    stamp_size: Any = None
     stamp_noise: Any = 0.0
     zero_point: float = 27.0
 
     def __post_init__(self):
         object.__setattr__(self, "stamps", tuple(self.stamps))
-        _check_alternatives(self)
-        _check_shares(self)
-        for name, (expected, within) in LIMITS.items():
-            _check_entry(name, getattr(self, name), expected, within)
+        check_cameras(self)
 
     def replace(self, **entries) -> CameraPrior:
         """Give some entries other priors.
@@ -277,7 +248,7 @@ class CameraPrior:
             "position_angle": streams["stamp_share"].uniform(0, 180, n),
             **{name: values_of(prior, n, streams["double_share"]) for name, prior in WINGS.items()},
         }
-        turned = _turned(self.stamps) or [None]
+        turned: list = _turned(self.stamps) or [None]
         kinds, which = rng.random(n), streams["stamps"].integers(len(turned), size=n)
         rounded = {name: values.tolist() for name, values in {"fwhm": fwhm, **shape}.items()}
         return [
@@ -285,7 +256,7 @@ class CameraPrior:
             for i in range(n)
         ]
 
-    def _psf(self, kind: float, stamp, shape: dict[str, float]) -> PSF:
+    def _psf(self, kind: float, stamp, shape: dict[str, float]) -> Any:
         """The point-spread function that a random number from 0 to 1 chooses."""
         if kind < self.gaussian_share:
             return GaussianPSF(**{name: shape[name] for name in ("fwhm", "ellipticity", "position_angle")})
@@ -339,11 +310,11 @@ class CameraPrior:
             That of `prior`, with variances of the logarithms of flux and half-light radius as these cameras leave
             them: the flux has that of `signal_to_noise`, the radius that of `relative_radius`, up to `max_radius`.
         """
-        variance = {}
+        variance: dict[str, Any] = {}
         if self.signal_to_noise is not None:
             variance["flux"] = _log_variance(self.signal_to_noise)
         if self.relative_radius is not None and "half_light_radius" in prior.variance():
-            limit = (np.inf if self.max_radius is None else self.max_radius) / _widths(band)
+            limit = (np.inf if self.max_radius is None else self.max_radius) / widths_of(band)
             variance["half_light_radius"] = np.array([_log_variance(self.relative_radius, most) for most in limit])
         return KnownCameras(prior, variance)
 
@@ -368,103 +339,7 @@ class CameraPrior:
         Cutouts
             With all that is known of the cameras. Bad pixels are masked, and hold anything.
         """
-        rng = np.random.default_rng(check_random_state(random_state).randint(2**31, size=4))
-        n = len(images)
-        noise = np.broadcast_to(band.sky_noise, n)
-        level = noise * band.sky_error * rng.standard_normal(n)
-        seen = add_noise(
-            images,
-            sky_noise=band.sky_noise,
-            gain=band.gain,
-            correlation=band.correlation,
-            random_state=int(rng.integers(2**31)),
-        )
-        seen = (seen + torch.as_tensor(level).to(seen)[:, None, None]).cpu().numpy()
-        mask = self._bad_pixels(images, rng)
-        if mask is not None:
-            _masks.fill(seen, mask, noise, rng)
-        return Cutouts(
-            seen,
-            psf=self._stars(stars, band, rng).cpu().numpy(),
-            noise=noise.astype(float),
-            gain=band.gain,
-            mask=mask,
-            pixel_scale=band.pixel_scale,
-            zero_point=band.zero_point,
-            sky_error=band.sky_error,
-            psf_error=band.psf_error,
-        )
-
-    def _bad_pixels(self, images: torch.Tensor, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-        n, mask = len(images), None
-        for name, draw in (
-            ("bad_columns", _masks.bad_columns),
-            ("cosmic_rays", _masks.cosmic_rays),
-            ("random_mask", _masks.random_pixels),
-            ("saturation", _masks.saturated_cores),
-        ):
-            entry = getattr(self, name)
-            if isinstance(entry, float | int) and entry == 0:
-                continue
-            of = images.cpu().numpy() if name == "saturation" else images.shape
-            drawn = draw(of, values_of(entry, n, rng), rng)  # type: ignore[operator]
-            mask = drawn if mask is None else mask | drawn
-        return mask
-
-    def _stars(self, stars: torch.Tensor, band: Band, rng: np.random.Generator) -> torch.Tensor:
-        """Images of stars of a width that is not quite true, trimmed, with noise."""
-        n = len(stars)
-        factor = np.clip(1 + np.asarray(band.psf_error) * rng.standard_normal(n), 0.5, 1.5)
-        fwhm = _widths(band)
-        half_size = np.maximum(np.rint(values_of(self.stamp_size, n, rng) * fwhm), 2)
-        included = np.array([psf.includes_pixel for psf in band.psf])  # type: ignore[union-attr]
-        factor = factor_of_images(factor, fwhm, included)
-        told = trimmed(told_stars(stars, torch.as_tensor(factor)), torch.as_tensor(half_size))
-        noise = values_of(self.stamp_noise, n, rng)
-        if not noise.any():
-            return told
-        generator = torch.Generator(device=stars.device).manual_seed(int(rng.integers(2**31)))
-        return noisy_stars(told, torch.as_tensor(noise), generator)
-
-
-# ---- checks
-
-
-def _check_alternatives(cameras: CameraPrior) -> None:
-    for name, other in ALTERNATIVES.items():
-        given = [one for one in (name, other) if getattr(cameras, one) is not None]
-        if len(given) == 2 or (not given and name != "gain"):
-            raise ValueError(f"{' and '.join(given) or 'neither'} given; expected {name} or {other}, one of them.")
-    if cameras.max_radius is not None and cameras.relative_radius is None:
-        raise ValueError("max_radius is that of relative_radius, which is not given; expected both, or neither.")
-
-
-def _check_shares(cameras: CameraPrior) -> None:
-    shares = {name: getattr(cameras, name) for name in ("gaussian_share", "double_share", "stamp_share")}
-    wrong = [name for name, share in {**shares, "correlated_share": cameras.correlated_share}.items() if not 0 <= share <= 1]
-    if wrong or sum(shares.values()) > 1 + 1e-9:
-        raise ValueError(f"{wrong[0] if wrong else shares} is no share; expected 0 to 1, and a sum of at most 1.")
-    if (cameras.stamp_share > 0) != bool(cameras.stamps) or not all(isinstance(s, ImagePSF) for s in cameras.stamps):
-        raise ValueError(
-            f"stamps has {len(cameras.stamps)} entries with stamp_share={cameras.stamp_share}; expected a sequence of "
-            "ImagePSF and their share, or neither."
-        )
-    if not (isinstance(cameras.stamp_npix, int | np.integer) and cameras.stamp_npix % 2 == 1 and cameras.stamp_npix > 0):
-        raise ValueError(f"stamp_npix={cameras.stamp_npix!r}; expected a positive odd number, as stars are centered.")
-
-
-def _check_entry(name: str, entry, expected: str, within: Callable[[float], bool]) -> None:
-    """A prior whose limits, or a number that is, `within` what is `expected`."""
-    if entry is None and name in OPTIONAL:
-        return
-    if hasattr(entry, "draw") and name != "max_radius":
-        values = [getattr(entry, end) for end in ("low", "high") if hasattr(entry, end)]
-    elif isinstance(entry, Real) and not isinstance(entry, bool):
-        values = [float(entry)]
-    else:
-        raise ValueError(f"{name}={entry!r}; expected a prior, such as Uniform(…), or a number.")
-    if not all(within(value) for value in values):
-        raise ValueError(f"{name}={entry!r}; expected {expected}.")
+        return observe(self, images, stars, band, random_state)
 
 
 @dataclass(frozen=True)
@@ -479,25 +354,13 @@ class KnownCameras:
         return self.prior.precision(parameters, variance=self.variance)
 
 
-def _widths(band: Band) -> NDArray:
-    """Full widths at half maximum [pixels]."""
-    return np.array([psf.fwhm for psf in band.psf]) / band.pixel_scale  # type: ignore[union-attr]
-
-
 def _log_variance(entry, most: float = np.inf) -> float:
-    """Variance of the logarithm of an entry, below `most` if it has limits."""
+    """Variance of the logarithm of an entry, up to `most` if it has limits."""
     if not hasattr(entry, "variance"):
         return 0.0
     if most < getattr(entry, "high", -np.inf):
         entry = replace(entry, high=max(most, entry.low))
     return entry.variance(logarithm=True)
-
-
-def values_of(entry: Entry, n: int, rng: np.random.Generator) -> NDArray:
-    """Values (n,) of a prior or of a number."""
-    if hasattr(entry, "draw"):
-        return np.array(entry.draw(n, rng, {}), dtype=float)
-    return np.full(n, entry, dtype=float)
 
 
 @lru_cache(maxsize=8)
@@ -509,44 +372,3 @@ def _turned(stamps: tuple[ImagePSF, ...]) -> list[ImagePSF]:
         for image in (np.asarray(stamp.image), np.asarray(stamp.image)[:, ::-1])
         for turns in range(4)
     ]
-
-
-def sim_v2_cameras(stamps=None) -> CameraPrior:
-    """Give the cameras of the simulated benchmark galestim-sim-v2.
-
-    .. versionadded:: 0.1.0
-
-    Parameters
-    ----------
-    stamps : sequence of ImagePSF or None, default=None
-        Measured stars, which one camera in five has; None: it has the sum of two Moffat profiles.
-
-    Returns
-    -------
-    CameraPrior
-        Widths of 1.8 to 8 pixels, one Gaussian in five, galaxies of a quarter to three times the width and at most 12
-        pixels, signal-to-noise ratios of 10 to 3000, up to 90 % of the central variance from photons, and half of the
-        noise correlated over 1 to 4 pixels. The brightest pixel of a star has a noise of 1 %.
-
-    Examples
-    --------
-    >>> from galestim.simulation import sim_v2_cameras, sim_v2_prior
-    >>> galaxies = sim_v2_prior().draw(3, random_state=0)
-    >>> sim_v2_cameras().draw(3, random_state=0, galaxies=galaxies).pixel_scale.round(2)
-    array([...])
-    """
-    kind = {"double_share": 0.2} if stamps is None else {"stamps": stamps, "stamp_share": 0.2}
-    return CameraPrior(
-        fwhm=LogUniform(1.8, 8.0),
-        beta=Uniform(2.0, 5.0),
-        gaussian_share=0.2,
-        **kind,
-        ellipticity=Uniform(0.0, 0.1),
-        relative_radius=LogUniform(0.25, 3.0),
-        max_radius=12.0,
-        signal_to_noise=LogUniform(10.0, 3000.0),
-        photon_share=Uniform(0.0, 0.9),
-        correlation_length=Uniform(1.0, 4.0),
-        correlated_share=0.5,
-        stamp_noise=0.01,
-    )

@@ -117,7 +117,7 @@ class Grid:
             setattr(self, name, tensor.to(like.dtype.to_complex() if tensor.is_complex() else like.dtype))
 
     def image(self, spectrum: torch.Tensor, x_offset: torch.Tensor, y_offset: torch.Tensor, pixels=slice(None)):
-        """Sum the waves of Fourier transforms ``(n, len(ky), len(kx))``: ``(n, npix, npix)``, or some `pixels` of both axes."""
+        """Sum the waves of Fourier transforms ``(n, len(ky), len(kx))`` in `pixels` of both axes: ``(n, h, w)``."""
         spectrum = spectrum * self.transfer * _phase(y_offset, self.ky)[:, :, None]
         rows = (self.along_rows[pixels] @ spectrum) * _phase(x_offset, self.kx)[:, None, :]
         return torch.view_as_real(rows).flatten(-2) @ self.along_columns[:, pixels]

@@ -19,7 +19,7 @@ TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
 def correlated(white: torch.Tensor, length: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Standard normal noise ``(n, h, w)`` correlated over `length` (n,) pixels, of which `white` is the independent part."""
+    """Standard normal noise correlated over `length` (n,) pixels, whose independent part is `white` ``(n, h, w)``."""
     n, height, width = white.shape
     reach = int(np.ceil(SIGMAS * TO_SIGMA * float(length.max())))
     padded = n, height + 2 * reach, width + 2 * reach

@@ -171,8 +171,8 @@ class GalaxyPrior(_JointPrior):
         Returns
         -------
         ndarray of shape (n, 12, 12)
-            In the order of `CramerRaoBound.parameter_names`; of the logarithm of flux and radii. Diagonal unless radii
-            are drawn as ``half_light_radius`` and ``radius_ratio``, which are functions of several parameters.
+            In the order of `CramerRaoBound.parameter_names`; of the logarithm of flux and radii. Diagonal unless
+            radii are drawn as ``half_light_radius`` and ``radius_ratio``, which depend on several parameters.
         """
         known = self.variance() | (dict(variance) if variance else {})
         n, names = len(parameters["flux"]), list(PARAMETERS)
@@ -222,42 +222,6 @@ def sim_v1_prior():
             "bulge_position_angle": Near("disk_position_angle", 15.0),
             "x_offset": Uniform(-0.5, 0.5),
             "y_offset": Uniform(-0.5, 0.5),
-        }
-    )
-
-
-def sim_v2_prior():
-    """Give the galaxies of the simulated benchmark galestim-sim-v2, in which each has a camera of its own.
-
-    .. versionadded:: 0.1.0
-
-    Returns
-    -------
-    GalaxyPrior
-        B/T 0 to 1, bulges of n from 0.5 to 6 and disks of n from 0.7 to 1.3, radii whose ratio is 0.15 to 1.5, axis
-        ratios of bulges from 0.4 and of disks from 0.15, at most 20 degrees apart, centered to a pixel. Magnitudes
-        (18 to 23) and half-light radii (0.3 to 3 arcsec) are what `sim_v2_cameras` takes them for.
-
-    Examples
-    --------
-    >>> from galestim.simulation import sim_v1_prior, sim_v2_prior
-    >>> sorted(sim_v2_prior().draw(3, random_state=0).keys() - sim_v1_prior().draw(1).keys())
-    ['half_light_radius', 'radius_ratio']
-    """
-    return GalaxyPrior(
-        {
-            "magnitude": Uniform(18.0, 23.0),
-            "bulge_to_total": Uniform(0.0, 1.0),
-            "half_light_radius": LogUniform(0.3, 3.0),
-            "radius_ratio": LogUniform(0.15, 1.5),
-            "bulge_sersic_index": Uniform(0.5, 6.0),
-            "disk_sersic_index": Uniform(0.7, 1.3),
-            "bulge_axis_ratio": Uniform(0.4, 1.0),
-            "disk_axis_ratio": Uniform(0.15, 1.0),
-            "disk_position_angle": Uniform(0.0, 180.0),
-            "bulge_position_angle": Near("disk_position_angle", 20.0),
-            "x_offset": Uniform(-1.0, 1.0),
-            "y_offset": Uniform(-1.0, 1.0),
         }
     )
 

@@ -119,7 +119,9 @@ def _normal(images: torch.Tensor, shape, generator) -> torch.Tensor:
 def _of_lengths(images: torch.Tensor, lengths: np.ndarray, generator) -> torch.Tensor:
     """Standard normal noise whose correlation has a length of its own in each image; 0 is none."""
     if not (np.isfinite(lengths) & (lengths >= 0)).all():
-        raise ValueError(f"correlation={lengths.min():g}; expected widths [pixels] of at least 0, or a kernel (a, b).")
+        raise ValueError(
+            f"correlation={lengths.min():g}; expected widths [pixels] of at least 0, or a kernel (a, b)."
+        )
     noise = _normal(images, images.shape, generator)
     rows = np.flatnonzero(lengths)
     if len(rows):

@@ -209,3 +209,10 @@ class Near:
                 "Near has no variance of the logarithm; expected Uniform or LogUniform for this parameter."
             )
         return self.half_width**2 / 3
+
+
+def values_of(entry: Prior | float, n: int, rng: np.random.Generator) -> NDArray:
+    """Values (n,) of a prior or of a number."""
+    if hasattr(entry, "draw"):
+        return np.array(entry.draw(n, rng, {}), dtype=float)
+    return np.full(n, entry, dtype=float)

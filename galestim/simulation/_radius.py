@@ -122,7 +122,13 @@ def _slopes(radius: NDArray, galaxies: list[NDArray]) -> list[NDArray]:
 def component_radii(drawn: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """Radii of bulge and disk of galaxies whose ``half_light_radius`` and ``radius_ratio`` are known."""
     ratio = drawn["radius_ratio"]
-    shape = (drawn["bulge_to_total"], ratio, np.ones_like(ratio), drawn["bulge_sersic_index"], drawn["disk_sersic_index"])
+    shape = (
+        drawn["bulge_to_total"],
+        ratio,
+        np.ones_like(ratio),
+        drawn["bulge_sersic_index"],
+        drawn["disk_sersic_index"],
+    )
     disk = drawn["half_light_radius"] / _solve(*shape)
     return {"bulge_radius": ratio * disk, "disk_radius": disk}
 

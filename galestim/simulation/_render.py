@@ -105,7 +105,7 @@ def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, devic
     return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge, disk])
 
 
-def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=torch.float32) -> torch.Tensor:
+def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
     """Draw noiseless images of stars, as measurements of a point-spread function show it.
 
     .. versionadded:: 0.1.0
@@ -120,8 +120,8 @@ def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=torch.float3
         As `render` takes them.
     device : torch.device or str, default=None
         Where to draw.
-    dtype : torch.dtype, default=torch.float32
-        Of the images.
+    dtype : torch.dtype, default=None
+        Of the images; None: float32.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=torch.float3
     >>> from galestim.simulation import MoffatPSF, render_stars
     >>> star = render_stars(npix=25, pixel_scale=0.168, psf=MoffatPSF(0.58))
     >>> star.shape, round(star.sum().item(), 3)
-    (torch.Size([1, 25, 25]), 0.996)
+    (torch.Size([1, 25, 25]), 0.997)
     """
     if npix % 2 == 0:
         raise ValueError(f"npix={npix}; expected an odd number, so that stars are centered on a pixel.")
@@ -152,7 +152,7 @@ def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=torch.float3
 
 
 def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_scale, psf):
-    """Images as `render` draws them, and stars of an odd `stamp_npix` as `render_stars` does, of each galaxy's camera."""
+    """Images as `render` draws them, and stars of an odd `stamp_npix` as `render_stars` does: of each, n."""
     tensors = as_tensors(parameters)
     if not len(tensors["flux"]):
         return tensors["flux"].new_zeros(0, npix, npix), tensors["flux"].new_zeros(0, stamp_npix, stamp_npix)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 ORDER = 6  # of the interpolation between pixels of a star, to how many on each side it reaches
-CLOSE = 1e-4  # pixels
+CLOSE = 1e-4  # pixels, at which the value is that of the pixel
 
 
 def told_stars(stars: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -29,8 +29,8 @@ def _stretching(factor: torch.Tensor, npix: int) -> torch.Tensor:
     """Matrices ``(n, npix, npix)`` that interpolate at pixels over `factor`, by a windowed sinc; constant beyond."""
     number = torch.arange(npix, device=factor.device)
     wanted = (number - (npix - 1) / 2)[:, None] / factor[:, None, None] + (npix - 1) / 2
-    wanted = wanted.clamp(0, npix - 1) + CLOSE  # never on a pixel itself
-    distance = wanted - number
+    distance = wanted.clamp(0, npix - 1) - number
+    distance = torch.where(distance.abs() < CLOSE, CLOSE, distance)
     window = (1 - (distance / ORDER) ** 2).clamp_(min=0).square_()
     signs = 1 - 2 * (number % 2)  # a sinc has the same sine at all pixels, with alternating signs
     kernel = window.mul_(signs).div_(distance)

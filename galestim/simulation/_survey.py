@@ -82,7 +82,9 @@ class Band:
     def __repr__(self):
         plain = {"correlation": None, "sky_error": 0.0, "psf_error": 0.0}
         entries = {field.name: getattr(self, field.name) for field in fields(self)}
-        shown = (f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name])
+        shown = (
+            f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name]
+        )
         return f"Band({', '.join(shown)})"
 
     @classmethod
@@ -193,7 +195,7 @@ class Band:
         for name, values in changed.items():
             values[rows] = getattr(other, name)
         psfs = list(self.psf)  # type: ignore[arg-type]
-        for row, psf in zip(rows, other.psf):  # type: ignore[arg-type]
+        for row, psf in zip(rows, other.psf):
             psfs[row] = psf
         return replace(self, psf=psfs, **changed)
 

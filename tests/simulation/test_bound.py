@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from galestim.simulation import (
     noise_variance,
     render,
     sim_v1_prior,
+    sim_v2_prior,
 )
 from galestim.simulation._bound import _jacobian
 from galestim.simulation._galaxy_prior import LOGARITHMIC
@@ -163,3 +166,68 @@ def test_an_error_of_the_camera_is_a_number_or_one_per_galaxy():
     for errors in ({"sky_error": -0.1}, {"psf_error": [0.1, 0.2]}, {"psf_error": np.nan}):
         with pytest.raises(ValueError, match=r"expected a number or \(3,\), at least 0"):
             cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=16, **errors)
+
+
+# ---- noise that is correlated, and priors of other coordinates
+
+
+def test_correlated_noise_against_the_inverse_of_its_covariance():
+    """Of draws of the noise themselves, and of the matrix that they have on average."""
+    galaxies = PRIOR.draw(3, random_state=3)
+    lengths = np.array([0.0, 1.5, 2.4])
+    band = Band(MoffatPSF(0.6), sky_noise=0.05, pixel_scale=0.168, gain=100.0, correlation=lengths)
+    bound = cramer_rao_bound(galaxies, band, npix=16, prior=PRIOR)
+    images, slopes = _jacobian(
+        as_tensors(galaxies, dtype=torch.float64), Band(band.psf, sky_noise=1.0, pixel_scale=0.168), 16
+    )
+    precision = np.diag([1 / PRIOR.variance()[name] for name in PARAMETERS])
+    for i, length in enumerate(lengths):
+        sigma = noise_variance(images[i : i + 1], 0.05, 100.0).sqrt().numpy().ravel()
+        correlation = _correlation(length)
+        drawn = add_noise(
+            torch.zeros(20000, 16, 16), sky_noise=1.0, correlation=float(length), random_state=0
+        ).flatten(1)
+        np.testing.assert_allclose(drawn.T.cov(), correlation, atol=0.045)
+        covariance = sigma[:, None] * correlation * sigma
+        jacobian = slopes[:, i].flatten(1).numpy()
+        expected = np.linalg.inv(jacobian @ np.linalg.solve(covariance, jacobian.T) + precision)
+        np.testing.assert_allclose(bound.parameter_covariance[i], expected, rtol=1e-6, atol=1e-12)
+        flat = images[i].numpy().ravel()
+        assert bound.signal_to_noise[i] == pytest.approx(np.sqrt(flat @ np.linalg.solve(covariance, flat)))
+
+
+def _correlation(length):
+    """Of a 16 by 16 image: a Gaussian over a distance that is the root of two times as wide, and 1 % white."""
+    if length == 0:
+        return np.eye(256)
+    reach = int(np.ceil(3.5 * length / 2.3548))
+    position = np.arange(-reach, reach + 1)
+    taps = np.exp(-0.5 * (position * 2.354820045 / length) ** 2) * (abs(position) <= 3.5 * length / 2.354820045 + 0.5)
+    whole = np.correlate(taps, taps, "full") / (taps**2).sum()
+    by_lag = np.r_[whole[len(whole) // 2 :], np.zeros(16)]
+    axis = by_lag[abs(np.subtract.outer(np.arange(16), np.arange(16)))]
+    return 0.99 * np.kron(axis, axis) + 0.01 * np.eye(256)
+
+
+def test_errors_of_the_camera_are_those_of_the_band_unless_given():
+    galaxies = PRIOR.draw(3, random_state=0)
+    stated = replace(BAND, sky_error=np.array([0.1, 0.0, 0.3]), psf_error=0.02)
+    given = cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=32, sky_error=[0.1, 0.0, 0.3], psf_error=0.02)
+    np.testing.assert_array_equal(cramer_rao_bound(galaxies, stated, prior=PRIOR, npix=32).std, given.std)
+    without = cramer_rao_bound(galaxies, stated, prior=PRIOR, npix=32, sky_error=0.0, psf_error=0.0)
+    np.testing.assert_array_equal(without.std, cramer_rao_bound(galaxies, BAND, prior=PRIOR, npix=32).std)
+
+
+def test_prior_of_the_total_radius_where_the_image_tells_nothing():
+    """The bound of a galaxy without signal is the prior's own width."""
+    prior = sim_v2_prior()
+    galaxies = prior.draw(4, random_state=0)
+    dark = Band(MoffatPSF(0.6), sky_noise=1e6, pixel_scale=0.2)
+    bound = cramer_rao_bound(galaxies, dark, prior=prior, npix=16)
+    np.testing.assert_allclose(bound.std[:, 1], np.log(10) / np.sqrt(12), rtol=1e-4)
+    np.testing.assert_allclose(bound.std[:, 0], 1 / np.sqrt(12), rtol=1e-4)
+    radii = [list(PARAMETERS).index(name) for name in ("bulge_radius", "disk_radius")]
+    of_radii = bound.parameter_covariance[:, radii][:, :, radii]
+    ratio = of_radii[:, 0, 0] + of_radii[:, 1, 1] - 2 * of_radii[:, 0, 1]
+    np.testing.assert_allclose(ratio, np.log(10) ** 2 / 12, rtol=1e-4)
+    assert (of_radii[:, 0, 1] > 0.01).all()

@@ -38,6 +38,28 @@ def test_correlated_noise_keeps_its_variance():
     assert (noise[1:] * noise[:-1]).mean() / 0.25 == pytest.approx(0, abs=0.02)
 
 
+@pytest.mark.parametrize("bands", [(), (2,)])
+def test_galaxies_have_noise_of_their_own_length(bands):
+    lengths = np.repeat([0.0, 1.5, 3.0], 100)
+    images = torch.zeros(300, 40, 48, *bands)
+    noise = add_noise(images, sky_noise=np.full((300, *bands), 0.5), correlation=lengths, random_state=0).numpy()
+    for length in (0.0, 1.5, 3.0):
+        of_length = noise[lengths == length] / 0.5
+        assert of_length.var() == pytest.approx(1, abs=0.03)
+        taps = np.exp(-0.5 * (np.arange(-9, 10) / max(length / 2.3548, 1e-3)) ** 2)
+        expected = 0.99 * (taps[1:] * taps[:-1]).sum() / (taps**2).sum()
+        assert (of_length[:, 1:] * of_length[:, :-1]).mean() == pytest.approx(expected, abs=0.02)
+        assert (of_length[:, :, 1:] * of_length[:, :, :-1]).mean() == pytest.approx(expected, abs=0.02)
+
+
+def test_one_length_for_all():
+    noise = add_noise(torch.zeros(200, 40, 40), sky_noise=1.0, correlation=2.0, random_state=0)
+    each = add_noise(torch.zeros(200, 40, 40), sky_noise=1.0, correlation=np.full(200, 2.0), random_state=0)
+    assert torch.equal(noise, each)
+    with pytest.raises(ValueError, match=r"correlation=-1; expected widths \[pixels\] of at least 0, or a kernel"):
+        add_noise(torch.zeros(2, 8, 8), sky_noise=1.0, correlation=-1.0)
+
+
 def test_bands_have_their_own():
     images = torch.zeros(4, 50, 60, 3)
     for correlation in (None, np.ones((2, 2))):

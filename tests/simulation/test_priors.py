@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from galestim.simulation import GalaxyPrior, LogUniform, Near, SpinPrior, Uniform, sim_v1_prior
+from galestim.simulation import (
+    GalaxyPrior,
+    LogUniform,
+    Near,
+    SpinPrior,
+    Uniform,
+    half_light_radius,
+    sim_v1_prior,
+    sim_v2_prior,
+)
+from galestim.simulation._parameters import PARAMETERS
 
 
 @pytest.mark.parametrize("prior", [Uniform(0.5, 2.0), Uniform(0.0, 1.0), LogUniform(0.15, 1.5)])
@@ -102,6 +112,29 @@ def test_variances_of_fluxes_and_radii_are_of_their_logarithms():
     assert variance["bulge_radius"] == pytest.approx(np.log(10) ** 2 / 12)
     assert variance["bulge_sersic_index"] == pytest.approx(2.5**2 / 12)
     assert variance["bulge_position_angle"] == pytest.approx(75)
+
+
+def test_radii_are_those_of_the_total_and_the_ratio():
+    galaxies = sim_v2_prior().draw(1000, random_state=0)
+    np.testing.assert_allclose(half_light_radius(galaxies), galaxies["half_light_radius"], rtol=1e-9)
+    np.testing.assert_allclose(galaxies["bulge_radius"] / galaxies["disk_radius"], galaxies["radius_ratio"])
+    assert galaxies["half_light_radius"].min() < 0.31 < 2.9 < galaxies["half_light_radius"].max() <= 3
+
+
+def test_precision_of_a_prior():
+    """Diagonal, but of the total radius its slopes, against differences."""
+    plain = sim_v1_prior()
+    galaxies = plain.draw(2, random_state=0)
+    expected = np.diag([1 / plain.variance()[name] for name in PARAMETERS])
+    np.testing.assert_allclose(plain.precision(galaxies), [expected, expected])
+    prior = sim_v2_prior().replace(half_light_radius=LogUniform(1.0, 1.0001))
+    precision = prior.precision(galaxies) * prior.variance()["half_light_radius"]  # the radius alone is left
+    index = list(PARAMETERS).index
+    for name in ("bulge_to_total", "bulge_radius", "disk_sersic_index"):
+        step = 1e-4 * (galaxies[name] if name.endswith("radius") else 1)
+        up, down = (np.log(half_light_radius(galaxies | {name: galaxies[name] + s * step})) for s in (1, -1))
+        slope = (up - down) / 2e-4
+        np.testing.assert_allclose(precision[:, index(name), index(name)], slope**2, rtol=1e-3, atol=1e-5)
 
 
 def test_a_parameter_stays_if_another_prior_changes():

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pytest
+import torch
 
-from galestim.simulation import GaussianPSF, ImagePSF, MoffatPSF
-from galestim.simulation._psf import PSF
+from galestim.simulation import DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, render_stars
+from galestim.simulation._psf import PSF, Widened, round_transform
 
 K = np.linspace(-20, 20, 41)  # rad/arcsec
 
@@ -94,3 +97,46 @@ def test_specs_are_psfs_and_can_be_cached():
 def test_what_is_no_psf(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_two_moffats_are_their_sum_with_the_width_that_is_said():
+    psf = DoubleMoffatPSF(0.7, 3.0, wing_share=0.2, wing_ratio=2.5, wing_beta=2.2)
+    star = render_stars(npix=201, pixel_scale=0.01, psf=psf, dtype=torch.float64)[0, 100].numpy()
+    assert 2 * np.interp(-0.5, -star[100:] / star[100], 0.01 * np.arange(101)) == pytest.approx(0.7, rel=1e-3)
+    core = (psf.transform(K, [0.0]) - 0.2 * MoffatPSF(0.7, 2.2).transform(K * 2.5 * 0.95, [0.0])) / 0.8
+    assert np.argmin([abs(core - MoffatPSF(f * 0.7, 3.0).transform(K, [0.0])).max() for f in (0.8, 0.95, 1.1)]) == 1
+    plain = DoubleMoffatPSF(0.7, 3.0, wing_share=0.0)
+    np.testing.assert_allclose(plain.transform(K, K), MoffatPSF(0.7, 3.0).transform(K, K), atol=1e-12)
+    assert repr(plain) == "DoubleMoffatPSF(fwhm=0.7, beta=3.0, wing_share=0.0, wing_ratio=2.5, wing_beta=2.5)"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"beta": 1.0}, "beta=1.0 and wing_beta=2.5; expected more than 1"),
+        ({"wing_share": 1.0}, "wing_share=1.0 and wing_ratio=2.5; expected a share from 0 to below 1"),
+        ({"fwhm": 0.0}, "fwhm=0.0; expected a positive number"),
+    ],
+)
+def test_what_are_no_two_moffats(entries, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DoubleMoffatPSF(**{"fwhm": 0.7, **entries})
+
+
+@pytest.mark.parametrize("fwhm", [2.0, 3.3, 6.0])
+def test_width_of_the_image_of_a_star(fwhm):
+    row, column = np.indices((41, 41)) - 20.3
+    star = np.exp(-4 * np.log(2) * (row**2 + column**2) / fwhm**2)
+    assert ImagePSF(star, 0.2).fwhm == pytest.approx(0.2 * fwhm, rel=0.03)
+    assert Widened(ImagePSF(star, 0.2), 1.5).fwhm == pytest.approx(0.3 * fwhm, rel=0.03)
+
+
+def test_circularized_transforms():
+    k = np.linspace(0, 15, 30)
+    flat = MoffatPSF(0.7, 3.0, ellipticity=0.2, position_angle=20.0)
+    np.testing.assert_allclose(round_transform(flat, k), MoffatPSF(0.7, 3.0).transform(k, [0.0])[0])
+    np.testing.assert_allclose(round_transform(Widened(flat, 1.1), k), round_transform(flat, 1.1 * k))
+    row, column = np.indices((41, 41)) - 20
+    star = np.exp(-0.5 * (row**2 / 2.2**2 + column**2 / 1.8**2))
+    expected = np.exp(-0.5 * (2.0 * 0.1 * k) ** 2)
+    np.testing.assert_allclose(round_transform(ImagePSF(star, 0.1), k), expected, atol=0.02)

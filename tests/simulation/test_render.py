@@ -3,7 +3,18 @@ import pytest
 import torch
 from scipy.special import gamma
 
-from galestim.simulation import GalaxyPrior, GaussianPSF, ImagePSF, MoffatPSF, Uniform, _cameras, render, sim_v1_prior
+from galestim.simulation import (
+    GalaxyPrior,
+    GaussianPSF,
+    ImagePSF,
+    MoffatPSF,
+    Uniform,
+    _cameras,
+    render,
+    render_stars,
+    render_with_stars,
+    sim_v1_prior,
+)
 from galestim.simulation._parameters import PARAMETERS
 from galestim.simulation._sersic import half_light_scale
 
@@ -324,3 +335,28 @@ def test_too_sharp_a_point_spread_function():
         ValueError, match=r"GaussianPSF\(fwhm=0.01\) is too sharp for pixel_scale=0.168; expected a full"
     ):
         draw(galaxy(), psf=GaussianPSF(0.01))
+
+
+# ---- stars
+
+
+@pytest.mark.parametrize("npix", [9, 32, 33])
+def test_stars_are_integrals_over_pixels(npix):
+    """Against quadrature in real space, drawn alone and together with galaxies of an even or odd size."""
+    fwhm, beta = 2.2, 3.0
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    position = (np.arange(-7, 8)[:, None] + nodes / 2).ravel()
+    alpha = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
+    light = (beta - 1) / (np.pi * alpha**2) * (1 + (position[:, None] ** 2 + position**2) / alpha**2) ** -beta
+    expected = np.einsum("iajb,a,b->ij", light.reshape(15, 8, 15, 8), weights / 2, weights / 2)
+    camera = {"pixel_scale": 0.2, "psf": MoffatPSF(0.2 * fwhm, beta)}
+    np.testing.assert_allclose(render_stars(npix=15, **camera)[0], expected, atol=3e-4 * expected.max())
+    images, stars = render_with_stars(galaxy(), npix=npix, stamp_npix=15, **camera)
+    np.testing.assert_allclose(stars[0], expected, atol=3e-4 * expected.max())
+    alone = render(galaxy(), npix=npix, **camera)
+    np.testing.assert_allclose(images, alone, atol=1e-4 * alone.max().item())
+
+
+def test_stars_have_a_middle():
+    with pytest.raises(ValueError, match="npix=16; expected an odd number"):
+        render_stars(npix=16, pixel_scale=0.2, psf=MoffatPSF(0.6))

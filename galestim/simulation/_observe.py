@@ -1,0 +1,85 @@
+"""What a camera hands out of a galaxy: a noisy image, a star that is not quite its own, and bad pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from .._cutouts import Cutouts
+from . import _masks
+from ._noise import add_noise
+from ._priors import Uniform, values_of
+from ._stars import factor_of_images, noisy_stars, told_stars, trimmed
+from ._survey import Band
+
+if TYPE_CHECKING:
+    from ._camera_prior import CameraPrior
+
+SIZES = Uniform(2.5, 5.0)  # half of the side of the image of a star, in widths
+
+
+def observe(cameras: CameraPrior, images: torch.Tensor, stars: torch.Tensor, band: Band, random_state) -> Cutouts:
+    """`CameraPrior.observe`."""
+    rng = np.random.default_rng(check_random_state(random_state).randint(2**31, size=4))
+    n = len(images)
+    noise = np.broadcast_to(band.sky_noise, n)
+    level = noise * band.sky_error * rng.standard_normal(n)
+    seen = add_noise(
+        images,
+        sky_noise=band.sky_noise,
+        gain=band.gain,
+        correlation=band.correlation,
+        random_state=int(rng.integers(2**31)),
+    )
+    seen = (seen + torch.as_tensor(level).to(seen)[:, None, None]).cpu().numpy()
+    mask = _bad_pixels(cameras, images, rng)
+    if mask is not None:
+        _masks.fill(seen, mask, noise, rng)
+    return Cutouts(
+        seen,
+        psf=_stars(cameras, stars, band, rng).cpu().numpy(),
+        noise=noise.astype(float),
+        gain=band.gain,
+        mask=mask,
+        pixel_scale=band.pixel_scale,
+        zero_point=band.zero_point,
+        sky_error=band.sky_error,
+        psf_error=band.psf_error,
+    )
+
+
+def _bad_pixels(cameras: CameraPrior, images: torch.Tensor, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+    pixels, mask = images.cpu().numpy(), None
+    for name, draw in _masks.KINDS.items():
+        entry = getattr(cameras, name)
+        if hasattr(entry, "draw") or entry > 0:
+            drawn = draw(pixels, values_of(entry, len(pixels), rng), rng)
+            mask = drawn if mask is None else mask | drawn
+    return mask
+
+
+def _stars(cameras: CameraPrior, stars: torch.Tensor, band: Band, rng: np.random.Generator) -> torch.Tensor:
+    """Images of stars of a width that is not quite true, trimmed, with noise."""
+    n = len(stars)
+    factor = np.clip(1 + np.asarray(band.psf_error) * rng.standard_normal(n), 0.5, 1.5)
+    fwhm = widths_of(band)
+    half_size = np.maximum(
+        np.rint(values_of(SIZES if cameras.stamp_size is None else cameras.stamp_size, n, rng) * fwhm), 2
+    )
+    included = np.array([psf.includes_pixel for psf in band.psf])  # type: ignore[union-attr]
+    factor = factor_of_images(factor, fwhm, included)
+    told = trimmed(told_stars(stars, torch.as_tensor(factor)), torch.as_tensor(half_size))
+    noise = values_of(cameras.stamp_noise, n, rng)
+    if not noise.any():
+        return told
+    generator = torch.Generator(device=stars.device).manual_seed(int(rng.integers(2**31)))
+    return noisy_stars(told, torch.as_tensor(noise), generator)
+
+
+def widths_of(band: Band) -> NDArray:
+    """Full widths at half maximum [pixels]."""
+    return np.array([psf.fwhm for psf in band.psf]) / band.pixel_scale  # type: ignore[union-attr]
