@@ -211,7 +211,7 @@ def _plane(name: str, value, file, shape: tuple[int, ...]):
     if isinstance(value, Real) or hasattr(value, "transform"):
         return value
     if isinstance(value, str | os.PathLike) and Path(value).suffix.lower() == ".npy":
-        values = mapped(value)
+        values: Any = mapped(value)
     elif isinstance(value, str) and file is not None:
         values = _dataset(file, value)
     elif isinstance(value, str | os.PathLike):
