@@ -54,8 +54,10 @@ class ArrayStack(StoredImages):
         True is bad.
     gain, zero_point : float, array-like of shape (n,), str or path-like, default=None
         Electrons per image unit, and the magnitude of one.
-    sky_error, psf_error : float, default=0.1 and 0.02
-        As in `Cutouts`.
+    sky_error : float, default=0.1
+        Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
+    psf_error : float, default=0.02
+        That of the point-spread function's width, as a share of it.
 
     Attributes
     ----------
