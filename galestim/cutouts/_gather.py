@@ -153,7 +153,8 @@ class CutoutsGatherer:
         n = len(missing)
         for name, array in self._arrays.items():
             array[:n][missing] = True if name == "mask" else np.nan
-        known = {name: values[:n] for name, values in {**self._objects, **self._arrays}.items()}
+        values: dict[str, Any] = {**self._objects, **self._arrays}
+        known = {name: of_rows[:n] for name, of_rows in values.items()}
         context: dict[str, Any] = {**dict.fromkeys(CONTEXT), **known}
         images = context.pop("images")
         return unchecked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +142,7 @@ class LegacySurvey(RemoteSource):
         """Whether it makes `Cutouts`."""
         return bool(self.camera)
 
-    def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray | Cutouts:
+    def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> Any:  # Cutouts, if camera
         if not self.camera:
             return super().cutout(request, store)
         planes = super().cutout(request, store)

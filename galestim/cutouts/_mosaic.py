@@ -84,8 +84,10 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     zero_point : float, str or dict, default=None
         Magnitude of one image unit (in a pixel), or the keyword that tells it. None: that of the header, where there
         is one, see the notes; "header": there must be one.
-    sky_error, psf_error : float, default=0.1 and 0.02
-        As in `Cutouts`.
+    sky_error : float, default=0.1
+        Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
+    psf_error : float, default=0.02
+        That of the point-spread function's width, as a share of it.
 
     Attributes
     ----------

@@ -67,7 +67,9 @@ def fill(
         for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
             wanted = {block: i for _, _, block, i in of_tile}
             if rank > 0:
-                wanted = {b: i for b, i in wanted.items() if np.isnan(chunk.images[i, ..., first]).any()}
+                wanted = {
+                    b: i for b, i in wanted.items() if np.isnan(chunk.images[i, ..., first : first + n_planes]).any()
+                }
             if wanted:
                 cut = _TileCut(tiles[t], placements[t], wanted, slice(first, first + n_planes), surface_brightness)
                 errors |= cut.into(chunk, is_first=rank == 0)

@@ -38,9 +38,9 @@ def zero_point_of(header: Mapping, pixel_area: float, name: str) -> float | None
     ValueError
         If keywords say different things.
     """
-    found = {key: float(header[key]) for key in MAGNITUDES if _is_number(header.get(key))}
-    if _is_number(header.get("FLUXMAG0")) and header["FLUXMAG0"] > 0:
-        found["FLUXMAG0"] = 2.5 * np.log10(header["FLUXMAG0"])
+    found = {key: number for key in MAGNITUDES if (number := _number(header, key)) is not None}
+    if flux := _positive(header, "FLUXMAG0"):
+        found["FLUXMAG0"] = 2.5 * np.log10(flux)
     if (hubble := _of_hubble(header)) is not None:
         found["PHOTFLAM"] = hubble
     if (physical := _of_unit(header, pixel_area)) is not None:
@@ -53,20 +53,28 @@ def zero_point_of(header: Mapping, pixel_area: float, name: str) -> float | None
     return next(iter(found.values()))
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+def _number(header: Mapping, key: str) -> float | None:
+    value = header.get(key)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    return float(value) if is_number else None  # type: ignore[arg-type]
+
+
+def _positive(header: Mapping, key: str) -> float | None:
+    number = _number(header, key)
+    return number if number is not None and number > 0 else None
 
 
 def _of_hubble(header: Mapping) -> float | None:
     """Of PHOTFLAM [erg/s/cm²/Å per count/s] and PHOTPLAM [Å], where the unit says whether counts are per second."""
-    flam, pivot, unit = header.get("PHOTFLAM"), header.get("PHOTPLAM"), unit_of(header).upper()
-    if not (_is_number(flam) and _is_number(pivot) and flam > 0 and pivot > 0):
+    flam, pivot, seconds = (_positive(header, key) for key in ("PHOTFLAM", "PHOTPLAM", "EXPTIME"))
+    unit = unit_of(header).upper()
+    if flam is None or pivot is None:
         return None
     zero_point = -2.5 * np.log10(flam) - 5 * np.log10(pivot) - 2.408
     if unit.endswith(("/S", "/SEC", "S-1")):
         return zero_point
-    if unit in ("ELECTRONS", "ELECTRON", "COUNTS", "DN") and _is_number(header.get("EXPTIME")):
-        return zero_point + 2.5 * np.log10(header["EXPTIME"])
+    if unit in ("ELECTRONS", "ELECTRON", "COUNTS", "DN") and seconds is not None:
+        return zero_point + 2.5 * np.log10(seconds)
     return None
 
 
@@ -80,7 +88,6 @@ def _of_unit(header: Mapping, pixel_area: float) -> float | None:
         if unit.is_equivalent(u.Jy / per):
             return _JANSKY - 2.5 * np.log10(unit.to(u.Jy / per))
     if unit.is_equivalent(u.Jy / u.sr):
-        steradian = header.get("PIXAR_SR")
-        area = steradian if _is_number(steradian) and steradian > 0 else (pixel_area * u.arcsec**2).to_value(u.sr)
+        area = _positive(header, "PIXAR_SR") or (pixel_area * u.arcsec**2).to_value(u.sr)
         return _JANSKY - 2.5 * np.log10(unit.to(u.Jy / u.sr) * area)
     return None

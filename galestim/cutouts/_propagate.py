@@ -101,7 +101,7 @@ def _read_planes(planes: Planes, rows: slice, columns: slice):
     return variance, np.pad(bad, beyond, constant_values=True)
 
 
-def _touches(bad: NDArray[np.bool_], y: NDArray, x: NDArray) -> NDArray[np.bool_]:
+def _touches(bad: NDArray[np.bool_], y: NDArray, x: NDArray) -> NDArray:
     """True at positions that have a share in a bad pixel: one of the four around them."""
     if not bad.any():
         return np.zeros(y.shape, dtype=bool)
@@ -112,11 +112,16 @@ def _touches(bad: NDArray[np.bool_], y: NDArray, x: NDArray) -> NDArray[np.bool_
         ]
         for at, n in zip((y, x), bad.shape)
     )
-    return bad[low_y, low_x] | bad[low_y, high_x] | bad[high_y, low_x] | bad[high_y, high_x]
+    touched = np.zeros(y.shape, dtype=bool)
+    for row in (low_y, high_y):
+        for column in (low_x, high_x):
+            touched |= bad[row, column]
+    return touched
 
 
 def _any_of_blocks(samples: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
-    return samples.reshape(samples.shape[0] // n, n, samples.shape[1] // n, n).any(axis=(1, 3))
+    blocks = samples.reshape(samples.shape[0] // n, n, samples.shape[1] // n, n)
+    return np.logical_or.reduce(blocks, axis=(1, 3))
 
 
 def _filled(values: NDArray, unknown: NDArray[np.bool_]) -> NDArray[np.float64]:

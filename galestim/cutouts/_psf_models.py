@@ -21,6 +21,7 @@ from .._io.files import read_whole
 from ._fits_image import FitsImage, fits_image
 from ._source import CutoutRequest
 
+LARGEST = 1024  # pixels along a side of a stamp
 _ANGLES = {"fwhm": u.arcsec, "beta": u.one, "ellipticity": u.one, "position_angle": u.deg}
 _COORDINATES = "XY"  # of PSFEx's POLNAME: X_IMAGE, XWIN_IMAGE, …
 
@@ -283,6 +284,8 @@ def _stamp(values, name: str) -> NDArray[np.float64]:
         stamp = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         stamp = np.empty(0)
+    if stamp.ndim == 2 and max(stamp.shape) > LARGEST:
+        raise ValueError(f"{name} has {stamp.shape} pixels; expected the stamp of a star, at most {LARGEST} a side.")
     if stamp.ndim != 2 or not stamp.size or not np.isfinite(stamp).all() or stamp.sum() <= 0:
         raise ValueError(
             f"{name} is a {type(values).__name__} of shape {np.shape(values)}; expected a stamp (h, w) of finite "
@@ -307,7 +310,7 @@ def _remembered(path: Path, hdu, state: tuple[int, ...]):
     image: FitsImage = fits_image(path, hdu, celestial=False)
     if image.n_planes != 1:
         raise ValueError(f"{str(path)!r} has {image.n_planes} planes; expected one stamp, or psf=PSFStamps(…).")
-    height, width = image.shape
+    height, width = np.minimum(image.shape, LARGEST + 1)  # what is larger is refused below
     with image.opened() as planes:
         return _Same(_stamp(planes[0].read(slice(0, height), slice(0, width)), str(path)))
 

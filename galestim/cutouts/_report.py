@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import astropy.units as u
@@ -49,7 +49,8 @@ def outcomes(
                 f"{type(source).__name__} made an image of shape {answer.shape} and dtype {answer.dtype}; expected "
                 f"{shape} and {dtype}, as its n_channels and dtype say."
             )
-        yield (_good_enough if knows_camera else _enough_covered)(answer, min_coverage)
+        judge: Callable = _good_enough if knows_camera else _enough_covered
+        yield judge(answer, min_coverage)
 
 
 def _answers(

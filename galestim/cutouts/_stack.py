@@ -54,8 +54,10 @@ class ArrayStack(StoredImages):
         True is bad.
     gain, zero_point : float, array-like of shape (n,), str or path-like, default=None
         Electrons per image unit, and the magnitude of one.
-    sky_error, psf_error : float, default=0.1 and 0.02
-        As in `Cutouts`.
+    sky_error : float, default=0.1
+        Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
+    psf_error : float, default=0.02
+        That of the point-spread function's width, as a share of it.
 
     Attributes
     ----------
@@ -211,26 +213,24 @@ def _plane(name: str, value, file, shape: tuple[int, ...]):
     if isinstance(value, Real) or hasattr(value, "transform"):
         return value
     if isinstance(value, str | os.PathLike) and Path(value).suffix.lower() == ".npy":
-        values = mapped(value)
+        values: Any = mapped(value)
     elif isinstance(value, str) and file is not None:
         values = _dataset(file, value)
     elif isinstance(value, str | os.PathLike):
         raise ValueError(
-            f"{name}={str(value)!r}; expected an array, an .npy file, or a dataset's name if images are HDF5."
+            f"{name}={str(value)!r}; expected an array, an .npy file, or a dataset in the HDF5 file of the images."
         )
     else:
         values = value if hasattr(value, "dtype") and not hasattr(value, "iloc") else np.asarray(value)
     n_rows, n_channels = shape[0], shape[3:]
     expected = {
-        "psf": [(n_rows, *values.shape[1:3], *more) for more in ((), n_channels)]
-        + [values.shape] * (values.ndim == 2),
+        "psf": [values.shape] if values.ndim == 2 else [(n_rows, *values.shape[1:3], *c) for c in ((), n_channels)],
         "noise": [(n_rows,), (n_rows, *n_channels), shape],
         "mask": [shape, shape[:3]],
     }.get(name, [(n_rows,)])
     if values.shape not in [*expected, ()]:
-        raise ValueError(
-            f"{name} has shape {values.shape}; expected {' or '.join(map(str, dict.fromkeys(expected)))}."
-        )
+        shapes = " or ".join(map(str, dict.fromkeys(expected)))
+        raise ValueError(f"{name} has shape {values.shape}; expected {shapes} for images {shape}.")
     return values[()] if values.ndim == 0 or (name == "psf" and values.ndim == 2) else values
 
 

@@ -112,15 +112,15 @@ class OpenedPlane:
         bad = np.zeros(shape, dtype=bool)
         if self._mask is not None:
             bad |= _has_bits(self._mask.read(rows, columns), self._tile.bits)
-        if isinstance(self._noise, Real):
-            return np.full(shape, float(self._noise) ** 2), bad
         if self._noise is None:
             return None, bad
+        if not isinstance(self._noise, Plane):
+            return np.full(shape, float(self._noise) ** 2), bad
         variance, unknown = self._variance(self._noise.read(rows, columns))
         return variance, bad | unknown
 
     def _variance(self, values: NDArray) -> tuple[NDArray, NDArray[np.bool_]]:
-        kind, file = self._tile.kind, str(self._tile.noise.path)  # type: ignore[union-attr]
+        kind, file = self._tile.kind, str(self._tile.noise.path)
         values = values.astype(np.float64)
         if (values < 0).any():
             raise WrongPlaneError(
@@ -129,7 +129,7 @@ class OpenedPlane:
             )
         known = np.isfinite(values) & (values > 0)
         safe = np.where(known, values, 1)
-        return {"variance": safe, "weight": 1 / safe, "noise": safe**2}[kind], ~known
+        return safe**2 if kind == "noise" else 1 / safe if kind == "weight" else safe, ~known
 
 
 def _number(name: str, value, image: FitsImage) -> float | None:
@@ -137,10 +137,10 @@ def _number(name: str, value, image: FitsImage) -> float | None:
     if value is None:
         return None
     number = image.header.get(value) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, Real) or not np.isfinite(number):
+    if isinstance(number, bool) or not isinstance(number, Real) or not np.isfinite(float(number)):
         where = f"{str(image.path)!r} has {value}={number!r}" if isinstance(value, str) else f"{name}={value!r}"
         raise WrongPlaneError(f"{where}; expected a number. Pass {name}= one, or the keyword that holds it.")
-    if name == "gain" and number <= 0:
+    if name == "gain" and float(number) <= 0:
         raise WrongPlaneError(f"gain={number}; expected a positive number of electrons per image unit.")
     return float(number)
 
@@ -171,15 +171,17 @@ def _bits(mask: FitsImage, wanted) -> int | None:
     if wanted is None:
         return None
     wanted = [wanted] if isinstance(wanted, str | Integral) else list(wanted)
-    named = {key[len(MASK_BIT) :]: int(v) for key, v in mask.header.items() if key.startswith(MASK_BIT)}  # type: ignore[call-overload]
-    bits = [named.get(bit.upper().removeprefix(MASK_BIT)) if isinstance(bit, str) else int(bit) for bit in wanted]
-    wrong = [one for one, bit in zip(wanted, bits) if bit is None or not 0 <= bit < 63]
+    named = {key[len(MASK_BIT) :]: v for key, v in mask.header.items() if key.startswith(MASK_BIT)}
+    bits: list[Any] = [
+        named.get(bit.upper().removeprefix(MASK_BIT)) if isinstance(bit, str) else int(bit) for bit in wanted
+    ]
+    wrong = [one for one, bit in zip(wanted, bits) if not (isinstance(bit, int) and 0 <= bit < 63)]
     if wrong or not wanted:
         raise WrongPlaneError(
             f"mask_bits={wanted} has {wrong or 'nothing'}; expected numbers of bits from 0 to 62, or names of "
             f"{str(mask.path)!r}: {', '.join(named) or 'none'}."
         )
-    return sum(1 << bit for bit in set(bits))  # type: ignore[arg-type]
+    return sum(1 << int(bit) for bit in set(bits))
 
 
 def _has_bits(values: NDArray, bits: int | None) -> NDArray[np.bool_]:
@@ -201,7 +203,7 @@ def planes_of(name: str, given, tiles: Sequence[FitsImage], find) -> list:
     `find` gives the (path, extension) of all that a path, a pattern or a list of these means.
     """
     if given is None or (name == "noise" and isinstance(given, Real)):
-        if given is not None and not (np.isfinite(given) and given > 0):
+        if given is not None and not 0 < float(given) < np.inf:
             raise WrongPlaneError(f"noise={given!r}; expected a positive standard deviation, or an image of it.")
         return [given] * len(tiles)
     if isinstance(given, Integral) or (isinstance(given, str) and not _is_file(given)):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from ._services import Answer, hips2fits, legacy, legacy_psf, rubin, skyserver, soda
+from ._legacy_viewer import legacy, legacy_psf
+from ._services import Answer, hips2fits, rubin, skyserver, soda
 from ._sky import GaussianSky
 
 LOGGER = logging.getLogger(__name__)

@@ -40,7 +40,7 @@ from galestim.cutouts import (
     SkyServer,
     TransientCutoutError,
     Transport,
-    _fetcher,
+    _gather,
 )
 from galestim.testing import GaussianSky, LoopbackSky
 
