@@ -23,6 +23,7 @@ SAME_SIZE = 0.05  # of the logarithm, by which sizes of stars may differ from on
 MIN_SIGMA = 0.55  # pixels: what is sharper is a cosmic ray or a bad pixel
 BORDER = 3  # pixels around the stamp that are built and thrown away: they are the worst
 DEPARTURE = 0.05  # by which point-spread functions depart from a Moffat profile, as a share of it
+BUILDER_ERROR = 0.005  # of the width, of simulated stars without number
 RESIDUAL_CUT = 4.0  # robust σ of the stars' residuals and sizes
 
 
@@ -39,7 +40,7 @@ class PSFEstimate:
     fwhm : float
         Full width at half maximum [pixels], of a circle with the area that is brighter than half of the peak.
     fwhm_error : float
-        Standard error of `fwhm` [pixels], from the scatter of the stars' widths.
+        Standard error of `fwhm` [pixels]: the scatter of the stars' widths, and half a percent of the method's own.
     stars : astropy.table.Table
         The stars it was measured from: `x`, `y` [pixels, from 0], `tile`, `flux` [image units], `signal_to_noise`,
         `fwhm` [pixels], its own, and `residual`, what the model leaves of its light within two FWHM, as a share of
@@ -327,7 +328,7 @@ def _with_wings(stamp: NDArray) -> NDArray:
     half = len(stamp) // 2
     dy, dx = np.indices(stamp.shape) - half
     start = [stamp.max(), 0, 0, full_width(stamp), 3.0, 0, 0, 0]
-    low, high = [0, -2, -2, 0.5, 1.2, -0.6, -0.6, -np.inf], [np.inf, 2, 2, half, 12, 0.6, 0.6, np.inf]
+    low, high = [0, -2, -2, 0.5, 1.2, -0.6, -0.6, -np.inf], [np.inf, 2, 2, half, 50, 0.6, 0.6, np.inf]
     fitted = least_squares(lambda p: (_moffat(dx, dy, *p) - stamp).ravel(), start, bounds=(low, high), x_scale="jac")
     sky, fwhm = fitted.x[-1], fitted.x[3]
     profile = _moffat(dx, dy, *fitted.x) - sky
@@ -359,7 +360,7 @@ def _rim_level(stamp: NDArray, bad: NDArray[np.bool_]) -> float:
 def _estimate(stamp: NDArray, stars: _Stars, residual: NDArray) -> PSFEstimate:
     fwhm, of_stamp = full_width(stamp), _moments(stamp)
     relative = stars.sigma / (np.median(stars.sigma) if of_stamp is None else of_stamp[3])
-    scatter = 1.2533 * np.std(relative, ddof=1) / np.sqrt(len(relative))
+    scatter = 1.2533 * np.std(relative, ddof=1) / np.sqrt(len(relative))  # of a median
     table = Table(
         {
             "x": stars.x,
@@ -371,7 +372,7 @@ def _estimate(stamp: NDArray, stars: _Stars, residual: NDArray) -> PSFEstimate:
             "residual": residual,
         }
     )
-    return PSFEstimate(stamp, fwhm, float(fwhm * scatter), table)
+    return PSFEstimate(stamp, fwhm, float(fwhm * np.hypot(scatter, BUILDER_ERROR)), table)
 
 
 def full_width(stamp: NDArray) -> float:
@@ -379,7 +380,7 @@ def full_width(stamp: NDArray) -> float:
 
     Between pixels the stamp is a cubic spline.
     """
-    step, half = 0.1, (len(stamp) - 1) / 2
+    step, half = 0.04, (len(stamp) - 1) / 2
     place = np.arange(0, 2 * half + step / 2, step)
     fine = ndimage.map_coordinates(stamp, np.meshgrid(place, place, indexing="ij"), order=3)
     labels, _ = ndimage.label(fine > fine.max() / 2)

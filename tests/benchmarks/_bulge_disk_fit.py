@@ -144,14 +144,18 @@ def drawn(p, stamp, single) -> NDArray:
 
 
 def exponential(x, y, ln_radius, g1, g2, stamp) -> NDArray:
-    return seen(galsim.Exponential(half_light_radius=np.exp(ln_radius), gsparams=QUICK).shear(g1=g1, g2=g2).shift(x, y), stamp)
+    return seen(
+        galsim.Exponential(half_light_radius=np.exp(ln_radius), gsparams=QUICK).shear(g1=g1, g2=g2).shift(x, y), stamp
+    )
 
 
 def sersic(x, y, ln_radius, g1, g2, ln_index, stamp) -> NDArray:
     """Between the two nearest of a grid of indices, as each new index takes GalSim 0.1 s: to 0.1 % of the peak."""
     place = np.interp(ln_index, LN_INDICES, np.arange(len(LN_INDICES)))
     at = min(int(place), len(LN_INDICES) - 2)
-    profiles = (galsim.Sersic(np.exp(n), half_light_radius=np.exp(ln_radius), gsparams=QUICK) for n in LN_INDICES[at : at + 2])
+    profiles = (
+        galsim.Sersic(np.exp(n), half_light_radius=np.exp(ln_radius), gsparams=QUICK) for n in LN_INDICES[at : at + 2]
+    )
     below, above = (seen(profile.shear(g1=g1, g2=g2).shift(x, y), stamp) for profile in profiles)
     return below + (place - at) * (above - below)
 
