@@ -377,7 +377,7 @@ def injected(field: Field, n: int, seed: int):
     blank = blank[nearest > ISOLATED]
     galaxies = FieldGalaxies(field, len(blank), seed)
     light = galaxies.galaxies[:]
-    photons = np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(light / GAIN)
+    photons = np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(light.clip(0) / GAIN)
     return blank, blank + light + photons, galaxies.target
 
 
