@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from ._light import robust_sigma
+from ._light import rim, robust_sigma
 
 SMOOTHING = 1.5  # pixels, standard deviation of the Gaussian that faint sources are looked for with
 THRESHOLD = 3.0  # σ of the smoothed sky
 MARGIN = 4  # pixels around sources, and as many around them as a third of their own radius
 MAX_LAG = 10  # pixels, up to which noise is taken to correlate
 BLOCK = 256  # pixels, side of the blocks whose correlations are averaged
-LEAST = 200  # pixels of sky, below which nothing can be said of it
+LEAST = 100  # pixels of sky, below which nothing can be said of it
 
 
 class Sky(NamedTuple):
@@ -45,7 +45,7 @@ def subtract_sky(image: NDArray, bad: NDArray[np.bool_], box: int | None = None)
     ValueError
         If nearly no pixel is sky.
     """
-    free = ~bad if box is not None else ~bad & _rim(image.shape)
+    free = ~bad if box is not None else ~bad & rim(*image.shape)
     level: NDArray | float
     for _ in range(3):
         if free.sum() < LEAST:
@@ -104,14 +104,6 @@ def _blocks(image: NDArray):
             block = image[row : row + BLOCK, column : column + BLOCK]
             if min(block.shape) > MAX_LAG:
                 yield block
-
-
-def _rim(shape) -> NDArray[np.bool_]:
-    """The outer seventh of a stamp, on each side: what has least of the galaxy in its middle."""
-    rim = np.ones(shape, dtype=bool)
-    height, width = (max(side // 7, 2) for side in shape)
-    rim[height:-height, width:-width] = False
-    return rim
 
 
 def _level(image: NDArray, free: NDArray[np.bool_], box: int) -> NDArray:
