@@ -19,7 +19,10 @@ MIN_STARS = 3
 MIN_SIGNAL_TO_NOISE = 50.0
 LARGEST = 200  # stars; more make it no better
 BOX = 64  # pixels, over which the sky may vary
-SAME_SIZE = 0.05  # of the logarithm, by which sizes of stars may differ from one another
+SAME_SIZE = 0.025  # of the logarithm, by which stars may differ from the middle one, noise aside
+SAME_SHAPE = 0.03  # the same of ellipticity
+SMALLER = 0.1  # of the logarithm: no source is that much smaller than a star
+CROWD = 0.15  # as many of one size, as a share of the most, are stars and no chance
 MIN_SIGMA = 0.55  # pixels: what is sharper is a cosmic ray or a bad pixel
 BORDER = 3  # pixels around the stamp that are built and thrown away: they are the worst
 DEPARTURE = 0.05  # by which point-spread functions depart from a Moffat profile, as a share of it
@@ -105,7 +108,7 @@ def measure_psf(tiles: list[Tile], positions, npix: int, min_stars: int) -> PSFE
     stars = _Stars(*(np.concatenate(parts) for parts in zip(*found)))
     n_seen = len(stars.flux)
     if positions is None:
-        stars = stars.rows(_of_one_size(stars))
+        stars = stars.rows(_of_one_kind(stars))
     _check_enough(len(stars.flux), n_seen, sum(map(len, places)), min_stars, positions is None)
     stamp, stars, residual = _fitted(stars, min_stars)
     return _estimate(stamp, stars, residual)
@@ -230,24 +233,35 @@ def _moments(stamp: NDArray):
     return 2 * total, x, y, sigma, ((xx - yy) / (xx + yy), 2 * xy / (xx + yy))
 
 
-def _of_one_size(stars: _Stars) -> NDArray[np.bool_]:
-    """The stars among sources: the smallest that are as many of one size as galaxies hardly are by chance.
+def _of_one_kind(stars: _Stars) -> NDArray[np.bool_]:
+    """The stars among sources: the smallest of which several are of one size and shape.
 
-    Galaxies are spread in size, stars are not, and no source is smaller. Of the sizes where sources crowd more than
-    half as much as where they crowd most, the least is that of stars.
+    No source is smaller than a star, but noise and cosmic rays, which are of any size; galaxies are larger, crowd at
+    no size and shape, and may be ten times as many.
     """
     if not len(stars.flux):
         return np.zeros(0, dtype=bool)
-    log_size = np.log(stars.sigma)
-    near = abs(log_size[:, None] - log_size) < SAME_SIZE
-    crowd = near.sum(axis=1)
-    size = log_size[crowd > 0.5 * crowd.max()].min()
-    for _ in range(5):
-        alike = abs(log_size - size) < 1.5 * SAME_SIZE
-        size = np.median(log_size[alike])
-    center = np.median(stars.shape[alike], axis=0)
-    off = np.hypot(*(stars.shape - center).T)
-    return alike & (off < max(RESIDUAL_CUT * 1.2 * np.median(off[alike]), 0.03))
+    log_size, tolerance = np.log(stars.sigma), 2 / stars.signal_to_noise
+    size_apart = abs(log_size[:, None] - log_size)
+    shape_apart = np.hypot(*(stars.shape[:, None] - stars.shape).transpose(2, 0, 1))
+    alike = (size_apart < SAME_SIZE + tolerance) & (shape_apart < SAME_SHAPE + tolerance)
+    crowd = alike.sum(axis=1)
+    least = log_size[crowd >= max(MIN_STARS, CROWD * crowd.max())].min(initial=np.inf)
+    if np.isinf(least):
+        return np.zeros(len(log_size), dtype=bool)
+    middle = np.argmax(np.where((log_size >= least) & (log_size < least + 2 * SAME_SIZE), crowd, 0))
+    _warn_of_smaller(int((log_size < log_size[middle] - SMALLER - tolerance).sum()), int(crowd[middle]))
+    return alike[middle]
+
+
+def _warn_of_smaller(n_smaller: int, n_stars: int) -> None:
+    if n_smaller:
+        warnings.warn(
+            f"{n_smaller} bright sources are smaller than the {n_stars} that are taken for stars, by 10 % and more: "
+            "either these are galaxies, or the others cosmic rays. Give a mask of cosmic rays, or the stars' "
+            "positions as stars=.",
+            stacklevel=5,
+        )
 
 
 # ---- the point-spread function

@@ -48,12 +48,17 @@ def estimate_psf(mosaic, stars=None, *, npix=41, mask=None, saturation=None, min
     ImportError
         If photutils is not installed.
 
+    Warns
+    -----
+    UserWarning
+        If there are sources that are smaller than what was taken for stars.
+
     Notes
     -----
     Stars are bright (S/N > 50), not saturated, whole and alone. Where they are not given, they are the smallest of
-    these sources that are of one size and shape: where galaxies crowd by chance in a field with few stars, they can
-    be taken for them. Look at the table `PSFEstimate.stars`: widths that rise with flux tell of a detector that is
-    not linear, residuals of galaxies and neighbors.
+    these sources of which three and more are alike, in size to 2.5 % and in ellipticity to 0.03. In a field with less
+    than about five stars galaxies can be alike by chance and be taken for them. Look at the table `stars`: widths
+    that rise with flux tell of a detector that is not linear, residuals of galaxies and neighbors.
 
     The point-spread function is the empirical one of Anderson & King (2000, PASP 112, 1360), by photutils, on the
     pixels of the mosaic; stars that it does not fit are left out, and it is built anew. Where the stars are lost in

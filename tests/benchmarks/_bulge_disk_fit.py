@@ -7,11 +7,12 @@ Fluxes and the sky's level are linear, and solved for at each step; the sky has 
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import galsim
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, least_squares, lsq_linear
+from scipy.optimize import brentq, least_squares
 from scipy.special import gammainc, gammaincinv
 
 MAX_SHEAR = 0.82  # |g| of an axis ratio of 0.1
@@ -176,12 +177,25 @@ def model_of(p, stamp, single):
     weight = stamp.good / stamp.noise
     sigma = stamp.sky_error * np.median(stamp.noise)
     matrix = np.column_stack([*(one[stamp.good] * weight[stamp.good] for one in light), weight[stamp.good]])
-    matrix = np.vstack([matrix, [*np.zeros(len(light)), 1 / sigma]])
-    data = np.append(stamp.image[stamp.good] * weight[stamp.good], 0)
-    *fluxes, sky = np.linalg.lstsq(matrix, data, rcond=None)[0]
-    if min(fluxes) < 0:
-        *fluxes, sky = lsq_linear(matrix, data, ([*(0.0 for _ in light), -np.inf], np.inf)).x
+    normal, seen_light = matrix.T @ matrix, matrix.T @ (stamp.image[stamp.good] * weight[stamp.good])
+    normal[-1, -1] += 1 / sigma**2
+    *fluxes, sky = not_negative(normal, seen_light)
     return np.tensordot(fluxes, light, 1), np.array(fluxes), sky
+
+
+def not_negative(normal, seen_light) -> NDArray:
+    """Solve the normal equations with fluxes of 0 or more: of the choices of components that are there, the best."""
+    n, best, most = len(seen_light), np.zeros(len(seen_light)), -np.inf
+    for there in product([True, False], repeat=n - 1):
+        used = np.flatnonzero([*there, True])
+        found = np.zeros(n)
+        found[used] = np.linalg.lstsq(normal[np.ix_(used, used)], seen_light[used], rcond=1e-12)[0]
+        explained = found @ seen_light
+        if found[:-1].min() >= 0 and explained > most:
+            best, most = found, explained
+        if all(there) and most > -np.inf:
+            break  # nothing explains more than all together
+    return best
 
 
 def residuals(p, stamp, single) -> NDArray:

@@ -170,3 +170,15 @@ def test_wrong_arguments(field, arguments, message):
 def test_nothing_but_bad_pixels():
     with pytest.raises(ValueError, match="0 of 40000 pixels are sky"):
         estimate_psf(np.full((200, 200), np.nan))
+
+
+def test_says_that_sources_are_smaller_than_its_stars():
+    field = SimulatedField(n_side=1, galaxies=0)  # one star, and galaxies that are all alike
+    galaxy = galsim.Convolve(galsim.Gaussian(half_light_radius=2, flux=5e4), field.psf)
+    field.image.setZero()
+    field.add(field.psf.withFlux(5e4), 200, 200)
+    for x in (60, 130, 270, 340):
+        field.add(galaxy, x, 100)
+    pixels = field.image.array + np.random.default_rng(0).normal(size=field.pixels.shape)
+    with pytest.warns(UserWarning, match="1 bright sources are smaller than the 4 that are taken for stars"):
+        estimate_psf(pixels)
