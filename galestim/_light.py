@@ -62,6 +62,14 @@ def robust_sigma(values: NDArray, axis=None, *, about=None) -> NDArray:
     return 1.4826 * median_deviation(values, axis, about=about)
 
 
+def rim(height: int, width: int) -> NDArray[np.bool_]:
+    """Mask of the pixels within a tenth of the image of its edge, one at least: what has least of the galaxy."""
+    rim = np.ones((height, width), dtype=bool)
+    top, left = -(-height // 10), -(-width // 10)
+    rim[top : height - top, left : width - left] = False
+    return rim
+
+
 def sky_noise(images: NDArray) -> NDArray[np.float64]:
     """Standard deviation of white noise ``(n, C)`` in images ``(n, H, W, C)``, robust to the galaxy.
 

@@ -157,7 +157,7 @@ def test_real_field(tmp_path):
     run("real_field.py", "--smoke", "--out", out)
     (result,) = map(json.loads, out.read_text().splitlines())  # what is done is not done again
     assert sum(result["sources"].values()) == len(result["table"]) == 63
-    assert result["psf_fwhm"] == pytest.approx(0.6, abs=0.05)  # of the unsaturated stars
+    assert result["psf_fwhm"][0] == pytest.approx(0.6, abs=0.05)  # of the unsaturated stars
     assert result["isolated"]["n"] == result["sources"]["galaxy"] >= 10
     assert result["injected"]["truth_by_aperture"][1] > 0.8  # which no network has a part in
     assert 43 in result["novelty"]["flagged_blended"]  # four sources in one

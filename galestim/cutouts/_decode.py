@@ -145,20 +145,33 @@ def decode_fits(body: bytes, request: CutoutRequest, n_planes: int = 1) -> NDArr
     pixels north of the position asked for, with axes (-1.250, 0.000) and (0.000, 1.250); expected it centered, with
     axes along east and north and pixels of 0.4″.
     """
+    return decode_image(body, request, n_planes, _any_image)
+
+
+def decode_image(body: bytes, request: CutoutRequest, n_planes: int, is_wanted: Callable[[fits.Header], bool]):
+    """As `decode_fits`, of the first image of a file that `is_wanted`."""
 
     def check(shape: tuple[int, ...]) -> None:
         _check_size(shape[:-3:-1], request.npix)
         if int(np.prod(shape[:-2])) != n_planes:
             raise BadReplyError(f"the service sent {int(np.prod(shape[:-2]))} bands; expected {n_planes}.")
 
-    values, header = read_fits(body, check)
+    values, header = read_fits(body, check, is_wanted)
     rows, columns = _steps_to_north_up(header, request)
     planes = values.reshape(n_planes, request.npix, request.npix)[:, ::rows, ::columns]
     return np.ascontiguousarray(np.moveaxis(planes, 0, -1), dtype=np.float32)
 
 
-def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[NDArray, fits.Header]:
+def _any_image(header: fits.Header) -> bool:
+    return True
+
+
+def read_fits(
+    body: bytes, check: Callable[[tuple[int, ...]], None], is_wanted: Callable[[fits.Header], bool] = _any_image
+) -> tuple[NDArray, fits.Header]:
     """Pixels and header of the first image in a FITS file; `check` sees its shape before the pixels are decoded.
+
+    `is_wanted` is asked whether an image is one that will do.
 
     Raises
     ------
@@ -171,7 +184,7 @@ def read_fits(body: bytes, check: Callable[[tuple[int, ...]], None]) -> tuple[ND
         _within_bounds(check_fits, body)
         with fits.open(BytesIO(body), memmap=False, do_not_scale_image_data=True) as hdus:
             for hdu in hdus:
-                if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0:
+                if hdu.is_image and len(hdu.shape) >= 2 and min(hdu.shape) > 0 and is_wanted(hdu.header):
                     check(hdu.shape)
                     return numbers(hdu.data, hdu.header), hdu.header
     except BadReplyError:

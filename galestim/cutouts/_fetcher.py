@@ -8,15 +8,15 @@ from numbers import Integral, Real
 
 import numpy as np
 from astropy.table import QTable
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Bunch, get_tags
 
-from .._images import CHUNK_BYTES, release_pages
-from .._io.memmap import empty_array
+from .._cutouts import Cutouts
 from .._progress import progress_bar
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..catalogs import Catalog
+from ._gather import gatherer_of
 from ._report import fetch_error, make_report, outcomes
 from ._source import CutoutRequest, CutoutSource, make_requests
 from ._store import CutoutStore
@@ -197,9 +197,10 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray or memmap of shape (n_samples, H, W, C)
-            Row 0 is north, column 0 is east; the galaxy is at ``((npix - 1) / 2, (npix - 1) / 2)`` before it is
-            reduced. The dtype is that of the source, or of the reducer.
+        ndarray, memmap or Cutouts of shape (n_samples, H, W, C)
+            `Cutouts` if the source knows its camera. Row 0 is north, column 0 is east; the galaxy is at
+            ``((npix - 1) / 2, (npix - 1) / 2)`` before it is reduced. The dtype is that of the source, or of the
+            reducer.
 
         Raises
         ------
@@ -226,8 +227,8 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         Returns
         -------
         acquired : :class:`~sklearn.utils.Bunch`
-            images : ndarray or memmap of shape (n_images, H, W, C)
-                Those that there are.
+            images : ndarray, memmap or Cutouts of shape (n_images, H, W, C)
+                Those that there are; `Cutouts` if the source knows its camera.
             catalog : Catalog
                 The galaxies that the images are of, one per image.
             report : QTable
@@ -283,22 +284,19 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         scale = {"pixel_scale": self.pixel_scale, "pixel_scale_re": self.pixel_scale_re}
         return make_requests(catalog, self.source, npix=self.npix, **scale)
 
-    def _fetch(self, catalog: Catalog, on_error: str) -> tuple[NDArray, QTable]:
+    def _fetch(self, catalog: Catalog, on_error: str) -> tuple[NDArray | Cutouts, QTable]:
         """Images and report; with "skip", the images that exist come first."""
         requests = self._requests(catalog)
-        shape = (self.npix, self.npix, self.source.n_channels)
         nan = on_error == "nan"
-        gatherer = _Gatherer(len(requests), shape, self.source.dtype, self.reducer, self.memmap, needs_nan=nan)
+        gatherer = gatherer_of(self, requests, needs_nan=nan)
         report = self._ask(requests, gatherer.append if on_error == "skip" else gatherer.put)
         gatherer.flush()
         without = np.asarray(report["status"] != "ok")
         if (on_error == "raise" and without.any()) or (report["status"] == "failed").any():
             raise fetch_error(report, kept=self._store() is not None)
-        if nan:
-            gatherer.images[without] = np.nan
-        return gatherer.images, report
+        return gatherer.gathered(without if nan else None), report
 
-    def _ask(self, requests: list[CutoutRequest], take: Callable[[int, NDArray], None]) -> QTable:
+    def _ask(self, requests: list[CutoutRequest], take: Callable[[int, NDArray | Cutouts], None]) -> QTable:
         """Hand each row's image, where there is one, to `take`, and report."""
         became = []
         with progress_bar(len(requests), "cutout", self.verbose) as bar:
@@ -317,67 +315,3 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         if isinstance(self.cache, CutoutStore):
             return self.cache
         return CutoutStore(None if self.cache is True else self.cache)
-
-
-class _Gatherer:
-    """Array that is filled with cutouts as they arrive, reduced in chunks: few are in memory at full size.
-
-    Parameters
-    ----------
-    n : int
-        Rows of the array.
-    shape : (H, W, C)
-        Of the cutouts, before they are reduced.
-    dtype : dtype
-        Of the cutouts.
-    reducer : transformer or None
-        Applied to chunks of cutouts.
-    memmap : bool or "auto"
-        As in `galestim._io.memmap.empty_array`.
-    needs_nan : bool
-        Whether the array must have a dtype that has NaN.
-    """
-
-    def __init__(self, n: int, shape: tuple[int, int, int], dtype: DTypeLike, reducer, memmap, needs_nan: bool):
-        self._reducer = reducer
-        like = self._reduce(np.zeros((1, *shape), dtype=dtype))
-        if needs_nan and like.dtype.kind != "f":
-            like = like.astype(np.result_type(like.dtype, np.float32))
-        self.images = empty_array((n, *like.shape[1:]), like.dtype, memmap)
-        self._chunk: NDArray = np.empty((min(n, max(1, CHUNK_BYTES // _n_bytes(shape, dtype))), *shape), dtype)
-        self._rows: list[int] = []
-        self._n_taken = 0
-
-    def put(self, row: int, image: NDArray) -> None:
-        """Take the cutout of `row`."""
-        self._chunk[len(self._rows)] = image
-        self._rows.append(row)
-        if len(self._rows) == len(self._chunk):
-            self.flush()
-
-    def append(self, _, image: NDArray) -> None:
-        """Take the cutout of the first row that has none yet."""
-        self.put(self._n_taken + len(self._rows), image)
-
-    def flush(self) -> None:
-        """Reduce what was taken since the last time, and write it."""
-        if self._rows:
-            self.images[self._rows] = self._reduce(self._chunk[: len(self._rows)])
-            release_pages(self.images)
-            self._n_taken += len(self._rows)
-            self._rows.clear()
-
-    def _reduce(self, images: NDArray) -> NDArray:
-        if self._reducer is None:
-            return images
-        reduced = np.asarray(self._reducer.transform(images))
-        if reduced.ndim != 4 or len(reduced) != len(images):
-            raise ValueError(
-                f"reducer={self._reducer!r} made {reduced.shape} of images {images.shape}; "
-                "expected one image (H, W, C) for each."
-            )
-        return reduced
-
-
-def _n_bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:
-    return int(np.prod(shape)) * np.dtype(dtype).itemsize

@@ -32,17 +32,20 @@ _CELESTIAL = re.compile("(RA|DEC|..?L(ON|AT|N|T))-")  # CTYPE
 _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
-def fits_image(path: Path, hdu=None) -> FitsImage:
-    """The image with a celestial WCS in a file as it is now; the header is read again only if the file changed."""
+def fits_image(path: Path, hdu=None, *, celestial: bool = True) -> FitsImage:
+    """The image with a celestial WCS in a file as it is now; the header is read again only if the file changed.
+
+    `celestial` False is for images without a WCS.
+    """
     state = _state(path)
     if abs(time.time_ns() - state[0]) < _SETTLED_NS:
-        return FitsImage(path, hdu)
-    return _remembered(path, hdu, state)
+        return FitsImage(path, hdu, celestial=celestial)
+    return _remembered(path, hdu, celestial, state)
 
 
 @lru_cache(_REMEMBERED)
-def _remembered(path: Path, hdu, state: tuple[int, ...]) -> FitsImage:
-    return FitsImage(path, hdu)
+def _remembered(path: Path, hdu, celestial: bool, state: tuple[int, ...]) -> FitsImage:
+    return FitsImage(path, hdu, celestial=celestial)
 
 
 class FitsImage:
@@ -109,6 +112,13 @@ class FitsImage:
         sky = self.sky.inverse(u * width - 0.5, v * height - 0.5)
         radius = _angle(sky[:, :-1], sky[:, -1:]).max()
         return sky[:, -1:], radius if np.isfinite(radius) else np.pi
+
+    @cached_property
+    def header(self) -> dict[str, object]:
+        """Keywords of the image, and of the primary header where the image has none of that name."""
+        with _hdu_list(self.path, do_not_scale_image_data=True) as hdus, _damage_named(self.path):
+            self._require_unchanged(_state(self.path))
+            return {**dict(hdus[0].header), **dict(hdus[self._index].header)}
 
     @contextmanager
     def opened(self) -> Iterator[list[Plane]]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._decode import decode_fits, decode_jpeg, is_uniform
-from ._errors import MissingCutoutError, TransientCutoutError
+from .._cutouts import Cutouts
+from ._decode import decode_image, decode_jpeg, is_uniform, read_fits
+from ._errors import BadReplyError, MissingCutoutError, TransientCutoutError
 from ._remote import RemoteSource, check_choice, check_limits
 from ._source import CutoutRequest
+from ._store import CutoutStore
 from .http import Reply, Transport
 
 URL = "https://www.legacysurvey.org/viewer"
 MAX_NPIX = 3000  # get_cutout of github.com/legacysurvey/imagine clamps larger ones to this, without saying so
 BLANK = 32  # the gray in which the viewer draws what no image covers
+ZERO_POINT = 22.5  # AB magnitude of a nanomaggy
+MAX_STAMP = 255  # pixels a side of a point-spread function; it has 63
 PROBE_NPIX = 32  # of the JPEG that tells 'outside' from 'broken'
 
 
@@ -45,6 +50,11 @@ class LegacySurvey(RemoteSource):
     zero_is_missing : bool, default=True
         Whether FITS pixels that are exactly 0 become NaN. The service writes 0 where nothing was observed, and noise
         is never exactly 0. False is for layers that may be, such as models.
+    camera : bool, default=False
+        Whether to fetch the inverse variances and the point-spread function of the coadd, too, and make `Cutouts`. It
+        takes two requests for each galaxy, ``format="fits"``, and pixels of `native_pixel_scale`: the service tells
+        the variance of these alone. Merge pixels later, by `galestim.Downsampler`. Not yet run against the live
+        service.
     url : str or None, default=None
         Address of a viewer that speaks the same protocol, up to what comes before ``/fits-cutout``; None is that of
         the Legacy Surveys.
@@ -58,11 +68,14 @@ class LegacySurvey(RemoteSource):
         Number of bands; 3 for JPEGs.
     pixel_scale : float
         `native_pixel_scale`, used where no other is asked for.
+    knows_camera : bool
+        `camera`.
 
     Raises
     ------
     ValueError
-        By `cutout`, if the service does not know the layer, or the layer lacks a band.
+        By `cutout`, if the service does not know the layer, or the layer lacks a band; with `camera`, if other pixels
+        are asked for, or the layer has no inverse variance.
 
     Notes
     -----
@@ -71,6 +84,10 @@ class LegacySurvey(RemoteSource):
 
     Outside a survey, FITS requests fail as if the service were broken (status 500). A small JPEG of the same place,
     which is then a uniform gray, tells the two apart.
+
+    The noise of `Cutouts` is 1/√ of the inverse variance; where that is 0 a pixel is bad. The viewer interpolates the
+    coadd onto the cutout, which lowers the noise by up to a quarter, and correlates it; neither is accounted for. Its
+    code sends inverse variances in a second image (``&invvar``), and the point-spread function at ``/coadd-psf/``.
 
     Examples
     --------
@@ -92,6 +109,7 @@ class LegacySurvey(RemoteSource):
         format: Literal["fits", "jpeg"] = "fits",
         native_pixel_scale=0.262,
         zero_is_missing=True,
+        camera=False,
         url=None,
         transport: Transport | None = None,
     ):
@@ -100,6 +118,7 @@ class LegacySurvey(RemoteSource):
         self.format = format
         self.native_pixel_scale = native_pixel_scale
         self.zero_is_missing = zero_is_missing
+        self.camera = camera
         self.url = url
         self.transport = transport
 
@@ -118,16 +137,45 @@ class LegacySurvey(RemoteSource):
         """Side of a pixel if the user asks for none [arcsec]."""
         return self.native_pixel_scale
 
+    @property
+    def knows_camera(self) -> bool:  # type: ignore[override]
+        """Whether it makes `Cutouts`."""
+        return bool(self.camera)
+
+    def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> Any:  # Cutouts, if camera
+        if not self.camera:
+            return super().cutout(request, store)
+        planes = super().cutout(request, store)
+        stamps = CoaddPSF(self.layer, self.bands, url=self.url, transport=self.transport).cutout(request, store)
+        images, noise = np.split(planes, 2, axis=-1)
+        bad = ~(np.isfinite(images) & np.isfinite(noise))
+        return Cutouts(
+            images[None],
+            noise=np.where(bad, 1, noise)[None],
+            mask=bad[None] if bad.any() else None,
+            psf=stamps[None],
+            pixel_scale=request.pixel_scale,
+            zero_point=ZERO_POINT,
+        )
+
     def endpoint(self) -> str:
         return f"{URL if self.url is None else str(self.url).rstrip('/')}/{self.format}-cutout"
 
     def check(self, request: CutoutRequest) -> None:
         check_choice("format", self.format, ("fits", "jpeg"))
+        if self.camera and (
+            self.format == "jpeg" or not math.isclose(request.pixel_scale, self.native_pixel_scale, rel_tol=1e-6)
+        ):
+            raise ValueError(
+                f"camera=True with format={self.format!r} and pixels of {request.pixel_scale:g} arcsec; expected "
+                f"'fits' and the native {self.native_pixel_scale:g}, of which alone the service tells the variance. "
+                "Leave out pixel_scale and pixel_scale_re of the fetcher."
+            )
         check_limits(request, "The Legacy Surveys viewer", (1, MAX_NPIX), (0.0, np.inf))
 
     def query(self, request: CutoutRequest) -> dict:
         place = {"ra": request.ra, "dec": request.dec, "pixscale": request.pixel_scale, "size": request.npix}
-        return {**place, "layer": self.layer, "bands": self.bands}
+        return {**place, "layer": self.layer, "bands": self.bands, **({"invvar": 1} if self.camera else {})}
 
     def identity(self, request: CutoutRequest) -> dict:
         # Also what decides whether a cutout counts as missing.
@@ -151,7 +199,7 @@ class LegacySurvey(RemoteSource):
             return super()._download(request, (200, 500))
         except _ServerError:
             picture = copy.copy(self)
-            picture.format = "jpeg"
+            picture.format, picture.camera = "jpeg", False
             # At the layer's own scale, where noise keeps covered sky from looking uniform.
             picture._download(request._replace(npix=PROBE_NPIX, pixel_scale=self.native_pixel_scale))
             return super()._download(request)
@@ -164,13 +212,23 @@ class LegacySurvey(RemoteSource):
 
     def _decode_fits(self, body: bytes, request: CutoutRequest) -> NDArray[np.float32]:
         self._check_bands(body)
-        image = decode_fits(body, request, len(self.bands))
+        image = decode_image(body, request, len(self.bands), lambda header: not _is_weight(header))
         if self.zero_is_missing:
             image[image == 0] = np.nan
         if not np.isfinite(image).any():
             raise self._outside(request)
         # Resampling keeps the surface brightness: values stay those of native pixels, whatever the cutout's are.
-        return image * np.float32((request.pixel_scale / self.native_pixel_scale) ** 2)
+        fluxes = image * np.float32((request.pixel_scale / self.native_pixel_scale) ** 2)
+        return np.concatenate([fluxes, self._decode_noise(body, request)], axis=-1) if self.camera else fluxes
+
+    def _decode_noise(self, body: bytes, request: CutoutRequest) -> NDArray[np.float32]:
+        """Standard deviations; NaN without weight."""
+        if b"'INVVAR" not in body:
+            raise ValueError(f"The layer {self.layer!r} has no inverse variance; expected camera=False for it.")
+        weight = decode_image(body, request, len(self.bands), _is_weight)
+        if not (weight >= 0).all():
+            raise BadReplyError("the Legacy Surveys viewer sent inverse variances that are negative or NaN.")
+        return np.divide(1, np.sqrt(weight), out=np.full_like(weight, np.nan), where=weight > 0)
 
     def _check_bands(self, body: bytes) -> None:
         """Refuse other bands than those asked for: the viewer sends all of the layer's if it lacks one of them."""
@@ -185,3 +243,42 @@ class LegacySurvey(RemoteSource):
         return MissingCutoutError(
             f"the layer {self.layer} has no image at ra={request.ra:g}, dec={request.dec:g}: outside its footprint."
         )
+
+
+def _is_weight(header) -> bool:
+    return str(header.get("IMAGETYP", "")).strip().upper() == "INVVAR"
+
+
+class CoaddPSF(RemoteSource):
+    """Point-spread functions of the coadds at a place, north up: ``(h, w, n_bands)``, each with the sum 1."""
+
+    def __init__(self, layer, bands, *, url=None, transport: Transport | None = None):
+        self.layer = layer
+        self.bands = bands
+        self.url = url
+        self.transport = transport
+
+    def endpoint(self) -> str:
+        return f"{URL if self.url is None else str(self.url).rstrip('/')}/coadd-psf/"
+
+    def query(self, request: CutoutRequest) -> dict:
+        return {"ra": request.ra, "dec": request.dec, "layer": self.layer, "bands": self.bands}
+
+    def decode(self, reply: Reply, request: CutoutRequest) -> NDArray[np.float32]:
+        stamps = [self._stamp(reply.body, band) for band in self.bands]
+        if len({stamp.shape for stamp in stamps}) > 1:
+            raise BadReplyError(
+                f"the Legacy Surveys viewer sent stamps of {[stamp.shape for stamp in stamps]} pixels."
+            )
+        return np.stack(stamps, axis=-1)
+
+    def _stamp(self, body: bytes, band: str) -> NDArray[np.float32]:
+        def check(shape: tuple[int, ...]) -> None:
+            if len(shape) != 2 or max(shape) > MAX_STAMP:
+                raise BadReplyError(f"the Legacy Surveys viewer sent a stamp of shape {shape}; expected some 63×63.")
+
+        stamp, _ = read_fits(body, check, lambda header: str(header.get("BAND", "")).strip() == band)
+        total = stamp.sum(dtype=np.float64)
+        if not (np.isfinite(total) and total > 0):
+            raise BadReplyError(f"the Legacy Surveys viewer sent a point-spread function with the sum {total:.3g}.")
+        return (stamp[::-1] / total).astype(np.float32)  # FITS has the south first

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from glob import glob, has_magic
 from itertools import groupby
-from pathlib import Path
 from textwrap import shorten
 
+import astropy.units as u
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
@@ -16,10 +14,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
+from .._cutouts import Cutouts
+from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError
 from ._fits_image import FitsImage, fits_image
-from ._resample import place, resample_all
+from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
+from ._psf_models import models_of
+from ._resample import resample_all
 from ._source import CutoutRequest, CutoutSource
+from ._tile_camera import NOISES, TileCamera, per_band, planes_of
+from ._tiles import alike, entries_of, jobs_of, places_of
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
@@ -51,6 +55,39 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     pixel_values : {"flux", "surface_brightness"}, default="flux"
         What a pixel holds. "flux": what falls on it; values are multiplied by the ratio of pixel areas, so that the
         sum over a galaxy is the same at whatever pixel scale. "surface_brightness" (as MJy/sr): values are kept.
+    variance, weight, noise : path, int, str, (path, hdu), list or dict, default=None
+        At most one: what tells the noise of each pixel, as its variance, inverse variance or standard deviation. A
+        path, pattern or list, with one image for each tile; or the number or name of an extension of the image's own
+        file; a dict says it by band, and ``{band}`` stands for it. `noise` may be a number, too. Pixels whose weight
+        or variance is 0, NaN or infinite are bad.
+    mask : as `variance`, default=None
+        Image of integers or bits.
+    mask_bits : sequence of int or str, default=None
+        Which bits of `mask` make a pixel bad: their numbers from 0, or names, as the keywords ``MP_…`` of LSST's and
+        HSC's masks tell them, such as ``["BAD", "SAT", "CR"]``. None: a pixel that is not 0 is bad.
+    psf : array-like, path, PSF, PSFStamps, PSFColumns, function, list or dict, default=None
+        Point-spread function:
+
+        - an image of a star, an array (h, w) or a FITS file or ``(path, hdu)``, on the mosaic's pixels and in its
+          orientation, centered, without background;
+        - a file of :class:`PSFEx`, or a pattern or list with one for each tile;
+        - :class:`PSFStamps`, many with their positions; :class:`PSFColumns`, columns of the catalog;
+        - an object such as `galestim.simulation.MoffatPSF` [arcsec, north up];
+        - a function ``psf(ra, dec)`` [deg] or ``psf(x, y)`` [px, from 0] that returns an image or such an object.
+
+        A dict says it by band.
+    psf_npix : int, default=None
+        Side of the stamps that come out [px of the cutouts]; None, 65 or `npix`, whichever is smaller, odd.
+    gain : float, str or dict, default=None
+        Electrons per image unit, or the keyword that tells it. Leave it out if the noise tells the photons of
+        galaxies, too.
+    zero_point : float, str or dict, default=None
+        Magnitude of one image unit (in a pixel), or the keyword that tells it. None: that of the header, where there
+        is one, see the notes; "header": there must be one.
+    sky_error : float, default=0.1
+        Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
+    psf_error : float, default=0.02
+        That of the point-spread function's width, as a share of it.
 
     Attributes
     ----------
@@ -61,6 +98,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         for; of pixels that are not square, the geometric mean of their sides. It opens the file.
     dtype : numpy dtype
         float32.
+    knows_camera : bool
+        Whether it makes `Cutouts`: if any of `variance`, `weight`, `noise`, `mask`, `psf`, `gain` and `zero_point` is
+        given.
 
     Raises
     ------
@@ -68,7 +108,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         If there is no such file.
     ValueError
         If a file has no image with a celestial WCS, is truncated or damaged, or is rewritten while it is read; or if
-        bands are not found.
+        bands are not found. If planes are not on the pixels of the image, noise is negative, the unit is no linear
+        flux (magnitudes), or zero points are asked for or differ, and the headers do not tell.
 
     See Also
     --------
@@ -88,6 +129,16 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     Headers are remembered in the process, for all copies of a mosaic (clones, pickles); another process reads them
     again. Files that were rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
     damaged tiles of a ``.fz``, make a `MissingCutoutError` of the galaxies that need them.
+
+    **The camera** is that of the pixels that come out. A new pixel Σ w x has the variance Σ w² v; the noise of
+    neighbors is correlated then, which nothing tells. A pixel with a share in a bad one is bad, and holds what its
+    neighbors suggest, never what the bad one held; bad pixels count as covered. Stamps are resampled as the image is,
+    turned, and sum to 1. Bands and tiles with other zero points are brought to that of the first one.
+
+    Zero points are read from ``MAGZERO``, ``MAGZPT``, ``PHOTZP``, ``MAGZP``, ``MAG_ZP``, ``ZEROPNT`` (m = keyword
+    - 2.5 log10 of the flux), ``FLUXMAG0``, ``PHOTFLAM`` with ``PHOTPLAM``, or a ``BUNIT`` that is a flux density
+    (nJy, nanomaggies) or one per solid angle (MJy/sr, with ``PIXAR_SR``); AB, where they do not say otherwise. Some
+    pipelines mean the zero point of one second, or one to be corrected: compare with a catalog.
 
     Examples
     --------
@@ -120,11 +171,52 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     galestim.cutouts._errors.MissingCutoutError: 2 at ra=151, dec=2 has no pixel in .../field_i.fits; ...
     """
 
-    def __init__(self, paths, *, bands=None, hdu=None, pixel_values="flux"):
+    def __init__(
+        self,
+        paths,
+        *,
+        bands=None,
+        hdu=None,
+        pixel_values="flux",
+        variance=None,
+        weight=None,
+        noise=None,
+        mask=None,
+        mask_bits=None,
+        psf=None,
+        psf_npix=None,
+        gain=None,
+        zero_point=None,
+        sky_error=0.1,
+        psf_error=0.02,
+    ):
         self.paths = paths
         self.bands = bands
         self.hdu = hdu
         self.pixel_values = pixel_values
+        self.variance = variance
+        self.weight = weight
+        self.noise = noise
+        self.mask = mask
+        self.mask_bits = mask_bits
+        self.psf = psf
+        self.psf_npix = psf_npix
+        self.gain = gain
+        self.zero_point = zero_point
+        self.sky_error = sky_error
+        self.psf_error = psf_error
+
+    @property
+    def knows_camera(self) -> bool:  # type: ignore[override]
+        """Whether it makes `Cutouts`."""
+        told = (*(getattr(self, kind) for kind in NOISES), self.mask, self.psf, self.gain, self.zero_point)
+        return any(value is not None for value in told)
+
+    @property
+    def columns(self) -> dict[str, u.UnitBase]:  # type: ignore[override]
+        """Columns of the catalog that `psf` needs, and their units."""
+        psfs = self.psf.values() if isinstance(self.psf, Mapping) else [self.psf]
+        return {name: unit for psf in psfs for name, unit in getattr(psf, "columns", {}).items()}
 
     @property
     def n_channels(self) -> int:  # type: ignore[override]
@@ -137,26 +229,59 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         wcs = self._first_images()[0].sky.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
 
-    def cutout(self, request: CutoutRequest) -> NDArray[np.float32]:
+    def cutout(self, request: CutoutRequest) -> NDArray[np.float32] | Cutouts:
         (result,) = self.cutouts([request])
         if isinstance(result, CutoutError):
             raise result
         return result
 
-    def cutouts(self, requests: Sequence[CutoutRequest], store=None) -> Iterator[NDArray[np.float32] | CutoutError]:
+    def cutouts(
+        self, requests: Sequence[CutoutRequest], store=None
+    ) -> Iterator[NDArray[np.float32] | Cutouts | CutoutError]:
         if self.pixel_values not in ("flux", "surface_brightness"):
             raise ValueError(f"pixel_values={self.pixel_values!r}; expected 'flux' or 'surface_brightness'")
+        cut, bytes_of = (self._cut_cameras, 24) if self.knows_camera else (self._cut, 4)
         n_channels = self.n_channels
-        for npix, alike in groupby(requests, key=lambda request: request.npix):
-            some = list(alike)
-            n = min(len(some), max(1, _CHUNK_BYTES // (4 * n_channels * npix**2)))
-            images = np.empty((n, npix, npix, n_channels), dtype=np.float32)
-            for rows in gen_batches(len(some), n):
-                errors = self._fill(some[rows], images)
-                for i, request in enumerate(some[rows]):
-                    covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
-                    failed = errors[i] if i in errors else self._missing(request)
-                    yield images[i].copy() if covered and i not in errors else failed
+        for npix, group in groupby(requests, key=lambda request: request.npix):
+            some = list(group)
+            for rows in gen_batches(len(some), max(1, _CHUNK_BYTES // (bytes_of * n_channels * npix**2))):
+                yield from cut(some[rows], npix, n_channels)
+
+    def _cut(self, requests, npix: int, n_channels: int) -> Iterator[NDArray[np.float32] | CutoutError]:
+        """Images alone."""
+        images = np.empty((len(requests), npix, npix, n_channels), dtype=np.float32)
+        errors = self._fill(requests, images)
+        for i, request in enumerate(requests):
+            covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
+            failed = errors[i] if i in errors else self._missing(request)
+            yield images[i].copy() if covered and i not in errors else failed
+
+    def _cut_cameras(self, requests, npix: int, n_channels: int) -> Iterator[Cutouts | CutoutError]:
+        """Images with their cameras."""
+        stamp_npix = stamp_npix_of(npix, self.psf_npix)
+        chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
+        with threadpool_limits(1, "blas"):
+            errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
+        known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
+        known |= {"noise"} if any(getattr(self, kind) is not None for kind in NOISES) else set()
+        beliefs = {"sky_error": self.sky_error, "psf_error": self.psf_error}
+        made = as_cutouts(chunk, [request.pixel_scale for request in requests], known, **beliefs)
+        for i, (request, cutouts) in enumerate(zip(requests, made)):
+            covered = np.isfinite(cutouts.images).any()
+            failed = errors[i] if i in errors else self._missing(request)
+            yield cutouts if covered and i not in errors else failed
+
+    def _cameras(self) -> list[list[TileCamera]]:
+        """Tiles of each band with their cameras, as the files are now."""
+        kinds = [kind for kind in NOISES if getattr(self, kind) is not None]
+        if len(kinds) > 1:
+            raise ValueError(f"{' and '.join(kinds)} are given; expected one of variance, weight and noise.")
+        kind = kinds[0] if kinds else None
+        bands = list(entries_of(self.paths, self.bands, self.hdu))
+        names = ("mask", "mask_bits", "psf", "gain", "zero_point")
+        noises = per_band(kind or "noise", None if kind is None else getattr(self, kind), bands)
+        others = zip(*(per_band(name, getattr(self, name), bands) for name in names))
+        return [_cameras_of(tiles, kind, noise, *rest) for tiles, noise, rest in zip(self._bands(), noises, others)]
 
     def _fill(self, requests: Sequence[CutoutRequest], images: NDArray[np.float32]) -> dict[int, CutoutError]:
         """Cut all channels of some requests, from the files as they are now; the errors of those that failed."""
@@ -178,87 +303,61 @@ class FitsMosaic(CutoutSource, BaseEstimator):
             f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
         )
 
+    def tiles(self) -> list[Tile]:
+        """Read all pixels of a mosaic of one band, as `estimate_psf` and `Band.from_images` need them.
+
+        Returns
+        -------
+        list of tuple
+            Of each tile its image (h, w), its bad pixels (h, w), and the value of saturated pixels, which is infinite
+            where the header does not tell it by ``SATURATE``.
+
+        Raises
+        ------
+        ValueError
+            If there are several bands.
+        """
+        if self.n_channels != 1:
+            raise ValueError(
+                f"the mosaic has {self.n_channels} bands; expected one: a FitsMosaic of the paths of one band."
+            )
+        return [_whole(camera) for camera in self._cameras()[0]]
+
     def _bands(self) -> list[list[FitsImage]]:
         """Tiles of each band, as the files are now."""
-        entries = _entries(self.paths, self.bands, self.hdu)
-        return [_alike([fits_image(*place) for place in _places(*entry)]) for entry in entries.values()]
+        entries = entries_of(self.paths, self.bands, self.hdu)
+        return [alike([fits_image(*place) for place in places_of(*entry)]) for entry in entries.values()]
 
     def _first_images(self) -> list[FitsImage]:
         """The first tile of each band."""
-        entries = _entries(self.paths, self.bands, self.hdu)
-        return [fits_image(*next(_places(*entry))) for entry in entries.values()]
+        entries = entries_of(self.paths, self.bands, self.hdu)
+        return [fits_image(*next(places_of(*entry))) for entry in entries.values()]
 
 
-def _alike(tiles: list[FitsImage]) -> list[FitsImage]:
-    """`tiles` themselves, if all have as many planes."""
-    for tile in tiles:
-        if tile.n_planes != tiles[0].n_planes:
-            raise ValueError(
-                f"{str(tile.path)!r} has {tile.n_planes} planes, but {str(tiles[0].path)!r} has {tiles[0].n_planes}; "
-                "expected all tiles alike"
-            )
-    return tiles
+def _cameras_of(tiles, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
+    """Cameras of the tiles of one band."""
+    noises = planes_of(kind or "noise", noise, tiles, places_of)
+    masks = planes_of("mask", mask, tiles, places_of)
+    psfs = models_of(psf, len(tiles), places_of)
+    return [
+        TileCamera(tile, kind, of_noise, of_mask, bits, of_psf, gain, zero_point)
+        for tile, of_noise, of_mask, of_psf in zip(tiles, noises, masks, psfs)
+    ]
 
 
-def _entries(paths, bands, hdu) -> dict:
-    """Give band → (path or paths, extension or extensions), in the order of the channels."""
-    names = None if bands is None else list(bands)
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError(f"bands={names} has one of them twice; expected each once")
-    if isinstance(paths, Mapping):
-        named = dict(paths)
-    elif not _is_path(paths):
-        if names is not None and len(names) != len(paths):
-            raise ValueError(f"{len(names)} bands ({names}) for {len(paths)} paths; expected as many")
-        named = dict(zip(range(len(paths)) if names is None else names, paths))
-    elif isinstance(hdu, Mapping):
-        named = dict.fromkeys(hdu, paths)
-    elif names is not None and (len(names) == 1 or "{band}" in os.fsdecode(paths)):
-        named = {name: os.fsdecode(paths).replace("{band}", name) for name in names}
-    elif names is None:
-        named = {0: paths}
-    else:
-        raise ValueError(
-            f"bands={names} of one path, {str(paths)!r}; expected '{{band}}' in it, or a dict of paths or hdu"
-        )
-    wanted = list(named) if names is None else names
-    unknown = [name for name in wanted if name not in named or (isinstance(hdu, Mapping) and name not in hdu)]
-    if unknown or not wanted:
-        raise ValueError(f"no path or hdu for the bands {unknown}; expected some of {list(named)}")
-    return {name: (named[name], hdu[name] if isinstance(hdu, Mapping) else hdu) for name in wanted}
-
-
-def _is_path(paths) -> bool:
-    """True if `paths` is one path, and not many of them in a list, array or column."""
-    if isinstance(paths, str | bytes | os.PathLike):
-        return True
-    if hasattr(paths, "__len__") and hasattr(paths, "__getitem__"):
-        return False
-    raise TypeError(f"{paths!r} is of type {type(paths).__name__}; expected a path, a pattern, or a list of them")
-
-
-def _places(paths, hdus) -> Iterator[tuple[Path, int | str | tuple | None]]:
-    """Give every tile of a band: a file and an extension."""
-    patterns = [paths] if _is_path(paths) else paths
-    if not len(patterns):
-        raise ValueError("a band has no tiles, but an empty list; expected at least one path")
-    for pattern in patterns:
-        if not _is_path(pattern):
-            raise TypeError(f"{pattern!r} is in a list of tiles; expected a path")
-        path = os.path.expanduser(os.fsdecode(pattern))
-        files = sorted(glob(path)) if has_magic(path) and not os.path.exists(path) else [path]
-        if not files or not os.path.exists(files[0]):
-            raise FileNotFoundError(
-                f"no file {str(pattern)!r}; give the path of a FITS image, or a pattern that finds some"
-            )
-        for file in files:
-            for hdu in hdus if isinstance(hdus, list | np.ndarray) else [hdus]:
-                yield Path(file), hdu
+def _whole(camera: TileCamera) -> Tile:
+    """All pixels of a tile."""
+    everything = [slice(0, side) for side in camera.image.shape]
+    with camera.opened() as (plane,):
+        image, bad = plane.read(*everything), plane.read_planes(*everything)[1]
+    saturation = camera.image.header.get("SATURATE")
+    known = isinstance(saturation, int | float) and saturation > 0
+    return Tile.of_array(image, bad, saturation if known else None)
 
 
 def _fill_band(tiles, requests, planes, surface_brightness):
     """Cut one band, from the tile in which each galaxy lies deepest; others fill what that does not cover."""
-    placements, jobs = _jobs(tiles, requests)
+    placements, jobs = jobs_of(tiles, requests)
     empty = np.ones(len(requests), dtype=bool)
     errors: dict[int, CutoutError] = {}
     for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
@@ -275,25 +374,3 @@ def _fill_band(tiles, requests, planes, surface_brightness):
             empty[list(wanted.values())] = False
     planes[: len(requests)][empty] = np.nan
     return errors
-
-
-def _jobs(tiles, requests):
-    """Give the placements of galaxies in tiles, and what to do: (rank, tile, block of the placement, request).
-
-    Rank 0 is the tile in which a galaxy lies deepest. Within a tile, pixels are read as they lie in the file.
-    """
-    sky = np.array([request[:4] for request in requests], dtype=float).T
-    placements, jobs = {}, [np.empty((0, 5))]
-    for t, tile in enumerate(tiles):
-        near = np.flatnonzero(tile.is_near(*sky))
-        if len(near):
-            placements[t] = place(tile.sky, [requests[i] for i in near])
-            x, y = placements[t].nodes[:, :, 1, 1].T
-            depth = np.min([x, y, tile.shape[1] - 1 - x, tile.shape[0] - 1 - y], axis=0)
-            jobs.append(np.stack([near, -depth, np.full(len(near), t), np.arange(len(near)), y], axis=1))
-    request, depth, tile, block, y = np.concatenate(jobs).T
-    order = np.lexsort([depth, request])
-    rank = np.empty(len(order), dtype=int)
-    rank[order] = np.arange(len(order)) - np.searchsorted(request[order], request[order])
-    order = np.lexsort([y, tile, rank])
-    return placements, zip(*(column[order].astype(int).tolist() for column in (rank, tile, block, request)))

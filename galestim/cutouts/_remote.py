@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import abstractmethod
 from collections import Counter
@@ -11,10 +12,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from .._cutouts import Cutouts
 from ._errors import CutoutError, MissingCutoutError
 from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
 from ._store import request_key
@@ -218,7 +219,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
     def cutouts(
         self, requests: Sequence[CutoutRequest], store: CutoutStore | None = None
-    ) -> Iterator[NDArray | CutoutError]:
+    ) -> Iterator[NDArray | Cutouts | CutoutError]:
         """Make many at a time, yielded in their order; what fails is yielded as its error, and the others go on.
 
         An error of another class in one row is taken for a failure of that row. If each of the first rows has one, it
@@ -244,7 +245,9 @@ class RemoteSource(BaseEstimator, CutoutSource):
         """
         yield from one_by_one(self._answers(requests, store))
 
-    def _answers(self, requests: Sequence[CutoutRequest], store: CutoutStore | None) -> Iterator[NDArray | Exception]:
+    def _answers(
+        self, requests: Sequence[CutoutRequest], store: CutoutStore | None
+    ) -> Iterator[NDArray | Cutouts | Exception]:
         """Results of the requests, in their order."""
         keys = [self._key(row, request) for row, request in enumerate(requests)]
         uses_left = Counter(keys)
@@ -265,8 +268,8 @@ class RemoteSource(BaseEstimator, CutoutSource):
                 uses_left[key] -= 1
                 if not uses_left[key]:
                     del made[key]
-                elif isinstance(answer, np.ndarray):
-                    answer = answer.copy()  # who gets it may write on it
+                elif not isinstance(answer, Exception):
+                    answer = copy.deepcopy(answer)  # who gets it may write on it
                 yield answer
         finally:
             # After an interruption nothing more is sent, and what is in flight is cut short.
@@ -311,10 +314,9 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
 def _canonical(request: CutoutRequest) -> CutoutRequest:
     """The same request wherever it comes from: plain numbers, the position to 1e-7 deg (0.4 mas), RA in [0, 360)."""
-    ra, dec, pixel_scale, npix, object_id = request
-    return CutoutRequest(
-        round(float(ra) % 360, 7) % 360, round(float(dec), 7), float(pixel_scale), int(npix), object_id
-    )
+    ra, dec, pixel_scale, npix = request[:4]
+    place = round(float(ra) % 360, 7) % 360, round(float(dec), 7)
+    return request._replace(ra=place[0], dec=place[1], pixel_scale=float(pixel_scale), npix=int(npix))
 
 
 def check_limits(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import astropy.units as u
@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from .._cutouts import Cutouts
 from ._errors import CutoutError, CutoutFetchError, MissingCutoutError
 from ._source import CutoutRequest, CutoutSource
 
@@ -29,23 +30,32 @@ class Outcome(NamedTuple):
 
 def outcomes(
     source: CutoutSource, requests: Sequence[CutoutRequest], store, min_coverage: float
-) -> Iterator[tuple[NDArray | None, Outcome]]:
+) -> Iterator[tuple[NDArray | Cutouts | None, Outcome]]:
     """Ask `source` for `requests`; yield the image, or None, and the outcome of each, in their order."""
     n_channels, dtype = source.n_channels, np.dtype(source.dtype)  # once: a source may have to open a file for it
+    knows_camera = source.knows_camera
     for request, answer in zip(requests, _answers(source, requests, store)):
         if isinstance(answer, CutoutError):
             yield None, Outcome("missing" if answer.permanent else "failed", str(answer), 0.0)
             continue
-        shape = (request.npix, request.npix, n_channels)
+        if isinstance(answer, Cutouts) != knows_camera:
+            raise TypeError(
+                f"{type(source).__name__} made {type(answer).__name__}, but its knows_camera is {knows_camera}; "
+                "expected Cutouts if it is True, else an array."
+            )
+        shape = (1,) * knows_camera + (request.npix, request.npix, n_channels)
         if answer.shape != shape or not np.can_cast(answer.dtype, dtype, "same_kind"):
             raise ValueError(
                 f"{type(source).__name__} made an image of shape {answer.shape} and dtype {answer.dtype}; expected "
                 f"{shape} and {dtype}, as its n_channels and dtype say."
             )
-        yield _enough_covered(answer, min_coverage)
+        judge: Callable = _good_enough if knows_camera else _enough_covered
+        yield judge(answer, min_coverage)
 
 
-def _answers(source: CutoutSource, requests: Sequence[CutoutRequest], store) -> Iterator[NDArray | CutoutError]:
+def _answers(
+    source: CutoutSource, requests: Sequence[CutoutRequest], store
+) -> Iterator[NDArray | Cutouts | CutoutError]:
     """Answers of `source` to all requests; those without a pixel scale do not reach it."""
     sent = [request for request in requests if _has_scale(request)]
     answers = iter(source.cutouts(sent, store))
@@ -63,6 +73,16 @@ def _answers(source: CutoutSource, requests: Sequence[CutoutRequest], store) -> 
                 f"each of {len(sent)} requests."
             )
         yield answer
+
+
+def _good_enough(cutouts: Cutouts, min_coverage: float) -> tuple[Cutouts | None, Outcome]:
+    """As `_enough_covered`; bad pixels count as covered, but one must be good."""
+    images, outcome = _enough_covered(cutouts.images, min_coverage)
+    if images is None:
+        return None, outcome
+    if cutouts.missing()[0]:
+        return None, Outcome("missing", "all of its pixels are bad: masked, without weight or NaN", outcome.coverage)
+    return (cutouts if images is cutouts.images else cutouts.replace(images=images)), outcome
 
 
 def _has_scale(request: CutoutRequest) -> bool:
@@ -83,7 +103,7 @@ def _enough_covered(image: NDArray, min_coverage: float) -> tuple[NDArray | None
 
 def make_report(requests: Sequence[CutoutRequest], outcomes: Sequence[Outcome]) -> QTable:
     """Table of the outcomes, one row per request."""
-    ra, dec, pixel_scale, _, object_id = zip(*requests, strict=True)
+    ra, dec, pixel_scale, _, object_id = zip(*(request[:5] for request in requests))
     status, reason, coverage = zip(*outcomes, strict=True)
     return QTable(
         {

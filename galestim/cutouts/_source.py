@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
+from .._cutouts import Cutouts
 from .._identifiers import identifiers
+from .._masked import without_mask
 from ..catalogs import Catalog
 from ._errors import CutoutError, TransientCutoutError
 
@@ -36,6 +37,8 @@ class CutoutRequest(NamedTuple):
         Pixels along each side.
     object_id : str
         Name of the galaxy; the row's number where the catalog has no names.
+    columns : mapping of str to float, default={}
+        What the catalog says of the galaxy in the columns that the source asks for, in the units that it wants.
     """
 
     ra: float
@@ -43,6 +46,7 @@ class CutoutRequest(NamedTuple):
     pixel_scale: float
     npix: int
     object_id: str
+    columns: Mapping[str, float] = {}
 
 
 class CutoutSource(ABC):
@@ -58,14 +62,20 @@ class CutoutSource(ABC):
         Their number of channels.
     pixel_scale : float or None
         Side of a pixel [arcsec] where the user asks for none; None if the source has no scale of its own.
+    knows_camera : bool
+        Whether it makes `Cutouts`, with what it knows of the camera, and not arrays; by default False.
+    columns : mapping of str to astropy Unit
+        Columns of the catalog that a request is to hold, and in which unit; by default none.
     """
 
     dtype: np.dtype = np.dtype(np.float32)
     n_channels: int = 1
     pixel_scale: float | None = None
+    knows_camera: bool = False
+    columns: Mapping[str, u.UnitBase] = {}
 
     @abstractmethod
-    def cutout(self, request: CutoutRequest) -> NDArray:
+    def cutout(self, request: CutoutRequest) -> NDArray | Cutouts:
         """Make one cutout.
 
         Parameters
@@ -74,9 +84,11 @@ class CutoutSource(ABC):
 
         Returns
         -------
-        ndarray of shape (npix, npix, n_channels)
+        ndarray of shape (npix, npix, n_channels), or Cutouts of one image
             North up, east left: row 0 is the northernmost, column 0 the easternmost, and the position asked for is
             at ``((npix - 1) / 2, (npix - 1) / 2)``. Pixels that are not covered are NaN (where the dtype has one).
+            `Cutouts` of shape ``(1, npix, npix, n_channels)`` if `knows_camera`; all know the same, and stamps of
+            point-spread functions are of one size.
 
         Raises
         ------
@@ -86,7 +98,7 @@ class CutoutSource(ABC):
             If it could not be had this time.
         """
 
-    def cutouts(self, requests: Sequence[CutoutRequest], store=None) -> Iterator[NDArray | CutoutError]:
+    def cutouts(self, requests: Sequence[CutoutRequest], store=None) -> Iterator[NDArray | Cutouts | CutoutError]:
         """Make many, in their order; what fails is yielded as its error, and the others go on.
 
         Parameters
@@ -97,12 +109,12 @@ class CutoutSource(ABC):
 
         Yields
         ------
-        ndarray of shape (npix, npix, n_channels), or CutoutError
+        ndarray of shape (npix, npix, n_channels), Cutouts of one image, or CutoutError
         """
         yield from one_by_one(attempt(self.cutout, request) for request in requests)
 
 
-def attempt(make: Callable[[CutoutRequest], NDArray], request: CutoutRequest) -> NDArray | Exception:
+def attempt(make: Callable[[CutoutRequest], NDArray | Cutouts], request: CutoutRequest):
     """The image that `make` gives for `request`, or the error that it raises."""
     try:
         return make(request)
@@ -110,7 +122,7 @@ def attempt(make: Callable[[CutoutRequest], NDArray], request: CutoutRequest) ->
         return error
 
 
-def one_by_one(answers: Iterable[NDArray | Exception]) -> Iterator[NDArray | CutoutError]:
+def one_by_one(answers: Iterable[NDArray | Cutouts | Exception]) -> Iterator[NDArray | Cutouts | CutoutError]:
     """Make failed cutouts of errors of any class; raise the first if it is not of one row, but of all.
 
     It is taken for that, such as a parameter that the source refuses, if it comes again and again and no image does.
@@ -161,7 +173,33 @@ def make_requests(
         raise ValueError(f"pixel_scale={pixel_scale!r} and pixel_scale_re={pixel_scale_re!r}; expected one of them.")
     else:
         scales = _scales_in_radii(catalog, pixel_scale_re)
-    return list(map(CutoutRequest, ra, dec, scales, repeat(int(npix)), _names(catalog, source)))
+    columns = _columns(catalog, source)
+    return [
+        CutoutRequest(*place, int(npix), *rest)
+        for place, rest in zip(zip(ra, dec, scales), zip(_names(catalog, source), columns))
+    ]
+
+
+def _columns(catalog: Catalog, source: CutoutSource) -> list[dict[str, float]]:
+    """What each request is to hold of its row; NaN where it is masked."""
+    values = {}
+    for name, unit in source.columns.items():
+        if name not in catalog.colnames:
+            raise ValueError(
+                f"{type(source).__name__} needs the column {name!r}, but the catalog has the columns "
+                f"{', '.join(catalog.colnames)}."
+            )
+        values[name] = _numbers(name, catalog[name], unit)
+    return [dict(zip(values, row)) for row in zip(*values.values())] if values else [{} for _ in range(len(catalog))]
+
+
+def _numbers(name: str, column, unit: u.UnitBase) -> list[float]:
+    own = getattr(column, "unit", None)
+    try:
+        numbers = np.asarray(getattr(without_mask(column), "value", without_mask(column)), dtype=np.float64)
+        return (numbers if own is None else (numbers * u.Unit(own)).to_value(unit)).tolist()
+    except (TypeError, ValueError, u.UnitsError) as error:
+        raise ValueError(f"the column {name!r} cannot be read: {error}. Expected numbers [{unit}].") from error
 
 
 def _common_scale(source: CutoutSource, pixel_scale: float | None) -> float:

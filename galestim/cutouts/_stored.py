@@ -1,11 +1,9 @@
-"""Sources of ready-made images, looked up by name: rows of an array, and files of a folder."""
+"""Sources of ready-made images, looked up by name, and that of files of a folder."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from contextlib import contextmanager
 from itertools import chain
 from numbers import Real
 from pathlib import Path
@@ -15,12 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from .._identifiers import identifiers
-from .._images import release_pages
-from .._io.hdf5 import opened_hdf5
 from .._io.image_files import CHANNELS, files_by_name, read_header, read_pixels
-from .._io.memmap import mapped
-from .._masked import without_mask
 from .._sklearn import Interval
 from .._tangent import ARCSEC, direction, local_frame, position
 from ._errors import CutoutError, MissingCutoutError
@@ -87,180 +80,6 @@ def _crop_to(npix: int, image: NDArray) -> NDArray:
         )
     top, left = margins // 2
     return image[top : top + npix, left : left + npix]
-
-
-# --- rows of an array ---------------------------------------------------------------------------------------
-
-
-class ArrayStack(StoredImages):
-    """Images that are rows of an array, looked up by ``object_id``.
-
-    Files are read row by row, never whole. Images are taken as they are: row 0 of each must be north, column 0 east,
-    and the galaxy in the middle.
-
-    .. versionadded:: 0.1.0
-
-    Parameters
-    ----------
-    images : array-like of shape (n, H, W) or (n, H, W, C), str or path-like
-        The images, of any real dtype; or the ``.npy`` or HDF5 file (``.h5``, ``.hdf5``, needs h5py) that holds them.
-        An array in memory is pickled with the source; a file is not, and must be there wherever it is used.
-    ids : array-like of shape (n,), str or None, default=None
-        The name of each image, to which ``object_id`` of the catalog refers; or the dataset of the HDF5 file with
-        the names. None: the names are the numbers of the rows, from 0.
-    dataset : str or None, default=None
-        The images' dataset in the HDF5 file; None if it holds only one of 3 or 4 dimensions.
-    pixel_scale : float or None, default=None
-        Side of a pixel [arcsec]. None: whatever the fetcher asks for is believed.
-
-    Attributes
-    ----------
-    dtype : numpy dtype
-        That of the images; of masked ones, a dtype that has NaN.
-    n_channels : int
-        ``C``, or 1.
-
-    Raises
-    ------
-    ValueError
-        If the images have another number of dimensions, no real dtype, or not one unique name each; or if another
-        pixel scale is asked for.
-
-    Notes
-    -----
-    Images that are larger than ``npix`` are cropped to it about their center; an odd number of superfluous pixels
-    would move it by half a pixel, so such images count as missing, as do smaller ones.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from galestim.cutouts import ArrayStack, CutoutFetcher
-    >>> images = np.arange(3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
-    >>> stack = ArrayStack(images, ids=["M31", "M32", "M110"], pixel_scale=0.4)
-    >>> catalog = {"object_id": ["M110", "M31"], "ra": [10.09, 10.68], "dec": [41.69, 41.27]}
-    >>> CutoutFetcher(stack, npix=8).transform(catalog)[:, 0, 0, 0]
-    array([128.,   0.], dtype=float32)
-    """
-
-    _parameter_constraints = {
-        **StoredImages._parameter_constraints,
-        "images": ["array-like", str, os.PathLike],
-        "ids": ["array-like", str, None],
-        "dataset": [str, None],
-    }
-
-    def __init__(self, images, *, ids=None, dataset=None, pixel_scale=None):
-        self.images = images
-        self.ids = ids
-        self.dataset = dataset
-        self.pixel_scale = pixel_scale
-
-    def __sklearn_clone__(self):
-        return type(self)(**self.get_params(deep=False))  # the array is shared: it is only read
-
-    @property
-    def dtype(self) -> np.dtype:  # type: ignore[override]
-        with self._open() as (images, _):
-            return images.dtype.newbyteorder("=")
-
-    @property
-    def n_channels(self) -> int:  # type: ignore[override]
-        with self._open() as (images, _):
-            return int(images.shape[3]) if images.ndim == 4 else 1
-
-    def cutouts(self, requests, store=None):
-        """Read many images; see :meth:`CutoutSource.cutouts`.
-
-        Parameters
-        ----------
-        requests : sequence of CutoutRequest
-        store : None, default=None
-            Not needed.
-
-        Yields
-        ------
-        ndarray of shape (npix, npix, n_channels), or CutoutError
-        """
-        with self._open() as (images, row_of):
-
-            def read(request):
-                self._check_scale(request)
-                return _read(images, row_of, request)
-
-            yield from one_by_one(attempt(read, request) for request in requests)
-
-    @contextmanager
-    def _open(self):
-        """The images, of whatever type, and the row of each name."""
-        self._validate_params()
-        if not isinstance(self.images, str | os.PathLike):
-            images = without_mask(self.images)
-            images = images if hasattr(images, "dtype") else np.asarray(images)
-            yield _checked(images), _rows(len(images), self.ids)
-        elif Path(self.images).suffix.lower() == ".npy":
-            images = _checked(mapped(self.images))
-            yield images, _rows(len(images), self.ids, self.images)
-        else:
-            names = () if self.dataset is None else (self.dataset, *([self.ids] if isinstance(self.ids, str) else []))
-            with opened_hdf5(self.images, names) as file:
-                images = _checked(_dataset(file, _only_dataset(file) if self.dataset is None else self.dataset))
-                ids = _dataset(file, self.ids)[:] if isinstance(self.ids, str) else self.ids
-                yield images, _rows(len(images), ids, self.images)
-
-
-def _checked(images):
-    """`images` itself, if it is a stack of them."""
-    if images.ndim not in (3, 4) or images.dtype.kind not in "uif" or not len(images):
-        raise ValueError(
-            f"ArrayStack got an array of shape {images.shape} and dtype {images.dtype}; expected images (n, H, W) or "
-            "(n, H, W, C) of real numbers."
-        )
-    return images
-
-
-def _dataset(file, name: str):
-    """The dataset of an HDF5 file."""
-    found = file.get(name)
-    if not hasattr(found, "ndim"):
-        raise ValueError(f"{file.filename} has no dataset {name!r}; it has {', '.join(file) or 'none'}.")
-    return found
-
-
-def _only_dataset(file) -> str:
-    """Name of the dataset in the HDF5 `file` that can be a stack of images."""
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if getattr(item, "ndim", 0) in (3, 4) else None)
-    if len(found) != 1:
-        raise ValueError(
-            f"{file.filename} holds {len(found)} datasets of 3 or 4 dimensions ({', '.join(found) or 'none'}); "
-            "expected one. Pass dataset= the name of the images'."
-        )
-    return found[0]
-
-
-def _rows(n: int, ids, file: object = "ArrayStack") -> dict[str, int]:
-    """Row of each name; `file` is what errors call the stack."""
-    names = identifiers(range(n) if ids is None else ids.ravel() if isinstance(ids, np.ndarray) else ids, "ids")
-    if len(names) != n:
-        raise ValueError(f"{file} has {n} images, but {len(names)} ids; expected one for each.")
-    row_of = {name: row for row, name in enumerate(names) if name}  # an image without a name is that of no galaxy
-    if len(row_of) < n - names.count(""):
-        doubles = [name for name, count in Counter(names).items() if count > 1 and name]
-        raise ValueError(
-            f"{len(doubles)} ids of {file} occur more than once, such as {doubles[0]!r}; expected unique ones."
-        )
-    return row_of
-
-
-def _read(images, row_of: dict[str, int], request: CutoutRequest) -> NDArray:
-    if request.object_id not in row_of:
-        raise MissingCutoutError(f"none of the {len(row_of)} images is named {request.object_id!r}")
-    image = images[row_of[request.object_id]]
-    cut = _crop_to(request.npix, image if image.ndim == 3 else image[..., None])
-    cut = np.array(cut, dtype=cut.dtype.newbyteorder("="))  # a copy: an image lives longer than the pages of its file
-    if isinstance(images, np.memmap):
-        release_pages(images)
-    return cut
 
 
 # --- files of a folder --------------------------------------------------------------------------------------

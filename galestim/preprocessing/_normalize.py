@@ -12,7 +12,7 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._images import missing_rows, release_pages, row_chunks
-from .._light import median_deviation
+from .._light import median_deviation, rim
 from .._sklearn import Interval, StrOptions
 from ._base import CACHE_BYTES, FlatRowNames, ImageTransformer
 from ._cameras import scaled
@@ -196,7 +196,7 @@ def _moment(images: NDArray, center: NDArray, *, power: int) -> NDArray:
 def _sky_noise(images: NDArray) -> NDArray:
     """Noise of the pixels near the edge, robustly: the median over images of their scaled MAD."""
     rows = _rows_present(images)
-    edge = _edge(*images.shape[1:3])
+    edge = rim(*images.shape[1:3])
     with warnings.catch_warnings():
         # a channel, or the edge of an image, may be unknown
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
@@ -207,14 +207,6 @@ def _sky_noise(images: NDArray) -> NDArray:
         noise = _SIGMA_PER_MAD * np.nanmedian(deviations, axis=0)
     release_pages(images)
     return np.where(noise > 0, noise, 1.0)
-
-
-def _edge(height: int, width: int) -> NDArray[np.bool_]:
-    """Mask of the pixels within a tenth of the image of its edge, one at least."""
-    edge = np.ones((height, width), dtype=bool)
-    top, left = -(-height // 10), -(-width // 10)
-    edge[top : height - top, left : width - left] = False
-    return edge
 
 
 def _rows_present(images: NDArray) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ._measure_band import measured
 from ._noise import add_noise
 from ._psf import PSF, GaussianPSF, MoffatPSF
 
@@ -87,6 +88,71 @@ class Band:
             f"{name}={v!r}" for name, v in entries.items() if name not in plain or np.ndim(v) or v != plain[name]
         )
         return f"Band({', '.join(shown)})"
+
+    @classmethod
+    def from_images(
+        cls,
+        images,
+        *,
+        psf=None,
+        pixel_scale=None,
+        gain=None,
+        zero_point=None,
+        mask=None,
+        npix=41,
+        saturation=None,
+    ) -> Band:
+        """Measure the camera of images, so that simulated galaxies are seen as these are.
+
+        Parameters
+        ----------
+        images : FitsMosaic, Cutouts, or array-like of shape (h, w) or (n, h, w)
+            A mosaic of one band, or cutouts. The level of the sky does not matter, nor what shines in it.
+        psf : PSF or array-like of shape (h, w), default=None
+            Point-spread function, an object or the image of a star. None: that of the cutouts, the mean of their
+            stamps; of a mosaic, that of its stars, see `galestim.cutouts.estimate_psf`.
+        pixel_scale : float, default=None
+            Side of a pixel [arcsec]. None: as the images say.
+        gain : float, default=None
+            Electrons per image unit. None: as the cutouts say, or not known, and left out.
+        zero_point : float, default=None
+            Magnitude of a flux of one image unit. None: as the cutouts say, or 27.
+        mask : array-like of bool of the shape of `images`, default=None
+            True is bad.
+        npix : int, default=41
+            Side of the stamp of the point-spread function that is measured [pixels], odd.
+        saturation : float, default=None
+            Value of saturated pixels of a mosaic [image units]. None: that of the header, if it tells it.
+
+        Returns
+        -------
+        Band
+            With `sky_noise`, `correlation` and, where it is not given, `psf` as measured.
+
+        Raises
+        ------
+        ValueError
+            If a mosaic has too few stars, cutouts know no point-spread function or have no sky, or nothing tells the
+            pixel scale.
+        ImportError
+            If photutils is not installed.
+
+        Notes
+        -----
+        Sources are masked with a margin; noise is 1.4826 times the median absolute deviation of what is left, and of
+        several cutouts the middle one. Noise may correlate as that of no Gaussian kernel does: negatively at two
+        pixels, if a mosaic was resampled by Lanczos' kernel. `correlation` is that of the most similar Gaussian then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from galestim.simulation import Band, MoffatPSF
+        >>> sky = np.random.default_rng(0).normal(size=(300, 300))
+        >>> band = Band.from_images(0.05 * sky, psf=MoffatPSF(0.7), pixel_scale=0.2, zero_point=30.0)
+        >>> round(band.sky_noise, 3), band.correlation
+        (0.05, None)
+        """
+        return cls(**measured(images, psf, pixel_scale, gain, zero_point, mask, npix, saturation))
 
     @property
     def per_galaxy(self) -> bool:

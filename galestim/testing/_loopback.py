@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from ._services import Answer, hips2fits, legacy, rubin, skyserver, soda
+from ._legacy_viewer import legacy, legacy_psf
+from ._services import Answer, hips2fits, rubin, skyserver, soda
 from ._sky import GaussianSky
 
 LOGGER = logging.getLogger(__name__)
@@ -79,7 +80,8 @@ class LoopbackSky:
     skyserver_url : str
         ``…/dr19/SkyServerWS/ImgCutout/getjpeg``; any data release answers.
     legacy_url : str
-        ``…/viewer``, with ``/fits-cutout`` and ``/jpeg-cutout`` below; layers ls-dr10, ls-dr9 and sdss.
+        ``…/viewer``, with ``/fits-cutout``, ``/jpeg-cutout`` and ``/coadd-psf/`` below; layers ls-dr10, ls-dr9 and
+        sdss.
     hips2fits_url : str
         ``…/hips-image-services/hips2fits``; the HiPS are ``galestim/P/loopback/<band>`` and ``…/color``.
     soda_url, rubin_url : str
@@ -108,6 +110,9 @@ class LoopbackSky:
     - SkyServer clamps ``width`` and ``height`` to 64–2048 and ``scale`` to 0.015–2400 arcsec, without a word. Outside
       the footprint it answers 404 with a JPEG; within half a frame (8.4 arcmin) of it, 200 and black. Numbers that it
       cannot read are a 400 with JSON.
+    - Legacy Surveys send inverse variances in a second image if ``invvar`` is asked for: here of a noise of 0.01
+      nanomaggies, which the pixels do not have. ``coadd-psf`` sends a stamp for each band, here a Gaussian with a
+      FWHM of 1.3 arcsec, whatever the sky was made with.
     - Legacy Surveys clamp ``size`` to 3000. An unknown layer is 200 and the text "no such layer"; a band that the
       layer lacks gives all its bands; planes are in the order asked for. Outside: a gray (32) JPEG with 200, and a
       500 for FITS. Uncovered pixels are 0.
@@ -121,7 +126,7 @@ class LoopbackSky:
     per SDSS pixel (0.396 arcsec) they are multiplied by 4.9, 5.7 and 7.8; with I their sum, each is multiplied by
     asinh(3 I) / (3 I); and all three are divided by the largest where that is above 1.
 
-    Not imitated are overlays (SkyServer's ``opt`` and ``query``), inverse variances (Legacy's ``invvar``), color maps
+    Not imitated are overlays (SkyServer's ``opt`` and ``query``), Legacy's ``subimage`` and ``maskbits``, color maps
     (hips2fits' ``cmap``) and SODA's BAND, TIME and POL. SkyServer projects orthographically; here it is gnomonic,
     which differs by 1e-5 arcsec an arcminute from the center.
 
@@ -258,6 +263,8 @@ class LoopbackSky:
             return legacy(self.sky, single, as_fits=True)
         if name in ("/viewer/jpeg-cutout", "/viewer/cutout.jpg"):
             return legacy(self.sky, single, as_fits=False)
+        if name == "/viewer/coadd-psf":
+            return legacy_psf(self.sky, single)
         if name == "/hips-image-services/hips2fits":
             return hips2fits(self.sky, single)
         if name == "/api/cutout/sync":

@@ -28,11 +28,6 @@ from ._sky import GaussianSky
 # SkyServer (ImgCutout.cs, SdssConstants.cs): limits of pixels, of arcsec per pixel, and half the diagonal of a frame.
 SKYSERVER_PIXELS, SKYSERVER_SCALE, FRAME_HALF_DIAGONAL = (64, 2048), (0.015, 2400.0), 8.4 / 60
 
-# Legacy Surveys (views.py): the largest image, the gray of nothing, and of each layer the side of a native pixel and
-# the zoom that shows it.
-LEGACY_MAX_SIZE, LEGACY_GRAY = 3000, 32
-LEGACY_LAYERS = {"ls-dr10": (0.262, 14), "ls-dr9": (0.262, 14), "sdss": (0.396, 13)}
-
 HIPS_PREFIX = "galestim/P/loopback"
 
 # The mosaics behind SODA: tangent planes half a degree apart, of rotated pixels, so that every reply is resampled.
@@ -119,57 +114,6 @@ def _message(sentence: str, width: int, height: int) -> bytes:
     image = Image.new("RGB", (width, height))
     ImageDraw.Draw(image).text((5, 5), sentence, fill=(255, 255, 255))
     return _jpeg(np.asarray(image))
-
-
-# --- Legacy Surveys -----------------------------------------------------------------------------------------
-
-
-def legacy(sky: GaussianSky, query: Mapping[str, str], *, as_fits: bool) -> Answer:
-    """The Legacy Surveys viewer's ``fits-cutout`` and ``jpeg-cutout``."""
-    layer = query.get("layer", "ls-dr10")
-    if layer not in LEGACY_LAYERS:
-        return Answer(200, "text/html; charset=utf-8", b"no such layer")
-    native, zoom = LEGACY_LAYERS[layer]
-    try:
-        ra, dec, scale = float(query["ra"]), float(query["dec"]), _legacy_scale(query, native, zoom)
-        size = int(query.get("size", 256))
-        height, width = (min(int(query.get(name, size)), LEGACY_MAX_SIZE) for name in ("height", "width"))
-        planes = sky.render(TangentGrid(ra, dec, (height, width), scale).directions())
-        covered = np.isfinite(planes).any()
-    except (KeyError, ValueError):
-        return LEGACY_FAILURE
-    bands = query.get("bands") or "".join(sky.bands)
-    if not set(bands) <= set(sky.bands):
-        bands = "".join(sky.bands)
-    if not as_fits:
-        picture = _stretch(planes[_indices(sky, _rgb_bands(bands))])
-        return Answer(200, "image/jpeg", _jpeg(picture if covered else np.full_like(picture, LEGACY_GRAY)))
-    if not covered:
-        return LEGACY_FAILURE
-    header = _legacy_header(tangent_header(ra, dec, (height, width), scale), bands, height, width)
-    values = np.nan_to_num(planes[_indices(sky, bands)])[:, ::-1] * native**2
-    name = f'inline; filename="cutout_{ra:.4f}_{dec:.4f}.fits"'
-    body = _fits(values if len(bands) > 1 else values[0], header)
-    return Answer(200, "image/fits", body, {"Content-Disposition": name})
-
-
-# Django's answer when a view raises, here NoOverlapError or a missing or unreadable parameter.
-LEGACY_FAILURE = Answer(500, "text/html", b"<!doctype html><html><body><h1>Server Error (500)</h1></body></html>")
-
-
-def _legacy_scale(query: Mapping[str, str], native: float, native_zoom: int) -> float:
-    """Side of a pixel: ``pixscale``, or the native one at its zoom and twice that at each lower one."""
-    if "pixscale" not in query and "zoom" in query:
-        return native * 2.0 ** (native_zoom - int(query["zoom"]))
-    return float(query.get("pixscale", native))
-
-
-def _legacy_header(header: fits.Header, bands: str, height: int, width: int) -> fits.Header:
-    header["IMAGEW"], header["IMAGEH"] = width, height
-    header["SURVEY"], header["IMAGETYP"], header["BANDS"] = "LegacySurvey", "IMAGE", bands
-    for i, band in enumerate(bands):
-        header[f"BAND{i}"] = band
-    return header
 
 
 # --- hips2fits ----------------------------------------------------------------------------------------------

@@ -39,23 +39,13 @@ from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 from real_structure import DATA, MIN_PIXELS, deviation, measured, segments
 from scipy import fft, ndimage
-from scipy.optimize import least_squares
 from scipy.spatial import KDTree
 from sklearn.metrics import roc_auc_score
 
 from galestim import PosteriorRegressor
-from galestim.cutouts import CutoutFetcher, FitsMosaic
+from galestim.cutouts import CutoutFetcher, FitsMosaic, PSFEstimate, estimate_psf
 from galestim.datasets import SimulatedGalaxies
-from galestim.simulation import (
-    Band,
-    GalaxyPrior,
-    GaussianPSF,
-    LogUniform,
-    MoffatPSF,
-    Uniform,
-    render,
-    sim_v1_prior,
-)
+from galestim.simulation import Band, GalaxyPrior, LogUniform, Uniform, sim_v1_prior
 from galestim.trust import NoveltyDetector
 
 UNIT = 1e-12  # of the mosaic's fluxes, which are those of magnitude 0: zero point 30
@@ -66,28 +56,12 @@ ISOLATED = 4.5  # arcsec without another source
 MESH = 60  # pixels, in which the background is taken as smooth
 MAX_LAG = 10  # pixels, up to which noise correlates
 POINT = 0.47  # share of the light within 1.2 arcsec that is within 0.4: those with more are points
-PSF_STAR = 4000.0  # flux above which a star helps to measure the point-spread function
 APERTURES = 3.0, 1.4, 6.0  # half-light radii; least and largest radius [arcsec]
 UNDETERMINED = 3.0  # σ of the logarithm, above which a posterior of flux is not drawn
 NEIGHBORS = 100  # simulated galaxies that tell what is outside of an aperture
 
 
 # --- the field ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CoreAndWings:
-    """A point-spread function with a Gaussian core, and the wings of a Moffat profile."""
-
-    core: float  # full widths at half maximum [arcsec]
-    wings: float
-    beta: float
-    share: float  # of the wings
-    includes_pixel = False
-
-    def transform(self, kx, ky):
-        core, wings = GaussianPSF(self.core), MoffatPSF(self.wings, self.beta)
-        return (1 - self.share) * core.transform(kx, ky) + self.share * wings.transform(kx, ky)
 
 
 @dataclass
@@ -103,8 +77,8 @@ class Field:
     noise: float  # standard deviation of the sky in a pixel of a cutout
     noise_spread: float = 0.0  # from place to place, of its logarithm
     correlation: NDArray | None = None  # of the noise, for lags of -MAX_LAG to MAX_LAG along rows and columns
-    psf: CoreAndWings | None = None
-    stars: int = 0
+    psf: PSFEstimate | None = None
+    band: Band | None = None
 
 
 def read_field(folder: Path) -> Field:
@@ -120,8 +94,8 @@ def read_field(folder: Path) -> Field:
     image = image - background(np.where(sources, np.nan, image))
     noise = deviation(image[~sources])
     field = Field(image, header, catalog, pixels, sources, level_of(image), noise)
-    stars = psf_stars(field)
-    field.psf, field.stars = fit_psf(field, stars), len(stars)
+    field.psf = estimate_psf(image, saturation=header["SATURATE"] / UNIT)
+    field.band = Band.from_images(image, psf=field.psf, pixel_scale=PIXEL, gain=GAIN, zero_point=30.0)
     field.noise, field.noise_spread, field.correlation = sky_noise(field)
     return field
 
@@ -152,7 +126,7 @@ def background(sky):
 
 
 def sky_noise(field: Field, n: int = 300):
-    """Level, spread and correlation of the noise in blank cutouts: as these are resampled, it is not the mosaic's."""
+    """Level, spread and correlation of the noise in blank cutouts: they vary, and have lobes that no `Band` has."""
     blank = cut(field, *blank_places(field, n, 0))
     occupied = [ndimage.binary_dilation(others(image, field.level) > 0, iterations=3) for image in blank]
     blank[np.array(occupied)] = np.nan
@@ -172,65 +146,6 @@ def autocorrelation(skies):
 
     covariance = pairs(np.where(known, skies - np.nanmean(skies), 0)) / pairs(known.astype(float))
     return covariance / covariance[MAX_LAG, MAX_LAG]
-
-
-def window(field: Field, x: float, y: float, half: int = 20):
-    """Pixels around a place: images, offsets in x and y [pixels], and what belongs to the source there or to none."""
-    row, column = round(y), round(x)
-    rows, columns = (slice(max(p - half, 0), p + half + 1) for p in (row, column))
-    image = field.image[rows, columns]
-    dy, dx = np.indices(image.shape, dtype=float)
-    labels = segments(image, field.level)
-    own = np.isin(labels, [0, labels[row - rows.start, column - columns.start]])
-    return image, dx + columns.start - x, dy + rows.start - y, own
-
-
-def psf_stars(field: Field):
-    """Choose points that are bright, not saturated, and apart from the edge and other sources."""
-    chosen = []
-    for x, y in field.pixels:
-        image, dx, dy, own = window(field, x, y)
-        distance = np.hypot(dx, dy) * PIXEL
-        within = [(image * share_inside(radius / PIXEL, dx, dy)).sum() for radius in (0.4, 1.2)]
-        apart = own[distance < 3].all() and min(x, y, *(np.array(field.image.shape) - 1 - (y, x))) * PIXEL > 3
-        saturated = image[distance < 1].max() * UNIT > field.header["SATURATE"]
-        if apart and not saturated and within[1] > PSF_STAR and within[0] > POINT * within[1]:
-            chosen.append((x, y))
-    return chosen
-
-
-def fit_psf(field: Field, stars) -> CoreAndWings:
-    """Fit core and wings to the stars, with their places, fluxes and backgrounds; a profile is good to 2 %."""
-    seen = [window(field, x, y) for x, y in stars]
-
-    def misfit(numbers):
-        psf = CoreAndWings(*numbers[:4])
-        shifts = numbers[4:].reshape(-1, 2)
-        return np.concatenate([star_misfit(field, psf, *shift, *star) for shift, star in zip(shifts, seen)])
-
-    start = [0.5, 1.2, 2.5, 0.4] + [0.0] * (2 * len(stars))
-    low, high = [0.2, 0.6, 1.5, 0.0] + [-3.0] * (2 * len(stars)), [1.5, 4.0, 5.0, 1.0] + [3.0] * (2 * len(stars))
-    fitted = least_squares(misfit, start, bounds=(low, high), x_scale="jac", diff_step=1e-3, ftol=1e-4)
-    return CoreAndWings(*(float(number) for number in fitted.x[:4]))
-
-
-def star_misfit(field: Field, psf, x_shift: float, y_shift: float, image, dx, dy, own):
-    """Residuals of a star over their errors, with the flux and the background that leave least."""
-    npix = 2 * int(np.ceil(max(abs(dx).max(), abs(dy).max()))) + 1
-    column, row = -dx[0, 0] + x_shift, -dy[0, 0] + y_shift  # of the star in the window
-    point = {name: np.ones(1) for name in ("flux", *sim_v1_prior().priors)} | {
-        "bulge_to_total": np.zeros(1),
-        "bulge_radius": np.full(1, 1e-3),
-        "disk_radius": np.full(1, 1e-3),
-        "x_offset": np.array([column - (npix - 1) / 2]),
-        "y_offset": np.array([row - (npix - 1) / 2]),
-    }
-    drawn = render(point, npix=npix, pixel_scale=PIXEL, psf=psf)[0].numpy().astype(float)
-    model = np.stack([drawn[: len(image), : image.shape[1]][own], np.ones(own.sum())], axis=1)
-    light = image[own]
-    weight = 1 / np.sqrt(field.noise**2 + light.clip(0) / GAIN + (0.02 * light) ** 2)
-    flux_and_sky = np.linalg.lstsq(model * weight[:, None], light * weight, rcond=None)[0]
-    return (light - model @ flux_and_sky) * weight
 
 
 # --- cutouts ------------------------------------------------------------------------------------------------
@@ -309,9 +224,10 @@ class FieldGalaxies:
     redraw, ndim = "noise", 3
 
     def __init__(self, field: Field, n: int, seed: int):
-        band = Band(field.psf, sky_noise=field.noise, pixel_scale=PIXEL, gain=GAIN, zero_point=30.0)
         self.field, self.seed = field, seed
-        self.galaxies = SimulatedGalaxies(n, npix=SIZE, band=band, prior=prior(), noise_factor=0, random_state=seed)
+        self.galaxies = SimulatedGalaxies(
+            n, npix=SIZE, band=field.band, prior=prior(), noise_factor=0, random_state=seed
+        )
         self.target, self.target_names = self.galaxies.target, self.galaxies.target_names
         self.shape, self.dtype = self.galaxies.shape, self.galaxies.dtype
 
@@ -461,7 +377,7 @@ def injected(field: Field, n: int, seed: int):
     blank = blank[nearest > ISOLATED]
     galaxies = FieldGalaxies(field, len(blank), seed)
     light = galaxies.galaxies[:]
-    photons = np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(light / GAIN)
+    photons = np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(light.clip(0) / GAIN)
     return blank, blank + light + photons, galaxies.target
 
 
@@ -533,20 +449,10 @@ def measured_in(field: Field, empty) -> dict:
         "noise_spread": round(float(field.noise_spread), 3),
         "noise_correlation": field.correlation[MAX_LAG, MAX_LAG : MAX_LAG + 5].round(3).tolist(),
         "empty_apertures": np.interp([1.4, 2.0, 3.0], *empty).round(1).tolist(),
-        "psf": [round(value, 3) for value in (field.psf.core, field.psf.wings, field.psf.beta, field.psf.share)],
-        "psf_fwhm": round(full_width(field.psf), 3),
-        "stars_in_psf": field.stars,
+        "band": {"sky_noise": round(field.band.sky_noise, 3), "correlation": field.band.correlation},
+        "psf_fwhm": [round(PIXEL * width, 3) for width in (field.psf.fwhm, field.psf.fwhm_error)],
+        "stars_in_psf": len(field.psf.stars),
     }
-
-
-def full_width(psf: CoreAndWings) -> float:
-    """Full width at half maximum [arcsec], of the profile between pixels."""
-    radius = np.linspace(0, 2, 2001)
-    alpha2 = (psf.wings / 2) ** 2 / (2 ** (1 / psf.beta) - 1)
-    core = 4 * np.log(2) / np.pi / psf.core**2 * np.exp(-4 * np.log(2) * radius**2 / psf.core**2)
-    wings = (psf.beta - 1) / np.pi / alpha2 * (1 + radius**2 / alpha2) ** -psf.beta
-    profile = (1 - psf.share) * core + psf.share * wings
-    return 2 * float(radius[np.argmax(profile < profile[0] / 2)])
 
 
 def against_truth(fake: dict, target, rows) -> dict:

@@ -40,7 +40,7 @@ from galestim.cutouts import (
     SkyServer,
     TransientCutoutError,
     Transport,
-    _fetcher,
+    _gather,
 )
 from galestim.testing import GaussianSky, LoopbackSky
 
@@ -350,7 +350,7 @@ def test_prefetch_holds_few_images():
 
 
 def test_reduced_as_they_arrive(monkeypatch):
-    monkeypatch.setattr(_fetcher, "CHUNK_BYTES", 5 * 256**2 * 2 * 4)  # 5 images
+    monkeypatch.setattr(_gather, "CHUNK_BYTES", 5 * 256**2 * 2 * 4)  # 5 images
     chunks = []
     spy = FunctionTransformer(lambda images: [chunks.append(len(images)), Downsampler(16).transform(images)][1])
     fetcher = CutoutFetcher(Plates(), npix=256, reducer=spy)

@@ -157,3 +157,87 @@ def test_rows_that_cannot_be_read_fail_alone(tmp_path):
     np.testing.assert_array_equal(answers[0][..., 0], images[0])
     assert isinstance(answers[1], CutoutError)
     np.testing.assert_array_equal(answers[2][..., 0], images[2])
+
+
+# --- what is known of the rows ------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["array", "npy", "hdf5"])
+def known(request, tmp_path):
+    """Make a stack with named planes, kept in each of the ways."""
+
+    def make(images, **planes):
+        arrays = {name: np.asarray(plane) for name, plane in planes.items()}
+        if request.param == "array":
+            return ArrayStack(images, **planes)
+        if request.param == "npy":
+            for name, plane in {"images": images, **arrays}.items():
+                np.save(tmp_path / f"{name}.npy", plane)
+            return ArrayStack(tmp_path / "images.npy", **{name: str(tmp_path / f"{name}.npy") for name in planes})
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "field.h5", "w") as file:
+            for name, plane in {"images": images, **arrays}.items():
+                file[f"planes/{name}"] = plane
+        of = {name: f"planes/{name}" for name in planes}
+        return ArrayStack(tmp_path / "field.h5", dataset="planes/images", **of)
+
+    return make
+
+
+def test_planes_are_those_of_the_row_and_cropped(known):
+    rng = np.random.default_rng(0)
+    images, noise = rng.normal(size=(2, 5, 12, 12)).astype(np.float32)
+    psf = rng.random((5, 7, 7))
+    psf /= psf.sum(axis=(1, 2), keepdims=True)
+    source = known(
+        images, noise=noise**2, mask=noise > 0, psf=psf, gain=np.arange(5) + 1.0, zero_point=np.full(5, 30.0)
+    )
+    cutouts = CutoutFetcher(source, npix=8, pixel_scale=0.3).transform(catalog([3, 1]))
+    crop = ([3, 1], slice(2, 10), slice(2, 10))
+    np.testing.assert_array_equal(cutouts.images[..., 0], images[crop])
+    np.testing.assert_array_equal(cutouts.noise[..., 0], noise[crop] ** 2)
+    np.testing.assert_array_equal(cutouts.mask[..., 0], noise[crop] > 0)
+    np.testing.assert_allclose(cutouts.psf, psf[[3, 1]])
+    assert cutouts.gain.tolist() == [4, 2]
+    assert (cutouts.pixel_scale, cutouts.zero_point) == (0.3, 30.0)
+
+
+def test_numbers_and_one_stamp_for_all(known):
+    source = known(noise(3, 8, 8, 2, dtype=np.float32), psf=np.full((5, 5), 0.04), noise=[[1.0, 2.0]] * 3)
+    cutouts = CutoutFetcher(source, npix=8, pixel_scale=0.3).transform(catalog([0, 1]))
+    assert cutouts.noise.tolist() == [[1, 2], [1, 2]]
+    assert cutouts.psf.shape == (2, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("planes", "match"),
+    [
+        ({"noise": np.ones(2)}, r"noise has shape \(2,\); expected \(3,\) or \(3, 8, 8\) for images \(3, 8, 8\)"),
+        ({"psf": np.ones((2, 5, 5))}, r"psf has shape \(2, 5, 5\); expected \(3, 5, 5\)"),
+        ({"mask": np.ones((3, 4, 4), bool)}, r"mask has shape \(3, 4, 4\)"),
+        ({"mask": np.ones((3, 8, 8), np.uint8)}, "mask has the dtype uint8; expected bool"),
+        ({"noise": -np.ones(3)}, "noise is negative"),
+        ({"psf": np.full((3, 5, 5), -1.0)}, "psf of row 0 has the sum -25"),
+    ],
+)
+def test_planes_that_cannot_be(known, planes, match):
+    with pytest.raises(ValueError, match=match):
+        CutoutFetcher(known(noise(3, 8, 8), **planes), npix=8, pixel_scale=1).transform(catalog([0, 1, 2]))
+
+
+def test_planes_that_are_not_there(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "field.h5", "w") as file:
+        file["images"] = noise(3, 8, 8)
+    with pytest.raises(ValueError, match="has no dataset 'sigma'; it has images"):
+        ArrayStack(tmp_path / "field.h5", noise="sigma").cutout(request("1"))
+    with pytest.raises(ValueError, match=r"noise='sigma'; expected an array, an .npy file, or a dataset"):
+        ArrayStack(noise(3, 8, 8), noise="sigma").cutout(request("1"))
+
+
+def test_the_images_need_no_name_beside_named_planes(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "field.h5", "w") as file:
+        file["images"], file["sigma"], file["psf"] = noise(3, 8, 8), np.ones((3, 8, 8)), np.full((3, 5, 5), 0.04)
+    cutout = ArrayStack(tmp_path / "field.h5", noise="sigma", psf="psf").cutout(request("1"))
+    assert cutout.noise.shape == (1, 8, 8, 1)
