@@ -177,7 +177,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     >>> cutouts = told.cutout(CutoutRequest(ra=150.0, dec=2.0, pixel_scale=0.4, npix=25, object_id="1"))
     >>> cutouts
     Cutouts(1 images of (25, 25, 1); noise, psf, pixel_scale, zero_point)
-    >>> [round(float(value), 2) for value in (cutouts.noise[0, 12, 12, 0], star.max() / star.sum(), cutouts.psf.max())]
+    >>> [round(float(x), 2) for x in (cutouts.noise[0, 12, 12, 0], star.max() / star.sum(), cutouts.psf.max())]
     [0.2, 0.07, 0.25]
     """
 
