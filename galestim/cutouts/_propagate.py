@@ -248,7 +248,7 @@ def drawn_stamp(psf, pixel_scale: float, steps: tuple[float, ...], npix: int, n_
 def _response(
     steps: tuple[float, ...], npix: int, n_samples: int, has_pixel: bool
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Wave numbers [rad per pixel of the cutout] of rows and columns, and the transform of what smears and centers."""
+    """Wave numbers of rows and columns [rad per pixel of the cutout], and the transform of what smears, centered."""
     n = _FINE * (npix + npix % 2 + _AROUND)
     k_row, k_column = (2 * np.pi * _FINE * frequency for frequency in (np.fft.fftfreq(n), np.fft.rfftfreq(n)))
     down, across = (_mean_of_samples(k, n_samples) * np.exp(-0.5j * (npix - 1) * k) for k in (k_row, k_column))
