@@ -224,7 +224,7 @@ def test_camera_cutouts(tmp_path):
     run("camera_cutouts.py", "--cutouts", 100, "--side", 600, "--out", out)
     result = json.loads(out.read_text())
     assert (result["cutouts"], result["missing"]) == (100, 0)
-    assert result["gigabytes_of_arrays"] == pytest.approx(100 * (64**2 * 9 + 63**2 * 4) / 2**30, abs=1e-3)
+    assert result["gibibytes_of_arrays"] == pytest.approx(100 * (64**2 * 9 + 63**2 * 4) / 2**30, abs=1e-3)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the images of ../shared/data")

@@ -65,8 +65,8 @@ def main():
         cutouts=len(cutouts),
         missing=missing,
         seconds=round(seconds, 1),
-        gigabytes_of_arrays=round(sum(array.nbytes for array in arrays) / 2**30, 3),
-        peak_gigabytes=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        gibibytes_of_arrays=round(sum(array.nbytes for array in arrays) / 2**30, 3),
+        peak_gibibytes=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
     )
 
 
