@@ -251,10 +251,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     def _offsets_of(self, images) -> NDArray[np.float64] | float:
         if not self.camera_:
             return 0.0
-        return (
-            np.concatenate([images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)])
-            @ self._learned_in
-        )
+        if isinstance(images, RedrawnImages):  # as they are in epoch 0
+            units = [images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)]
+            return np.concatenate(units) @ self._learned_in
+        return images.units() @ self._learned_in
 
     def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss, offsets) -> None:
         transforms = resolve_transforms(self.target_transforms, targets.names)
@@ -427,7 +427,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 present = ~missing_rows(batch, first_row=rows.start)
                 if present.any():
                     numbers = rows.start + np.flatnonzero(present)
-                    output[rows][present] = compute(self._inputs(batch[present], numbers)).double().cpu().numpy()
+                    some = batch if present.all() else batch[present]
+                    output[rows][present] = compute(self._inputs(some, numbers)).double().cpu().numpy()
                 release_pages(images)
         return output
 

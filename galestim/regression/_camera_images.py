@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from astropy import units as u
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from .._cutouts import Cutouts
 from .._images import release_pages
@@ -19,6 +20,7 @@ from ..targets import LogTransform
 from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
+BATCH = 256
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
 
@@ -37,12 +39,15 @@ class CameraImages:
     def __init__(self, cutouts: Cutouts, image_shape: tuple[int, int, int]):
         self.cutouts, self.shape = cutouts, (len(cutouts), *image_shape)
         self._latest: tuple[Any, dict[str, NDArray]] = (None, {})
+        self._units = np.full((len(cutouts), 2), np.nan)  # those that are known already
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows) -> CameraImages:
-        return CameraImages(self.cutouts[rows], self.shape[1:])
+        some = CameraImages(self.cutouts[rows], self.shape[1:])
+        some._units = self._units[rows]  # of a slice a view: what is measured for it is known here too
+        return some
 
     def missing(self) -> NDArray[np.bool_]:
         """Rows without a single good pixel, or whose point-spread function is not known."""
@@ -64,7 +69,7 @@ class CameraImages:
         scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
         gain = np.inf if cutouts.gain is None else cutouts.gain
         told = {
-            "psf": np.moveaxis(self.stamps(), 3, 1),
+            "psf": np.nan_to_num(np.moveaxis(self.stamps(), 3, 1)),  # of rows that are missing
             "photons": 1 / (np.reshape(gain, (-1, 1)) * noise),
             "sky_error": np.broadcast_to(cutouts.sky_error, len(self)),
             "psf_error": np.broadcast_to(cutouts.psf_error, len(self)),
@@ -80,6 +85,9 @@ class CameraImages:
         images, look = looked_at(images, torch.from_numpy(told["psf"]).float(), mask)
         if mask is not None:
             scaled = images.movedim(1, -1).numpy().astype(dtype)
+        scale = 1.0 if cutouts.pixel_scale is None else cutouts.pixel_scale
+        own = np.column_stack([np.broadcast_to(scale, len(self)), noise.mean(axis=1)])
+        self._units[:] = np.log(look[:, 4:].double().numpy() * own)
         return {"pixels": scaled, "look": look.numpy().astype(dtype), **told}
 
     def stamps(self) -> NDArray:
@@ -110,9 +118,10 @@ class CameraImages:
 
         What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
         """
-        scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
-        own = np.column_stack([np.broadcast_to(scale, len(self)), self.noise().mean(axis=1)])
-        return np.log(self.inputs(np.float32)["look"][:, 4:].astype(np.float64) * own)
+        for rows in gen_batches(len(self), BATCH):
+            if not np.isfinite(self._units[rows]).all():
+                self[rows].inputs(np.float32)
+        return self._units
 
 
 def knows_camera(X) -> bool:
