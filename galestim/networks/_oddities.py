@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ SHARE = 0.003  # of a galaxy's flux that one spot may hold
 MODEST = 0.1  # by how much of its light a galaxy may differ from itself turned by 180 degrees
 SHARPER = 1.3  # by how much a pixel may stand out more than that of a star
 SKY_SHARE = 0.05  # of the mean light of an image, which its rim may have
+AT_ONCE = 32  # images, which stay in a core's cache
 FAINT = 10.0  # signal-to-noise ratio below which profiles are not looked at
 PLATEAU = 3  # brightest pixels that are equal, of a detector that is full
 
@@ -69,6 +71,15 @@ class Oddities(NamedTuple):
 @torch.no_grad()
 def oddities(images: torch.Tensor, camera: Camera) -> Oddities:
     """Measure images ``(n, C, H, W)`` in units of their noise."""
+    parts = zip(images.split(AT_ONCE), *(_split(part, len(images)) for part in camera))
+    return Oddities(*map(torch.cat, zip(*(_oddities(some, Camera(*told)) for some, *told in parts))))
+
+
+def _split(part: torch.Tensor | None, n: int):
+    return part.split(AT_ONCE) if part is not None else repeat(None, -(-n // AT_ONCE))
+
+
+def _oddities(images: torch.Tensor, camera: Camera) -> Oddities:
     look = Look(camera.look[:, :2], *camera.look[:, 2:].unbind(dim=1))
     good, root = camera.good, math.sqrt(images.shape[1])
     light, photons = images.mean(dim=1) * root, camera.photons.mean(dim=1) / root
@@ -103,7 +114,9 @@ def _camera_numbers(images: torch.Tensor, camera: Camera, look: Look) -> torch.T
     center = nowhere.repeat_interleave(n_channels, dim=0)
     growth = moments(psf, center, each, 0).sums[:, :, 0, 0]
     second = moments(psf, center, each[:, 1:2], 2).sums[:, 0]
-    ellipticity = torch.hypot(second[:, 0, 2] - second[:, 2, 0], 2 * second[:, 1, 1]) / second[:, 0, 0].clamp(min=1e-6)
+    ellipticity = torch.hypot(second[:, 0, 2] - second[:, 2, 0], 2 * second[:, 1, 1]) / second[:, 0, 0].clamp(
+        min=1e-6
+    )
     growth = (growth[:, 1:] / growth[:, :1].clamp(min=1e-6)).clamp(min=1e-3).log()
     peak = look.flux / (2 * math.pi * look.scale**2)
     of_all = [look.psf_scale.log(), (min(images.shape[2:]) / look.psf_scale).log()]
@@ -111,6 +124,11 @@ def _camera_numbers(images: torch.Tensor, camera: Camera, look: Look) -> torch.T
     of_channels = [growth.unflatten(0, (-1, n_channels)).flatten(1), ellipticity.reshape(-1, n_channels)]
     photons = torch.log1p(camera.photons * peak[:, None] / math.sqrt(n_channels))
     return torch.cat([torch.stack(of_all, dim=1), *of_channels, photons], dim=1)
+
+
+def n_told(n_channels: int) -> int:
+    """How many numbers of the camera there are."""
+    return 4 + (N_PSF + 1) * n_channels
 
 
 def _masked_share(camera: Camera, look: Look) -> torch.Tensor:
@@ -121,13 +139,17 @@ def _masked_share(camera: Camera, look: Look) -> torch.Tensor:
 
 
 def _noise_ratio(images: torch.Tensor, good: torch.Tensor | None) -> torch.Tensor:
-    """Noise of pixels that differ from their opposites; of several channels the one that is farthest from 1."""
-    half = (images.shape[2] + 1) // 2
-    differences = (images[:, :, :half] - images.flip(2, 3)[:, :, :half]).abs() * 0.5**0.5
-    if good is not None:
-        known = (good & good.flip(1, 2))[:, None, :half]
-        differences = torch.where(known, differences, torch.nan)
-    ratio = 1.4826 * differences.flatten(2).nanmedian(dim=2).values
+    """Noise of pixels at the edges that differ from their opposites; of several channels the farthest from 1."""
+    height, width = images.shape[2:]
+    edges = torch.ones(height, width, dtype=torch.bool, device=images.device)
+    edges[height // 4 : -(height // 4), width // 4 : -(width // 4)] = False
+    edges[(height + 1) // 2 :] = False  # those opposite to the rest
+    differences = (images[:, :, edges] - images.flip(2, 3)[:, :, edges]).abs() * 0.5**0.5
+    if good is None:
+        ratio = 1.4826 * differences.median(dim=2).values
+    else:
+        known = (good & good.flip(1, 2))[:, None, edges]
+        ratio = 1.4826 * torch.where(known, differences, torch.nan).nanmedian(dim=2).values.nan_to_num(1.0)
     farthest = ratio.clamp(min=1e-9).log().abs().argmax(dim=1, keepdim=True)
     return ratio.gather(1, farthest)[:, 0].clamp(min=1e-9)
 
@@ -173,10 +195,12 @@ def _asymmetries(turned, noise: torch.Tensor, look: Look, photons: torch.Tensor)
 
 
 def _sharpness(light, good: torch.Tensor | None, psf: torch.Tensor, photons: torch.Tensor) -> torch.Tensor:
-    """Largest second difference of pixels along rows and columns, over that of noise and of a star as bright."""
-    found = []
-    for image, star in ((light, psf), (light.transpose(1, 2), psf.transpose(1, 2))):
-        known = good if good is None or image is light else good.transpose(1, 2)
+    """Largest second difference of the middle's pixels along rows and columns, over that of noise and of a star."""
+    found, light = [], _middle(light)
+    good = None if good is None else _middle(good)
+    for across in (True, False):
+        image, star = (light, psf) if across else (light.mT.contiguous(), psf.mT)
+        known = good if good is None or across else good.mT
         of_star = _second(star).abs().amax(dim=(1, 2)) / star.amax(dim=(1, 2)).clamp(min=1e-6)
         brightest = torch.maximum(torch.maximum(image[..., :-2], image[..., 2:]), image[..., 1:-1]).clamp(min=0)
         error = (1.5 + 1.5 * photons[:, None, None] * brightest).sqrt()
@@ -185,6 +209,13 @@ def _sharpness(light, good: torch.Tensor | None, psf: torch.Tensor, photons: tor
             sharp = torch.where(known[..., 1:-1] & known[..., :-2] & known[..., 2:], sharp, 0)
         found.append(sharp.amax(dim=(1, 2)))
     return torch.maximum(*found)
+
+
+def _middle(images: torch.Tensor) -> torch.Tensor:
+    """The middle half of images, at least 32 pixels."""
+    height, width = (max(side // 4, min(16, side // 2)) for side in images.shape[1:])
+    y, x = images.shape[1] // 2, images.shape[2] // 2
+    return images[:, y - height : images.shape[1] - y + height, x - width : images.shape[2] - x + width].contiguous()
 
 
 def _second(image: torch.Tensor) -> torch.Tensor:
