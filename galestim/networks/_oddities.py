@@ -161,7 +161,7 @@ def _roughness(images: torch.Tensor) -> torch.Tensor:
         band = turned.shape[2] // 4
         for edge in (turned[:, :, :band], turned[:, :, -band:]):
             found.append((edge[..., 1:] - edge[..., :-1]).abs_().clamp_(max=2.5).mean(dim=(2, 3)))
-    return (sum(found) / len(found)).amin(dim=1)
+    return torch.stack(found).mean(dim=0).amin(dim=1)
 
 
 def _core(light: torch.Tensor, look: Look, ratio: torch.Tensor) -> torch.Tensor:

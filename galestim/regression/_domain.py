@@ -26,7 +26,7 @@ NONE = np.inf
 SLACK = {
     "masked": (NONE, 0.3),
     "signal_to_noise": (0.0, NONE),
-    "offset": (NONE, 0.5),
+    "offset": (NONE, 1.5),
     "noise": (0.12, 0.12),
     "roughness": (0.05, NONE),
     "sky": (0.3, 0.3),
@@ -112,7 +112,8 @@ class Domain:
         -------
         astropy.table.Table of n rows
             ``score``: 0 for what is as usual, 1 at the limit, growing beyond; NaN for missing cutouts.
-            ``reason``: empty within the domain; else that of the largest score: ``"camera"``, ``"masked"``,
+            ``reason``: empty within the domain; else that of the largest score, but for cameras that are themselves
+            told outside of it: ``"camera"``, ``"masked"``,
             ``"no galaxy"``, ``"off center"``, ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``,
             ``"neighbor"``, or ``"missing"``. Then what was measured:
 
@@ -163,6 +164,7 @@ class Domain:
         """
         score, which, measures, camera = self._domain_scores(X)
         reasons = np.array(["camera"] + [REASONS[name] for name in SLACK])[which]
+        reasons[np.isinf(score)] = "not smooth"  # pixels beyond all arithmetic
         reasons = np.where(score <= 1, "", np.where(np.isnan(score), "missing", reasons))
         table = Table({"score": score, "reason": reasons, "camera": camera})
         for name, values in zip(SLACK, measures.T):
@@ -190,7 +192,8 @@ class Domain:
         each = np.column_stack([camera, scores[:, :n]])
         missing = images.missing()
         each[missing] = np.nan
-        which = np.where(missing, 0, np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1))
+        told = scores[:, n : -self.image_shape_[2]].max(axis=1) > 1  # else measures of images mean little
+        which = np.where(missing | told, 0, np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1))
         score = np.maximum(each.max(axis=1), 0.0)
         return score, which, np.where(missing[:, None], np.nan, found[:, :n]), each[:, 0]
 

@@ -71,8 +71,8 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
     -----
     Images are best *linear*, before a stretch, with the galaxy in the center. Light is measured in units of the
     noise. `Cutouts` that know their noise are in units of it, so that noise that is not what is told is seen; their
-    bad pixels are those opposite to them. An estimator that was fitted on `Cutouts` knows its domain itself, see
-    `PosteriorRegressor.domain`, and sees more: this detector takes the galaxies of one camera for usual.
+    bad pixels are guessed from those around them. An estimator that was fitted on `Cutouts` knows its domain itself,
+    see `PosteriorRegressor.domain`, and sees more: this detector takes galaxies of one camera for usual.
 
     It does not see a neighbor that lies on the center, and hardly a point-spread function that is wider by a fifth: a
     galaxy may be less concentrated by itself. The guide has numbers.

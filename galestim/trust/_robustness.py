@@ -69,21 +69,22 @@ def stability_table(sample: Sample, judged: Judged, simulator: Callable | None, 
 def _changes(sample: Sample, simulator, n_angles: int, rng) -> Iterator[tuple[str, Iterator[Any]]]:
     """Each kind of change, and what it makes of images, which know of it if they know their camera."""
     images, rows, changed = sample.images, sample.rows, sample.stage.changed
-    stars = sample.stage.stars(rows)
+    stars, bad = sample.stage.stars(rows), sample.stage.bad(rows)
     angles = np.arange(n_angles) * 360 / n_angles
 
-    def both(change: Callable) -> Iterator[Any]:
-        views = zip(change(images), repeat(None) if stars is None else change(stars))
-        return (changed(image, rows, star) for image, star in views)
+    def views(change: Callable, turns: bool) -> Iterator[Any]:
+        parts = [images, stars if turns else None, bad]
+        each = zip(*(repeat(None) if part is None else change(part) for part in parts))
+        return (changed(image, rows, star, mask) for image, star, mask in each)
 
     yield "nothing", iter([changed(images, rows)])
-    yield "flips and quarter turns", both(flips_and_quarter_turns)
+    yield "flips and quarter turns", views(flips_and_quarter_turns, True)
     if simulator is None:
-        yield "resampled angles", both(lambda one: (turned(one, angle) for angle in angles + 180 / n_angles))
+        yield "resampled angles", views(lambda one: (turned(one, angle) for angle in angles + 180 / n_angles), True)
     else:
         yield "simulated angles", (_simulated(simulator, angle, sample) for angle in angles)
-    yield "shifts by half a pixel", (changed(image, rows) for image in shifted(images, 0.5))
-    yield "shifts by a pixel", (changed(image, rows) for image in shifted(images, 1.0))
+    yield "shifts by half a pixel", views(lambda one: shifted(one, 0.5), False)
+    yield "shifts by a pixel", views(lambda one: shifted(one, 1.0), False)
     yield "noise added", (changed(noisier(images, 1.0, rng), rows, noise=np.sqrt(2)) for _ in range(N_REDRAWS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from .._descend import best_of, descend, find
 from .._images import input_ndim
 from .._masked import without_mask
 from ..posteriors import Posterior
+
+SOME = 0.05  # of a bad pixel in one that is resampled
 
 
 class Stage(NamedTuple):
@@ -49,10 +52,18 @@ class Stage(NamedTuple):
         psf = np.broadcast_to(psf, (len(self.X), *psf.shape)) if psf.ndim == 2 else psf
         return psf[rows] if psf.ndim == 4 else psf[rows][..., None]
 
-    def changed(self, images: NDArray, rows: NDArray[np.intp], stars=None, noise: float = 1.0):
+    def bad(self, rows: NDArray[np.intp]) -> NDArray | None:
+        """Bad pixels of some rows as images ``(n, H, W, 1)``, 1 where they are, if there are any."""
+        bad = self.X[rows].bad_pixels() if isinstance(self.X, Cutouts) else None
+        if bad is None:
+            return None
+        return (bad.any(axis=3, keepdims=True) if bad.ndim == 4 else bad[..., None]).astype(np.float32)
+
+    def changed(self, images: NDArray, rows: NDArray[np.intp], stars=None, bad=None, noise: float = 1.0):
         """Images with an axis for channels in the layout, of the kind, and with the camera of those of `rows`.
 
-        `stars` take the place of the point-spread functions, and the noise is `noise` times as large.
+        `stars` take the place of the point-spread functions, images `bad` that of the bad pixels, and the noise is
+        `noise` times as large.
         """
         dtype = np.dtype(self.X.dtype)
         if dtype.kind in "ui":
@@ -60,7 +71,8 @@ class Stage(NamedTuple):
         images = (images if input_ndim(self.X) == 4 else images[..., 0]).astype(dtype)
         if not isinstance(self.X, Cutouts):
             return images
-        known: dict[str, Any] = {"mask": None, "wcs": None}
+        bad = self.bad(rows) if bad is None else bad
+        known: dict[str, Any] = {"mask": None if bad is None else bad[..., 0] > SOME, "wcs": None}
         if stars is not None:
             known["psf"] = stars if self.X.psf.ndim == 4 else stars[..., 0]
         if self.X.noise is not None:
@@ -93,12 +105,17 @@ def image_stage(estimator, X) -> Stage:
 
 
 def without_bad_pixels(images: NDArray) -> NDArray:
-    """Images ``(n, H, W, C)`` whose bad pixels (NaN) are those opposite to them, or 0; missing ones stay."""
+    """Images ``(n, H, W, C)`` whose bad pixels (NaN) are the mean of their neighbors, else those opposite."""
     bad = np.isnan(images)
     bad[bad.all(axis=(1, 2, 3))] = False
     if not bad.any():
         return images
-    return np.where(bad, np.nan_to_num(images[:, ::-1, ::-1]), images)
+    near = np.stack([np.roll(images, step, axis) for step in (-1, 1) for axis in (1, 2)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # none of the neighbors is good
+        guess = np.nanmean(near, axis=0)
+    guess = np.where(np.isnan(guess), np.nan_to_num(images[:, ::-1, ::-1]), guess)
+    return np.where(bad, guess, images)
 
 
 def _finite_noise(cutouts: Cutouts):
