@@ -168,8 +168,9 @@ def lost_rows(estimator, X, unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    if hasattr(images, "missing"):  # images that know their camera
-        return rows[~images.missing()[rows]]
+    some = images[rows]
+    if hasattr(some, "missing"):  # images that know their camera
+        return rows[~some.missing()]
     return np.array([row for row in rows if not np.isnan(images[row]).all()], dtype=np.intp)
 
 

@@ -202,13 +202,14 @@ class Domain:
         return self._each_batch(images, _measures, (len(SLACK) + n_told(self.image_shape_[2]),))
 
     def _learn_domain(self, images, training: TrainingRows) -> None:
-        """Measure some of the training images, as they were seen last."""
+        """Measure some of the training images, as they were drawn last."""
         n = len(training.rows)
         rows, found = training.rows[np.linspace(0, n - 1, min(n, MOST_LOOKS)).astype(int)], []
+        last = self.history_[-1]["epoch"] + getattr(getattr(images, "source", None), "replays", 1) - 1
         for batch in gen_batches(len(rows), AT_ONCE):
             some = rows[batch]
             if isinstance(images, RedrawnImages):
-                looks = images.redrawn(some, self.history_[-1]["epoch"], self.target_names_)[0]
+                looks = images.redrawn(some, last, self.target_names_)[0]
             else:
                 looks = images[some]
             found.append(self._measured(looks))
