@@ -34,7 +34,7 @@ class Oddities(NamedTuple):
     signal_to_noise : Tensor of shape (n,)
         Logarithm of flux over its error, in a Gaussian aperture, in noise that correlates as it does.
     offset : Tensor of shape (n,)
-        Larger coordinate of the galaxy's center from that of the image [pixels].
+        Larger coordinate of the galaxy's center from that of the image [pixels]; 0 of what is faint.
     noise : Tensor of shape (n,)
         Logarithm of noise that is measured over that which is told.
     roughness : Tensor of shape (n,)
@@ -94,7 +94,7 @@ def _oddities(images: torch.Tensor, camera: Camera) -> Oddities:
         _camera_numbers(images, camera, look),
         _masked_share(camera, look),
         ratio.log(),
-        look.center.abs().amax(dim=1),
+        look.center.abs().amax(dim=1) * (ratio > FAINT),
         _noise_ratio(images, good).log(),
         _roughness(images),
         _sky(light, camera, look),

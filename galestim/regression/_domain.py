@@ -27,7 +27,7 @@ SLACK = {
     "masked": (NONE, 0.3),
     "signal_to_noise": (0.0, NONE),
     "offset": (NONE, 1.5),
-    "noise": (0.12, 0.12),
+    "noise": (0.06, 0.08),
     "roughness": (0.05, NONE),
     "sky": (0.3, 0.3),
     "size": (0.0, NONE),
@@ -112,16 +112,17 @@ class Domain:
         -------
         astropy.table.Table of n rows
             ``score``: 0 for what is as usual, 1 at the limit, growing beyond; NaN for missing cutouts.
-            ``reason``: empty within the domain; else that of the largest score, but for cameras that are themselves
-            told outside of it: ``"camera"``, ``"masked"``,
-            ``"no galaxy"``, ``"off center"``, ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``,
-            ``"neighbor"``, or ``"missing"``. Then what was measured:
+            ``reason``: empty within the domain; else that of the largest score, unless the camera is told outside of
+            it or the galaxy is off the center: ``"camera"``, ``"masked"``, ``"no galaxy"``, ``"off center"``,
+            ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``, ``"neighbor"``, or ``"missing"``. Then what
+            was measured:
 
             - ``camera``: score of point-spread function (width, profile, ellipticity), size of the image, photons of
               the galaxy, `sky_error` and `psf_error`;
             - ``masked``: share of the galaxy's core that is masked;
             - ``signal_to_noise``: flux over its error in a Gaussian aperture, in noise that correlates as it does;
-            - ``offset`` [pix]: larger coordinate of the galaxy's center from that of the image;
+            - ``offset`` [pix]: larger coordinate of the galaxy's center from that of the image, at most 3; 0 of what
+              is faint;
             - ``noise``: noise that is measured over that which is told;
             - ``roughness`` [noise]: mean difference of neighboring pixels of the sky, small where noise correlates;
             - ``sky``: level of the rim, in units of what `sky_error` and the galaxy's own wings make probable;
@@ -193,7 +194,9 @@ class Domain:
         missing = images.missing()
         each[missing] = np.nan
         told = scores[:, n : -self.image_shape_[2]].max(axis=1) > 1  # else measures of images mean little
-        which = np.where(missing | told, 0, np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1))
+        which = np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1)
+        astray = 1 + list(SLACK).index("offset")  # then what is seen about the wrong center means little, too
+        which = np.where(missing | told, 0, np.where(each[:, astray] > 1, astray, which))
         score = np.maximum(each.max(axis=1), 0.0)
         return score, which, np.where(missing[:, None], np.nan, found[:, :n]), each[:, 0]
 
@@ -202,10 +205,10 @@ class Domain:
         return self._each_batch(images, _measures, (len(SLACK) + n_told(self.image_shape_[2]),))
 
     def _learn_domain(self, images, training: TrainingRows) -> None:
-        """Measure some of the training images, as they were drawn last."""
+        """Measure some of the training images, as they were in the last epoch."""
         n = len(training.rows)
         rows, found = training.rows[np.linspace(0, n - 1, min(n, MOST_LOOKS)).astype(int)], []
-        last = self.history_[-1]["epoch"] + getattr(getattr(images, "source", None), "replays", 1) - 1
+        last = self.history_[-1]["epoch"]
         for batch in gen_batches(len(rows), AT_ONCE):
             some = rows[batch]
             if isinstance(images, RedrawnImages):

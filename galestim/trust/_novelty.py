@@ -65,6 +65,7 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
     See Also
     --------
     trust_report : Measures it, and an estimator, on changed copies of images.
+    galestim.PosteriorRegressor.domain : What an estimator that is told the camera says of images itself.
     sklearn.neighbors.LocalOutlierFactor : The same for numbers that you have measured yourself.
 
     Notes

@@ -62,7 +62,7 @@ SPOILED = {
     "noise told half as large": ("noise", lambda c, pure: c.replace(noise=0.5 * c.noise)),
     "star": ("point source", lambda c, pure: c.replace(c.images - pure + stars(c, pure))),
     "neighbor": ("neighbor", lambda c, pure: c.replace(c.images + 0.5 * np.roll(pure, 17, axis=2))),
-    "6 px off": ("not smooth", lambda c, pure: c.replace(np.roll(c.images, 6, axis=1))),
+    "6 px off": ("off center", lambda c, pure: c.replace(np.roll(c.images, 6, axis=1))),
     "cosmic ray": ("not smooth or neighbor", lambda c, pure: c.replace(at(c.images, 25, 25, pure.sum(axis=(1, 2))))),
     "saturated": (
         "not smooth",
@@ -147,7 +147,7 @@ def test_missing_is_told_by_the_image_alone(model, clean):
     assert np.isnan(told["score"]).tolist() == (told["reason"] == "missing").tolist()
     with pytest.warns(UserWarning, match="not known"):
         assert model.in_domain(some).tolist() == [False] * 5 + [True]
-    assert set(told["reason"][:3]) <= {"noise", "not smooth", "neighbor"}
+    assert set(told["reason"][:3]) <= {"noise", "off center", "not smooth", "neighbor"}
 
 
 def test_pixels_beyond_arithmetic_are_flagged(model, clean):
