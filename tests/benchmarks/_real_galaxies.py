@@ -24,12 +24,14 @@ ISOLATED = 4.5  # arcsec without another source, or an edge
 MESH = 12.0  # arcsec, over which the background is smooth
 SIDES = 64, 96, 128  # that images get
 SMALLEST = 40  # pixels of a stamp
+SAME = 0.7, 1.4  # scatter along the edges of a stamp over the noise that its catalog tells; one has 0.3
+CLUMPS = 0.1  # share of the light of a galaxy, below which a clump is its own
 FIELDS = {  # image unit, arcsec, electrons per unit, magnitude of a unit, pixels of a cutout
     "VST_r": (1e-12, 0.2, 15.9, 30.0, 192),
     "VISTA_K": (1.0, 0.339, None, 30.0, 192),
 }
 HST = 0.03, 2000.0, 25.94  # arcsec, electrons per unit (the exposure, in seconds), zero point
-HSC = 0.168, None, 27.0  # of the examples of pysersic, which tell neither gain nor zero point
+HSC = 0.168, 27.0  # arcsec; the examples of pysersic tell no zero point
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,14 @@ def deviation(values) -> float:
     return float(1.4826 * np.median(abs(values - np.median(values))))
 
 
-def labels_of(image: NDArray, noise: float, width: float = 1.5, n_pixels: int = 12) -> NDArray:
+def labels_of(image: NDArray, noise: float, *, width=1.5, n_pixels=12, contrast=0.02) -> NDArray:
     """Sources, deblended, that are above the noise of a smoothed image; 0 is sky."""
     smooth = ndimage.gaussian_filter(image, width)
     level = 4 * noise / (2 * np.sqrt(np.pi) * width)  # about 2.5σ, as pixels correlate
     found = detect_sources(smooth, level, n_pixels)
     if found is None:
         return np.zeros(image.shape, dtype=int)
-    options = {"contrast": 0.02, "nlevels": 24, "mode": "sinh", "progress_bar": False}
+    options = {"contrast": contrast, "nlevels": 24, "mode": "sinh", "progress_bar": False}
     return deblend_sources(smooth, found, n_pixels, **options).data
 
 
@@ -200,11 +202,20 @@ def hst(data: Path) -> list[Galaxy]:
             if min(image.shape) < SMALLEST:
                 continue
             noise = float(np.sqrt(row["NOISE_VARIANCE"]))
-            labels = labels_of(image, noise)
+            labels = labels_of(image, noise, contrast=CLUMPS)
+            if not SAME[0] < deviation(rim_of(image)[rim_of(labels) == 0]) / noise < SAME[1]:
+                continue
             own = of_the_middle(image, labels, [(side - 1) / 2 for side in image.shape[::-1]], reach=8.0)
             mask = others_of(labels, own, 2) if own else np.zeros(image.shape, dtype=bool)
             galaxies.append(Galaxy(str(row["IDENT"]), image, mask, noise, star, *HST))
     return galaxies
+
+
+def rim_of(image: NDArray, width: int = 4) -> NDArray:
+    """The pixels along the edges."""
+    inside = np.zeros(image.shape, dtype=bool)
+    inside[width:-width, width:-width] = True
+    return image[~inside]
 
 
 def square(star: NDArray) -> NDArray:
@@ -222,7 +233,9 @@ def pysersic(data: Path) -> list[Galaxy]:
         parts = (np.load(data / "pysersic_examples" / f"gal{i}_{kind}.npy") for kind in ("im", "mask", "sig", "psf"))
         image, mask, noise, star = (part.astype(float) for part in parts)
         sky = float(np.median(noise[mask == 0]))
-        galaxies.append(Galaxy(f"gal{i}", image, mask > 0, sky, star / star.sum(), *HSC))
+        light = (mask == 0) & (image > 20 * sky)
+        gain = 1 / np.polyfit(image[light], noise[light] ** 2, 1)[0]  # as their maps of the noise have it
+        galaxies.append(Galaxy(f"gal{i}", image, mask > 0, sky, star / star.sum(), HSC[0], gain, HSC[1]))
     return galaxies
 
 

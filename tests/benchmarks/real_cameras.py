@@ -14,7 +14,9 @@ independent code (`_bulge_disk_fit.py`), which take minutes and are kept in DIR;
 *bands*: the same galaxies in r and K. *reobserved*: the same images through a worse camera, convolved to 1.3 and 1.6
 times their point-spread function, with pixels 1.5 and 2 times as large, and twice the noise that is left in them
 added. The camera is told truthfully, or that the star is the old one. A difference is that of posterior medians, new
-minus old, over the root of the sum of both variances, each half of the central 68.27 % interval.
+minus old, over the root of the sum of both variances, each half of the central 68.27 % interval. Galaxies count
+whose radius is 0.4 times the width of the wider star or more: below, there is little but the prior, which is relative
+to the width of the star. The zero point of K is not known, so its fluxes say nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import _model
 import numpy as np
@@ -41,6 +44,7 @@ WORSE = ((1.3, 1.5), (1.6, 2.0))  # width of the star; side of a pixel
 REACH = 12  # pixels by which stars grow
 ADDED = 2.0  # noise that is added, in that which is left
 POINT = 0.12  # radius over the star's width of a fit, below which a source is taken for a star
+RESOLVED = 0.4  # radius over the width of the worst star, above which posteriors are compared
 NAMES = "B/T", "ln R_e", "ln F"
 LEVEL = 0.6827
 UNDETERMINED = 1.0  # σ of ln R_e, above which a galaxy is not compared
@@ -101,7 +105,7 @@ def reobserved(model, galaxies: list[Galaxy], name: str) -> list[dict]:
     """Differences of posteriors through worse cameras, told truthfully or not."""
     reserve = reserve_of(name)
     old, rows = of_all(model, galaxies, reserve), []
-    resolved = np.flatnonzero(old["median"][:, 1] > np.log([POINT * g.fwhm * g.pixel_scale for g in galaxies]))
+    resolved = resolved_of(old, galaxies, WORSE[-1][0])
     for wider, larger in WORSE:
         share = noise_left(galaxies, wider, larger)
         for told in ("truthfully", "the old star"):
@@ -114,6 +118,11 @@ def reobserved(model, galaxies: list[Galaxy], name: str) -> list[dict]:
             rows.append(found | difference(new, old, resolved))
             rows[-1]["flagged"] = [round(float(one["flagged"][resolved].mean()), 3) for one in (old, new)]
     return rows
+
+
+def resolved_of(found: dict, galaxies: list[Galaxy], wider: float = 1.0) -> NDArray[np.intp]:
+    """Galaxies that are no points: of these a radius says what the prior says, which is relative to the star's."""
+    return np.flatnonzero(found["median"][:, 1] > np.log([RESOLVED * wider * g.fwhm * g.pixel_scale for g in galaxies]))
 
 
 def reserve_of(name: str) -> int:
@@ -176,11 +185,10 @@ def bands(model, sets: dict[str, list[Galaxy]]) -> dict:
     """Radii and B/T in K against those in r."""
     red, infrared = sets["VST_r"], sets["VISTA_K"]
     both = sorted({g.object_id for g in red} & {g.object_id for g in infrared}, key=int)
-    found = []
-    for galaxies in (red, infrared):
-        known = {galaxy.object_id: galaxy for galaxy in galaxies}
-        found.append(of_all(model, [known[one] for one in both], reserve_of("VST_r")))
-    resolved = np.flatnonzero(found[0]["median"][:, 1] > np.log(POINT * red[0].fwhm * red[0].pixel_scale))
+    known = [{galaxy.object_id: galaxy for galaxy in galaxies} for galaxies in (red, infrared)]
+    known = [[of_band[one] for one in both] for of_band in known]
+    found = [of_all(model, galaxies, reserve_of("VST_r")) for galaxies in known]
+    resolved = np.intersect1d(*(resolved_of(one, galaxies) for one, galaxies in zip(found, known)))
     flagged = [round(float(one["flagged"][resolved].mean()), 3) for one in found]
     ids = [both[i] for i in resolved]
     return {"objects": ids, "flagged": flagged, **difference(found[1], found[0], resolved)}
@@ -240,13 +248,16 @@ def fit_of(galaxy: Galaxy) -> dict:
 
     side = min(max(galaxy.image.shape), SIDES[0])
     image, mask = middle(galaxy, side)
-    row = {"object_id": galaxy.object_id}
+    noise: Any = galaxy.noise
+    if galaxy.gain is None:  # photons are not known, and no model is right to 2 %
+        noise = np.hypot(noise, 0.02 * ndimage.gaussian_filter(image, 1).clip(0))
+    row: dict = {"object_id": galaxy.object_id}
     for key, single in (("bd", False), ("ser", True)):
-        found = fit(image, galaxy.psf, galaxy.noise, mask, gain=galaxy.gain, single=single)
+        found = fit(image, galaxy.psf, noise, mask, gain=galaxy.gain, single=single)
         row |= {f"{key}_flux": found["flux"], f"{key}_flux_error": found["flux_error"]}
         row |= {f"{key}_radius_arcsec": found["half_light_radius"] * galaxy.pixel_scale}
         row |= {f"{key}_chi2_dof": found["chi2"] / found["dof"]}
-    grown = curve_of_growth(image, galaxy.psf, galaxy.noise, mask, gain=galaxy.gain)
+    grown = curve_of_growth(image, galaxy.psf, noise, mask, gain=galaxy.gain)
     return row | {"cog_flux": grown["flux"], "cog_radius_arcsec": grown["half_light_radius"] * galaxy.pixel_scale}
 
 

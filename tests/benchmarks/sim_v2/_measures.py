@@ -72,6 +72,7 @@ def measured(posterior: Posterior, parts: list[Part], limit: NDArray, known: dic
     posterior, target = posterior[kept], target[kept]
     rows += calibration(posterior, target) + tails(posterior, target)
     rows += by_range(posterior, target, ratio[kept])
+    rows += by_kind(posterior, target, {name: values[kept] for name, values in kinds(parts).items()})
     for names in BINS:
         features = np.column_stack([known[name][kept] for name in names])
         rows.append(conditional(posterior, target, features, " × ".join(names)))
@@ -102,6 +103,32 @@ def tails(posterior: Posterior, target: NDArray) -> list[Row]:
         row("calibration", f"truths {side} 3 σ, over nominal", share.mean(axis=0) / TAIL, galaxies=len(u))
         for side, share in shares.items()
     ]
+
+
+def kinds(parts: list[Part]) -> dict[str, NDArray[np.bool_]]:
+    """What kind of camera each galaxy has."""
+    psfs = [psf for part in parts for psf in part.band.psf]
+    names = np.array([type(psf).__name__ for psf in psfs])
+    found = {KINDS[name]: names == name for name in KINDS if name in names}
+    correlated = np.concatenate([np.broadcast_to(part.band.correlation, len(part)) for part in parts]) > 0
+    sides = np.concatenate([np.full(len(part), part.cutouts.shape[1]) for part in parts])
+    found |= {"independent noise": ~correlated, "correlated noise": correlated}
+    return found | {f"{side} px": sides == side for side in np.unique(sides)}
+
+
+KINDS = {"MoffatPSF": "Moffat", "GaussianPSF": "Gaussian", "Widened": "measured star", "DoubleMoffatPSF": "two Moffats"}
+
+
+def by_kind(posterior: Posterior, target: NDArray, kinds: dict[str, NDArray[np.bool_]]) -> list[Row]:
+    """How often 68 % intervals hold, by the kind of camera."""
+    rows = []
+    for name, chosen in kinds.items():
+        if chosen.sum() > 1:
+            found = coverage(posterior[np.flatnonzero(chosen)], target[chosen], levels=[0.6827])
+            interval = found.low[0], found.high[0]
+            measure = f"68 % intervals hold, {name}"
+            rows.append(row("coverage", measure, found.coverage[0], interval, galaxies=int(chosen.sum())))
+    return rows
 
 
 def by_range(posterior: Posterior, target: NDArray, ratio: NDArray) -> list[Row]:
