@@ -1,4 +1,7 @@
-"""Real galaxies with what is known of their cameras: a ground-based field in two bands, and stamps of two telescopes."""
+"""Real galaxies with what is known of their cameras: a ground-based field in two bands, stamps of two telescopes.
+
+And simulated ones that go the same way.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from scipy import ndimage
 
 from galestim import Cutouts
 from galestim.cutouts import estimate_psf
-from galestim.simulation import ImagePSF
+from galestim.simulation import ImagePSF, LogUniform, MoffatPSF, render, render_stars, sim_v2_prior
 
 ISOLATED = 4.5  # arcsec without another source, or an edge
 MESH = 12.0  # arcsec, over which the background is smooth
@@ -239,7 +242,25 @@ def pysersic(data: Path) -> list[Galaxy]:
     return galaxies
 
 
+# ---- a control
+
+
+def simulated(data: Path, n: int = 60, npix: int = 192) -> list[Galaxy]:
+    """Galaxies of the kind that models were taught, so that what is found of real ones has something to be held to."""
+    psf, signal_to_noise = MoffatPSF(3.0), np.geomspace(30, 1000, n)
+    drawn = sim_v2_prior().replace(half_light_radius=LogUniform(2.0, 12.0)).draw(n, random_state=5)
+    drawn["flux"] = np.ones(n)
+    camera = {"pixel_scale": 1.0, "psf": psf}
+    images = render(drawn, npix=npix, **camera).numpy().astype(float)
+    images *= (signal_to_noise / np.sqrt((images**2).sum(axis=(1, 2))))[:, None, None]
+    noisy = images + np.random.default_rng(6).standard_normal(images.shape)
+    star = render_stars(npix=41, **camera).numpy()[0]
+    mask = np.zeros((npix, npix), dtype=bool)
+    return [Galaxy(str(i), image, mask, 1.0, star / star.sum(), 1.0, None, 27.0) for i, image in enumerate(noisy)]
+
+
 SETS = {
+    "simulated": simulated,
     "VST_r": lambda data: field(data, "VST_r"),
     "VISTA_K": lambda data: field(data, "VISTA_K"),
     "hst_cosmos": hst,

@@ -85,7 +85,7 @@ def rounded(galaxies: dict[str, NDArray]) -> dict[str, NDArray]:
 
 def by_galsim(drawn: SimulatedGalaxies, galaxies: dict[str, NDArray], seed: int) -> Cutouts:
     """What the cameras make of GalSim's images."""
-    from _galsim import drawn as draw
+    from _by_galsim import drawn as draw
 
     images, stars = draw(galaxies, drawn.cameras, drawn.shape[1], cameras().stamp_npix)
     return cameras().observe(images, stars, drawn.cameras, seed)
