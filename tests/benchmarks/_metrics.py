@@ -87,13 +87,11 @@ def accuracy(posterior: Posterior, y: NDArray, magnitude: NDArray, limit: NDArra
     """RMSE over the rms limit of the same galaxies, by magnitude, and the widths over the limit."""
     n = min(len(limit), len(y))
     logarithms = in_logarithms(posterior[:n])
-    squares, limits = (logarithms.mean() - logarithms_of(y[:n])) ** 2, limit[:n] ** 2
-    rows = errors(posterior, y, magnitude, limit, MAGNITUDES, "mag")
     faint = magnitude[:n] > 20
     width = sharpness(logarithms[faint], limit=limit[:n][faint])
-    total = _ratio(logarithms.var()[faint], limits[faint])
+    total = _ratio(logarithms.var()[faint], limit[:n][faint] ** 2)
     return [
-        *rows,
+        *errors(posterior, y, magnitude, limit, MAGNITUDES, "mag"),
         row(
             "sharpness", "mean of width / limit, mag > 20", width.width, (width.low, width.high), target=1.1,
             galaxies=int(faint.sum()),

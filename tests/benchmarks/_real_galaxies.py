@@ -246,7 +246,7 @@ def pysersic(data: Path) -> list[Galaxy]:
 
 
 def simulated(data: Path, n: int = 60, npix: int = 192) -> list[Galaxy]:
-    """Galaxies of the kind that models were taught, so that what is found of real ones has something to be held to."""
+    """Galaxies of the kind that models were taught, for comparison with what is found of real ones."""
     psf, signal_to_noise = MoffatPSF(3.0), np.geomspace(30, 1000, n)
     drawn = sim_v2_prior().replace(half_light_radius=LogUniform(2.0, 12.0)).draw(n, random_state=5)
     drawn["flux"] = np.ones(n)

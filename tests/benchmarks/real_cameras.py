@@ -1,4 +1,4 @@
-"""One model on real galaxies of five cameras. Data: github.com/asgr/magicaxis, LSSTDESC/BlendingToolKit, pysersic/pysersic.
+"""One model on real galaxies of four cameras. Data: github.com/asgr/magicaxis and others, see below.
 
     python tests/benchmarks/real_cameras.py --out DIR --picture sheet.png    # the tables quoted in docs/benchmarks.md
     python tests/benchmarks/real_cameras.py --out DIR --model FILE --only reobserved bands
@@ -9,12 +9,14 @@ whose point-spread functions are measured by `estimate_psf`; stamps of the Hubbl
 star; and three of Hyper Suprime-Cam (`_real_galaxies.py`). Neighbors are masked. All are read from ../shared/data;
 give --data to read them elsewhere. Simulated galaxies are re-observed too, for comparison.
 
+The stamps are those of github.com/LSSTDESC/BlendingToolKit and github.com/pysersic/pysersic.
+
 *photometry*: fluxes and radii against curves of growth (`_curve_of_growth.py`) and fits of a bulge and a disk by an
-independent code (`_bulge_disk_fit.py`), which take minutes and are kept in DIR; --fits reads tables of another folder.
-*bands*: the same galaxies in r and K. *reobserved*: the same images through a worse camera, convolved to 1.3 and 1.6
-times their point-spread function, with pixels 1.5 and 2 times as large, and twice the noise that is left in them
-added. The camera is told truthfully, or that the star is the old one. A difference is that of posterior medians, new
-minus old, over the root of the sum of both variances, each half of the central 68.27 % interval. Galaxies count
+independent code (`_bulge_disk_fit.py`), which take minutes and are kept in DIR; --fits reads tables of another
+folder. *bands*: the same galaxies in r and K. *reobserved*: the same images through a worse camera, convolved to 1.3
+and 1.6 times their point-spread function, with pixels 1.5 and 2 times as large, and twice the noise that is left in
+them added. The camera is told truthfully, or that the star is the old one. A difference is that of posterior medians,
+new minus old, over the root of the sum of both variances, each half of the central 68.27 % interval. Galaxies count
 whose radius is 0.4 times the width of the wider star or more: below, there is little but the prior, which is relative
 to the width of the star. The zero point of K is not known, so its fluxes say nothing.
 """
@@ -25,6 +27,7 @@ import argparse
 import logging
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ from galestim import Cutouts, Downsampler
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 STAGES = ("photometry", "bands", "reobserved")
+TOLD = "truthfully", "the old star"
 WORSE = ((1.3, 1.5), (1.6, 2.0))  # width of the star; side of a pixel
 REACH = 12  # pixels by which stars grow
 ADDED = 2.0  # noise that is added, in that which is left
@@ -95,7 +99,8 @@ def difference(new: dict, old: dict, rows) -> dict:
     boot = np.random.default_rng(0).integers(known.sum(), size=(499, known.sum()))
     error = np.median(z[known][boot], axis=1).std(axis=0)
     numbers = {"change": np.median(change[known], axis=0), "z": middle, "z_error": error, "low": low, "high": high}
-    return {"n": int(known.sum()), "undetermined": int((~known).sum())} | {name: values.round(3).tolist() for name, values in numbers.items()}
+    found = {"n": int(known.sum()), "undetermined": int((~known).sum())}
+    return found | {name: values.round(3).tolist() for name, values in numbers.items()}
 
 
 # ---- a worse camera
@@ -108,12 +113,10 @@ def reobserved(model, galaxies: list[Galaxy], name: str) -> list[dict]:
     resolved = resolved_of(old, galaxies, WORSE[-1][0])
     for wider, larger in WORSE:
         share = noise_left(galaxies, wider, larger)
-        for told in ("truthfully", "the old star"):
-            new = in_groups(
-                galaxies,
-                [side_of(galaxy, reserve, larger) for galaxy in galaxies],
-                lambda some, side, told=told: summary(model, worse(some, side, wider, larger, share, told)),
-            )
+        sides = [side_of(galaxy, reserve, larger) for galaxy in galaxies]
+        for told in TOLD:
+            see = partial(worse, wider=wider, larger=larger, share=share, told=told)
+            new = in_groups(galaxies, sides, lambda some, side, see=see: summary(model, see(some, side)))
             found = {"set": name, "wider": wider, "larger": larger, "noise_left": round(share, 2), "told": told}
             rows.append(found | difference(new, old, resolved))
             rows[-1]["flagged"] = [round(float(one["flagged"][resolved].mean()), 3) for one in (old, new)]
@@ -122,7 +125,8 @@ def reobserved(model, galaxies: list[Galaxy], name: str) -> list[dict]:
 
 def resolved_of(found: dict, galaxies: list[Galaxy], wider: float = 1.0) -> NDArray[np.intp]:
     """Galaxies that are no points: of these a radius says what the prior says, which is relative to the star's."""
-    return np.flatnonzero(found["median"][:, 1] > np.log([RESOLVED * wider * g.fwhm * g.pixel_scale for g in galaxies]))
+    least = [RESOLVED * wider * galaxy.fwhm * galaxy.pixel_scale for galaxy in galaxies]
+    return np.flatnonzero(found["median"][:, 1] > np.log(least))
 
 
 def reserve_of(name: str) -> int:
@@ -130,7 +134,7 @@ def reserve_of(name: str) -> int:
     return 1 if name in ("hst_cosmos", "pysersic") else 2
 
 
-def worse(galaxies: list[Galaxy], side: int, wider: float, larger: float, share: float, told: str) -> Cutouts:
+def worse(galaxies: list[Galaxy], side: int, *, wider: float, larger: float, share: float, told: str) -> Cutouts:
     """What a worse camera would have seen in `side` pixels, and what is told of it; `share` is the noise left."""
     seen = rebinned([convolved(galaxy, wider) for galaxy in galaxies], side, larger)
     left = share * np.array([galaxy.noise for galaxy in galaxies]) / larger
@@ -140,7 +144,7 @@ def worse(galaxies: list[Galaxy], side: int, wider: float, larger: float, share:
     added = ADDED * np.sqrt(left[:, None, None] ** 2 + photons) * rng.standard_normal(seen.shape)
     total = 1 + ADDED**2
     gain = None if seen.gain is None else seen.gain / (total * share**2)
-    stars = seen.psf if told == "truthfully" else rebinned(galaxies, side, larger).psf
+    stars = seen.psf if told == TOLD[0] else rebinned(galaxies, side, larger).psf
     return seen.replace((seen.images + added).astype(np.float32), noise=np.sqrt(total) * left, gain=gain, psf=stars)
 
 
@@ -173,7 +177,8 @@ def sky_pixels(galaxy: Galaxy, side: int, larger: float) -> NDArray[np.bool_]:
     """Pixels of `rebinned` without light of any source, which is what is bright in a smoothed image."""
     smooth = ndimage.gaussian_filter(np.where(galaxy.mask, 0, galaxy.image), 2)
     light = ndimage.binary_dilation((smooth > 0.6 * galaxy.noise) | galaxy.mask, iterations=3)
-    image, outside = middle(replace(galaxy, image=light.astype(float), mask=np.zeros_like(light)), round(side * larger))
+    bright = replace(galaxy, image=light.astype(float), mask=np.zeros_like(light))
+    image, outside = middle(bright, round(side * larger))
     merged = Downsampler(side).fit_transform(np.where(outside, 1.0, image)[None].astype(np.float32))
     return np.asarray(merged[0]) < 1e-6
 
@@ -293,7 +298,8 @@ def picture(path: Path, sets: dict[str, list[Galaxy]]) -> None:
         reserve, larger = reserve_of(name), WORSE[1][1]
         share = noise_left(some, *WORSE[1])
         sides = max(side_of(one, reserve) for one in some), max(side_of(one, reserve, larger) for one in some)
-        sheets = cutouts_of(some, sides[0]), worse(some, sides[1], *WORSE[1], share, "truthfully")
+        camera = {"wider": WORSE[1][0], "larger": larger, "share": share, "told": TOLD[0]}
+        sheets = cutouts_of(some, sides[0]), worse(some, sides[1], **camera)
         for row, sheet in zip(rows, sheets):
             row[0].set_title(f"{name}, {sheet.shape[1]} px", fontsize=8, loc="left")
             for ax, image, noise in zip(row, np.asarray(sheet), np.broadcast_to(sheet.noise, len(sheet))):

@@ -7,8 +7,8 @@
     python tests/benchmarks/sim_v1 --out DIR --smoke                  # does it run?
 
 Draws the sets (`_sets.py`), trains the recipes (`_recipes.py`), writes down their posteriors (`_predictions.py`), and
-compares (`../_metrics.py`). What is done is not done again: to repeat a stage, delete its files. The Cramér–Rao limit is
-computed of the first test galaxies, and ratios to it are of the same ones.
+compares (`../_metrics.py`). What is done is not done again: to repeat a stage, delete its files. The Cramér–Rao limit
+is computed of the first test galaxies, and ratios to it are of the same ones.
 """
 
 import argparse

@@ -75,11 +75,10 @@ def two_moffats(psf: DoubleMoffatPSF):
 def of_star(image: NDArray, pixel_scale: float):
     """The image of a star, about its centroid."""
     image = image / image.sum()
-    offset = [
-        float(light @ np.arange(len(light)) - (len(light) - 1) / 2) for light in (image.sum(axis=0), image.sum(axis=1))
-    ]
-    interpolation = {"x_interpolant": galsim.Lanczos(15), "offset": offset}
-    return galsim.InterpolatedImage(galsim.Image(image), scale=pixel_scale, flux=1, gsparams=PARAMETERS, **interpolation)
+    sums = image.sum(axis=0), image.sum(axis=1)
+    offset = [float(light @ np.arange(len(light)) - (len(light) - 1) / 2) for light in sums]
+    options = {"x_interpolant": galsim.Lanczos(15), "offset": offset, "gsparams": PARAMETERS}
+    return galsim.InterpolatedImage(galsim.Image(image), scale=pixel_scale, flux=1, **options)
 
 
 def pixels(profile, npix: int, pixel_scale: float, method: str, offset=(0, 0)) -> NDArray[np.float32]:

@@ -116,7 +116,12 @@ def kinds(parts: list[Part]) -> dict[str, NDArray[np.bool_]]:
     return found | {f"{side} px": sides == side for side in np.unique(sides)}
 
 
-KINDS = {"MoffatPSF": "Moffat", "GaussianPSF": "Gaussian", "Widened": "measured star", "DoubleMoffatPSF": "two Moffats"}
+KINDS = {
+    "MoffatPSF": "Moffat",
+    "GaussianPSF": "Gaussian",
+    "Widened": "measured star",
+    "DoubleMoffatPSF": "two Moffats",
+}
 
 
 def by_kind(posterior: Posterior, target: NDArray, kinds: dict[str, NDArray[np.bool_]]) -> list[Row]:

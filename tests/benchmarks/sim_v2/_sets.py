@@ -2,9 +2,9 @@
 
 Galaxies of `sim_v2_prior`, each seen by a camera of its own of `sim_v2_cameras`, in images of 64, 96 and 128 px in
 turn. One camera in five has the measured star of a real telescope where these are there (`../_measured_stars.py`), in
-another pixel and another width; else the sum of two Moffat profiles. A part is drawn by the renderer or by GalSim; for
-GalSim, which takes a tenth of a second for a Sérsic index that is new to it, indices are rounded to 0.1, and the truth
-is that of the rounded ones. Noise, sky, bad pixels and stars of both are those of `CameraPrior.observe`.
+another pixel and another width; else the sum of two Moffat profiles. A part is drawn by the renderer or by GalSim;
+for GalSim, which takes a tenth of a second for a Sérsic index that is new to it, indices are rounded to 0.1, and the
+truth is that of the rounded ones. Noise, sky, bad pixels and stars of both are those of `CameraPrior.observe`.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ def parts(folder: Path, by: str, n: int, smoke: bool) -> list[Part]:
 def part(folder: Path, by: str, number: int, size: int) -> Part:
     """One part; its images are read if they are there."""
     npix, stars = SIDES[number % len(SIDES)], "measured" if cameras().stamps else "moffats"
-    drawn = SimulatedGalaxies(
-        size, npix=npix, band=cameras(), prior=sim_v2_prior(), random_state=SEEDS[by] + number
-    )
+    drawn = SimulatedGalaxies(size, npix=npix, band=cameras(), prior=sim_v2_prior(), random_state=SEEDS[by] + number)
     galaxies = drawn.parameters if by == "renderer" else rounded(drawn.parameters)
     name = f"{by}_{stars}_{number:03d}_{size}"
     path = folder / f"{name}.fits"
