@@ -34,7 +34,7 @@ from .._sklearn import (
 )
 from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
-from ._camera_images import camera_images, knows_camera, units_of_targets
+from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
 from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_the_odd
@@ -198,7 +198,9 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         name = type(self).__name__ if self.camera_ else ""
         if redraws:
             return RedrawnImages(X, self._check_shape(X.shape, reset), name)
-        return camera_images(X, self._check_shape(np.shape(X), reset), name)
+        images = camera_images(X, self._check_shape(np.shape(X), reset), name)
+        warn_of_unknown_stars(X)
+        return images
 
     def _takes_any_side(self):
         return self.camera_ and self._camera_told() == "whole"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from .._cutouts import Cutouts
+from .._estimates import row_numbers
 from .._images import release_pages
 from ..networks import as_images, cast_pixels, looked_at
 from ..simulation import render_stars
@@ -66,6 +67,9 @@ class CameraImages:
         cutouts, noise = self.cutouts, self.noise()
         pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
         good = np.isfinite(pixels).all(axis=3)
+        if (noise <= 0).any():
+            row = int(np.argmax((noise <= 0).any(axis=1)))
+            raise ValueError(f"noise of row {row if rows is None else rows[row]} is 0; expected more: σ of the sky.")
         scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
         gain = np.inf if cutouts.gain is None else cutouts.gain
         told = {
@@ -124,6 +128,19 @@ class CameraImages:
         return self._units
 
 
+def warn_of_unknown_stars(X: Cutouts) -> None:
+    """Warn of galaxies that are missing because their point-spread function is not known."""
+    psf = X.psf
+    if not isinstance(psf, np.ndarray) or psf.ndim < 3:
+        return
+    unknown = np.flatnonzero(np.isnan(psf[:, psf.shape[1] // 2, psf.shape[2] // 2]).reshape(len(psf), -1).any(axis=1))
+    if len(unknown):
+        warnings.warn(
+            f"The point-spread function of {row_numbers(unknown)} is not known (NaN): treated as missing cutouts.",
+            stacklevel=5,
+        )
+
+
 def knows_camera(X) -> bool:
     """Whether `X` are cutouts with all that a network is told of.
 
@@ -152,16 +169,16 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
     ValueError
         If it knows no point-spread function or noise, or is no longer linear in the flux.
     """
+    if isinstance(X, Cutouts) and X.stretched:
+        raise ValueError(
+            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
+            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
+        )
     if not isinstance(X, Cutouts) or X.psf is None or X.noise is None:
         got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
         raise ValueError(
             f"X is {got}; this {name} was fitted on Cutouts that know their psf and noise. Pass "
             "Cutouts(images, psf=…, noise=…)."
-        )
-    if X.stretched:
-        raise ValueError(
-            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
-            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
         )
     return CameraImages(X, image_shape)
 
