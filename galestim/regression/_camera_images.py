@@ -19,6 +19,7 @@ from ..targets import LogTransform
 from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
+SKY_ERROR, PSF_ERROR = 0.1, 0.02  # those of Cutouts
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
 
@@ -42,11 +43,16 @@ class CameraImages:
         return self.shape[0]
 
     def __getitem__(self, rows) -> CameraImages:
+        if isinstance(rows, slice) and rows.indices(len(self)) == (0, len(self), 1):
+            return self  # with what has been found out of it
         return CameraImages(self.cutouts[rows], self.shape[1:])
 
     def missing(self) -> NDArray[np.bool_]:
-        """Rows without a single good pixel, or whose point-spread function is not known."""
-        return self.cutouts.missing() | ~np.isfinite(self.stamps()).all(axis=(1, 2, 3))
+        """Rows without a single good pixel, or whose point-spread function, noise or pixel scale is not known."""
+        return self.cutouts.missing() | ~self._known() | ~np.isfinite(self._pixel_scale())
+
+    def _known(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.stamps()).all(axis=(1, 2, 3)) & np.isfinite(self.noise()).all(axis=1)
 
     def inputs(self, dtype, rows: NDArray | None = None) -> dict[str, NDArray]:
         """What an `ImageNetwork` is called with, as arrays of `dtype`.
@@ -58,16 +64,17 @@ class CameraImages:
         return self._latest[1]
 
     def _inputs(self, dtype, rows) -> dict[str, NDArray]:
-        cutouts, noise = self.cutouts, self.noise()
+        cutouts, known = self.cutouts, self._known()
+        noise = np.where(known[:, None], self.noise(), 1)
+        stamps = np.where(known[:, None, None, None], self.stamps(), 1)  # whatever: such rows are missing
         pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
-        good = np.isfinite(pixels).all(axis=3)
+        good = np.isfinite(pixels).all(axis=3) & known[:, None, None]
         scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
-        gain = np.inf if cutouts.gain is None else cutouts.gain
         told = {
-            "psf": np.moveaxis(self.stamps(), 3, 1),
-            "photons": 1 / (np.reshape(gain, (-1, 1)) * noise),
-            "sky_error": np.broadcast_to(cutouts.sky_error, len(self)),
-            "psf_error": np.broadcast_to(cutouts.psf_error, len(self)),
+            "psf": np.moveaxis(stamps, 3, 1),
+            "photons": 1 / (_or(np.inf, cutouts.gain, len(self))[:, None] * noise),
+            "sky_error": _or(SKY_ERROR, cutouts.sky_error, len(self)),
+            "psf_error": _or(PSF_ERROR, cutouts.psf_error, len(self)),
         }
         told = {name: np.array(values, dtype=dtype, order="C") for name, values in told.items()}
         if not good.all():
@@ -86,7 +93,7 @@ class CameraImages:
         """Point-spread functions as images ``(n, h, w, C)`` of stars."""
         psf, n, n_channels = self.cutouts.psf, len(self), self.shape[3]
         if not isinstance(psf, np.ndarray):
-            scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
+            scale = self.cutouts.pixel_scale
             npix = min(MAX_STAMP, *self.shape[1:3]) // 2 * 2 + 1
             one = hasattr(psf, "transform") and np.ndim(scale) == 0
             psf = render_stars(npix=npix, pixel_scale=scale, psf=psf if one or isinstance(psf, list) else [psf] * n)
@@ -102,17 +109,26 @@ class CameraImages:
             each = np.where(np.isfinite(noise), noise, np.nan).reshape(len(self), -1, n_channels)
             with warnings.catch_warnings():  # a missing cutout has no pixel
                 warnings.simplefilter("ignore", RuntimeWarning)
-                noise = np.nan_to_num(np.nanmedian(each, axis=1), nan=1.0)
+                noise = np.nanmedian(each, axis=1)
         return np.broadcast_to(noise if noise.ndim == 2 else noise.reshape(-1, 1), (len(self), n_channels))
+
+    def _pixel_scale(self) -> NDArray[np.float64]:
+        scale = self.cutouts.pixel_scale
+        return np.broadcast_to(1.0 if scale is None else scale, len(self))
 
     def units(self) -> NDArray[np.float64]:
         """Logarithms ``(n, 2)`` of a rough half-light radius [arcsec, or pixels] and flux [image units] of each.
 
         What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
         """
-        scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
-        own = np.column_stack([np.broadcast_to(scale, len(self)), self.noise().mean(axis=1)])
+        own = np.column_stack([self._pixel_scale(), self.noise().mean(axis=1)])
         return np.log(self.inputs(np.float32)["look"][:, 4:].astype(np.float64) * own)
+
+
+def _or(default: float, values, n: int) -> NDArray[np.float64]:
+    """Numbers ``(n,)``; the default for what is not known."""
+    values = np.broadcast_to(np.nan if values is None else values, n)
+    return np.where(np.isnan(values), default, values)
 
 
 def knows_camera(X) -> bool:
@@ -126,7 +142,13 @@ def knows_camera(X) -> bool:
     if not isinstance(X, Cutouts):
         return False
     known = [name for name in NEEDED if getattr(X, name) is not None]
-    if len(known) == 1:
+    if len(known) == 1 and X.stretched:
+        warnings.warn(
+            "the cutouts are stretched, no longer linear in the flux, so the network is not told of their camera; "
+            "leave out the Normalizer, or take Normalizer('scale').",
+            stacklevel=7,
+        )
+    elif len(known) == 1:
         other = NEEDED[1 - NEEDED.index(known[0])]
         warnings.warn(
             f"the cutouts know {known[0]} but not {other}, so the network is not told of their camera; give both.",
@@ -141,7 +163,7 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
     Raises
     ------
     ValueError
-        If it knows no point-spread function or noise, or is no longer linear in the flux.
+        If it has no rows, knows no point-spread function or noise, or is no longer linear in the flux.
     """
     if not isinstance(X, Cutouts) or X.psf is None or X.noise is None:
         got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
@@ -154,7 +176,18 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
             "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
             "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
         )
-    return CameraImages(X, image_shape)
+    if not len(X):
+        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {name}.")
+    if not isinstance(X.psf, np.ndarray) and X.pixel_scale is None:
+        raise ValueError("psf is an object, whose width is in arcsec, but pixel_scale is not known; pass pixel_scale=.")
+    images = CameraImages(X, image_shape)
+    silent = (images.noise() <= 0).any(axis=1)
+    if silent.any():
+        raise ValueError(
+            f"noise is 0 in row {np.argmax(silent)}; expected it above 0, as images are learned in units of it. NaN "
+            "is noise that is not known."
+        )
+    return images
 
 
 def units_of_targets(codec: TargetCodec, units: list[str | None] | None) -> NDArray[np.float64]:
