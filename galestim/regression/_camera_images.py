@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from astropy import units as u
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from .._cutouts import Cutouts
 from .._images import release_pages
@@ -19,6 +20,7 @@ from ..targets import LogTransform
 from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
+BATCH = 256
 SKY_ERROR, PSF_ERROR = 0.1, 0.02  # those of Cutouts
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
@@ -38,18 +40,22 @@ class CameraImages:
     def __init__(self, cutouts: Cutouts, image_shape: tuple[int, int, int]):
         self.cutouts, self.shape = cutouts, (len(cutouts), *image_shape)
         self._latest: tuple[Any, dict[str, NDArray]] = (None, {})
+        self._units = np.full((len(cutouts), 2), np.nan)  # those that are known already
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows) -> CameraImages:
-        if isinstance(rows, slice) and rows.indices(len(self)) == (0, len(self), 1):
-            return self  # with what has been found out of it
-        return CameraImages(self.cutouts[rows], self.shape[1:])
+        some = CameraImages(self.cutouts[rows], self.shape[1:])
+        some._units = self._units[rows]  # of a slice a view: what is measured for it is known here too
+        return some
 
     def missing(self) -> NDArray[np.bool_]:
         """Rows without a single good pixel, or whose point-spread function, noise or pixel scale is not known."""
-        return self.cutouts.missing() | ~self._known() | ~np.isfinite(self._pixel_scale())
+        missing = self.cutouts.missing() | ~np.isfinite(self._pixel_scale())
+        for rows in gen_batches(len(self), BATCH):
+            missing[rows] |= ~self[rows]._known()
+        return missing
 
     def _known(self) -> NDArray[np.bool_]:
         return np.isfinite(self.stamps()).all(axis=(1, 2, 3)) & np.isfinite(self.noise()).all(axis=1)
@@ -64,30 +70,39 @@ class CameraImages:
         return self._latest[1]
 
     def _inputs(self, dtype, rows) -> dict[str, NDArray]:
-        cutouts, known = self.cutouts, self._known()
+        known = self._known()
         noise = np.where(known[:, None], self.noise(), 1)
-        stamps = np.where(known[:, None, None, None], self.stamps(), 1)  # whatever: such rows are missing
-        pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
+        _refuse_no_noise(noise, rows)
+        pixels = np.asarray(self.cutouts).reshape(self.shape)  # NaN where bad
         good = np.isfinite(pixels).all(axis=3) & known[:, None, None]
         scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
-        told = {
-            "psf": np.moveaxis(stamps, 3, 1),
-            "photons": 1 / (_or(np.inf, cutouts.gain, len(self))[:, None] * noise),
-            "sky_error": _or(SKY_ERROR, cutouts.sky_error, len(self)),
-            "psf_error": _or(PSF_ERROR, cutouts.psf_error, len(self)),
-        }
-        told = {name: np.array(values, dtype=dtype, order="C") for name, values in told.items()}
+        told = {name: np.array(values, dtype=dtype, order="C") for name, values in self._told(known, noise).items()}
         if not good.all():
             told["good"] = good
-        for array in (cutouts.images, cutouts.mask, cutouts.noise, cutouts.psf):
-            if isinstance(array, np.ndarray):
-                release_pages(array)
+        self._release_pages()
         images = as_images(torch.from_numpy(scaled), torch.float32)
         mask = torch.from_numpy(good) if "good" in told else None
         images, look = looked_at(images, torch.from_numpy(told["psf"]).float(), mask)
         if mask is not None:
             scaled = images.movedim(1, -1).numpy().astype(dtype)
+        own = np.column_stack([self._pixel_scale(), noise.mean(axis=1)])
+        self._units[:] = np.log(look[:, 4:].double().numpy() * own)
         return {"pixels": scaled, "look": look.numpy().astype(dtype), **told}
+
+    def _told(self, known: NDArray[np.bool_], noise: NDArray) -> dict[str, NDArray]:
+        cutouts, n = self.cutouts, len(self)
+        stamps = np.where(known[:, None, None, None], self.stamps(), 1)  # whatever: such rows are missing
+        return {
+            "psf": np.moveaxis(stamps, 3, 1),
+            "photons": 1 / (_or(np.inf, cutouts.gain, n)[:, None] * noise),
+            "sky_error": _or(SKY_ERROR, cutouts.sky_error, n),
+            "psf_error": _or(PSF_ERROR, cutouts.psf_error, n),
+        }
+
+    def _release_pages(self) -> None:
+        for array in (self.cutouts.images, self.cutouts.mask, self.cutouts.noise, self.cutouts.psf):
+            if isinstance(array, np.ndarray):
+                release_pages(array)
 
     def stamps(self) -> NDArray:
         """Point-spread functions as images ``(n, h, w, C)`` of stars."""
@@ -112,6 +127,11 @@ class CameraImages:
                 noise = np.nanmedian(each, axis=1)
         return np.broadcast_to(noise if noise.ndim == 2 else noise.reshape(-1, 1), (len(self), n_channels))
 
+    @property
+    def on_sky(self) -> bool:
+        """Whether radii are in arcsec, not in pixels."""
+        return self.cutouts.pixel_scale is not None
+
     def _pixel_scale(self) -> NDArray[np.float64]:
         scale = self.cutouts.pixel_scale
         return np.broadcast_to(1.0 if scale is None else scale, len(self))
@@ -121,8 +141,20 @@ class CameraImages:
 
         What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
         """
-        own = np.column_stack([self._pixel_scale(), self.noise().mean(axis=1)])
-        return np.log(self.inputs(np.float32)["look"][:, 4:].astype(np.float64) * own)
+        for rows in gen_batches(len(self), BATCH):
+            if not np.isfinite(self._units[rows]).all():
+                self[rows].inputs(np.float32)
+        return self._units
+
+
+def _refuse_no_noise(noise: NDArray, rows: NDArray | None) -> None:
+    silent = (noise == 0).any(axis=1)
+    if silent.any():
+        i = int(np.argmax(silent))
+        raise ValueError(
+            f"noise is 0 in row {i if rows is None else rows[i]}; expected it above 0, as images are seen in units of "
+            "it. NaN is noise that is not known."
+        )
 
 
 def _or(default: float, values, n: int) -> NDArray[np.float64]:
@@ -180,14 +212,7 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
         raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {name}.")
     if not isinstance(X.psf, np.ndarray) and X.pixel_scale is None:
         raise ValueError("psf is an object, whose width is in arcsec, but pixel_scale is not known; pass pixel_scale=.")
-    images = CameraImages(X, image_shape)
-    silent = (images.noise() <= 0).any(axis=1)
-    if silent.any():
-        raise ValueError(
-            f"noise is 0 in row {np.argmax(silent)}; expected it above 0, as images are learned in units of it. NaN "
-            "is noise that is not known."
-        )
-    return images
+    return CameraImages(X, image_shape)
 
 
 def units_of_targets(codec: TargetCodec, units: list[str | None] | None) -> NDArray[np.float64]:
