@@ -201,13 +201,13 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         if redraws:
             return RedrawnImages(X, self._check_shape(X.shape, reset), name)
         X = X[:] if hasattr(X, "redrawn") else X
+        images = camera_images(X, self._check_shape(np.shape(X), reset), name)
         if not reset:
-            self._refuse_other_scale(X)
-        return camera_images(X, self._check_shape(np.shape(X), reset), name)
+            self._refuse_other_scale(images.on_sky)
+        return images
 
-    def _refuse_other_scale(self, X) -> None:
+    def _refuse_other_scale(self, known: bool) -> None:
         """Radii were learned in arcsec, or in pixels; the others would look as right."""
-        known = getattr(X, "pixel_scale", None) is not None
         if self._learned_in[0].any() and known != self._on_sky:
             names = ", ".join(np.array(self.target_names_)[self._learned_in[0] > 0])
             raise ValueError(

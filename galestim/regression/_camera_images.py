@@ -209,9 +209,13 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
             "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
         )
     if not len(X):
-        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {name}.")
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {name}."
+        )
     if not isinstance(X.psf, np.ndarray) and X.pixel_scale is None:
-        raise ValueError("psf is an object, whose width is in arcsec, but pixel_scale is not known; pass pixel_scale=.")
+        raise ValueError(
+            "psf is an object, whose width is in arcsec, but pixel_scale is not known; pass pixel_scale=."
+        )
     return CameraImages(X, image_shape)
 
 
