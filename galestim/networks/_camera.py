@@ -46,6 +46,8 @@ class Look(NamedTuple):
 class Camera(NamedTuple):
     """The camera of n galaxies, as a network is told it. Images are in units of the noise.
 
+    .. versionadded:: 0.1.0
+
     Attributes
     ----------
     psf : Tensor of shape (n, C, h, w)
@@ -57,7 +59,8 @@ class Camera(NamedTuple):
     psf_error : Tensor of shape (n,)
         That of the point-spread function's width, as a share of it.
     look : Tensor of shape (n, 6)
-        The `Look` at the galaxy, its columns in order.
+        What is measured of the galaxy first: its center, as (x, y) from that of the image [pixels]; σ of the
+        point-spread function and of the galaxy as it is seen [pixels]; a rough half-light radius [pixels] and flux.
     good : Tensor of bool, of shape (n, H, W), or None
         False where a pixel was bad; it holds a guess.
     """
