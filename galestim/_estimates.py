@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from ._descend import descend, find
-from ._images import input_ndim
+from ._images import input_ndim, missing_rows
 from ._sklearn import check_sample_weight
 from ._tables import column_names, refuse_unknown, target_values
 
@@ -168,10 +168,8 @@ def lost_rows(estimator, X, unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    some = images[rows]
-    if hasattr(some, "missing"):  # images that know their camera
-        return rows[~some.missing()]
-    return np.array([row for row in rows if not np.isnan(images[row]).all()], dtype=np.intp)
+    present = (row for row in rows if not missing_rows(images[row : row + 1], allow_partial=True)[0])
+    return np.array(list(present), dtype=np.intp)
 
 
 def row_numbers(rows: NDArray[np.intp]) -> str:

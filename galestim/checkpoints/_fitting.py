@@ -55,6 +55,7 @@ def _check_targets(fitted: Mapping[str, Any], n: int) -> None:
 def _check_camera(fitted: Mapping[str, Any], n: int) -> None:
     camera, learned_in, domain = fitted.get("camera_", False), fitted.get("_learned_in"), fitted.get("domain_")
     _require("camera_", camera, isinstance(camera, bool), "a bool")
+    _require("_on_sky", fitted.get("_on_sky", True), isinstance(fitted.get("_on_sky", True), bool), "a bool")
     is_choice = (
         isinstance(learned_in, np.ndarray) and learned_in.shape == (2, n) and np.isin(learned_in, (0, 1)).all()
     )

@@ -37,7 +37,7 @@ from ..targets import resolve_transforms
 from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
 from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
-from ._plausible import warn_of_the_odd
+from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._searchable import SearchableDefaults
@@ -65,6 +65,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     _gradient_clip: float | None = None
     _may_take_camera = False  # whether cutouts that know their camera are more than arrays
     camera_ = False  # of fits that are older than this attribute
+    _on_sky = True  # whether radii were learned in arcsec, if the fit was told of cameras
 
     _parameter_constraints: dict = {
         "network": [
@@ -169,6 +170,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         rows = redrawn_rows(weights) if redraws else training_rows(images, digested, weights, self._pixel_dtype())
         training, validation = rows.split(self.validation_fraction, rng)
         warn_of_the_odd(targets, self.target_transforms, rows)
+        if self.camera_:
+            warn_of_no_names(targets, self.target_transforms)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
         with own_random_numbers(self._seed):
@@ -200,7 +203,19 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             return RedrawnImages(X, self._check_shape(X.shape, reset), name)
         images = camera_images(X, self._check_shape(np.shape(X), reset), name)
         warn_of_unknown_stars(X)
+        if not reset:
+            self._refuse_other_scale(images.on_sky)
         return images
+
+    def _refuse_other_scale(self, known: bool) -> None:
+        """Radii were learned in arcsec, or in pixels; the others would look as right."""
+        if self._learned_in[0].any() and known != self._on_sky:
+            names = ", ".join(np.array(self.target_names_)[self._learned_in[0] > 0])
+            raise ValueError(
+                f"X knows {'its' if known else 'no'} pixel_scale, but this {type(self).__name__} learned {names} from "
+                f"Cutouts that {'do not' if known else 'do'}, in {'pixels' if known else 'arcsec'}; pass "
+                f"X.replace(pixel_scale={'None' if known else '…'})."
+            )
 
     def _takes_any_side(self):
         return self.camera_ and self._camera_told() == "whole"
@@ -248,6 +263,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         k = len(targets.names)
         codec = TargetCodec(targets.names, transforms, np.zeros(k), np.ones(k))
         self._learned_in = units_of_targets(codec, targets.units)
+        self._on_sky = images[:1].on_sky
         return self._offsets_of(images)
 
     def _offsets_of(self, images) -> NDArray[np.float64] | float:

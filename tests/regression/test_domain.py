@@ -168,7 +168,7 @@ def test_bad_input(model, clean):
         model.domain(cutouts.replace(stretched=True))
     with pytest.raises(ValueError, match="X is stretched"):
         model.predict_posterior(Normalizer("asinh").fit_transform(cutouts))
-    with pytest.raises(ValueError, match="noise of row 3 is 0"):
+    with pytest.raises(ValueError, match="noise is 0 in row 3"):
         model.domain(cutouts.replace(noise=np.where(np.arange(len(cutouts)) == 3, 0, cutouts.noise)))
     with pytest.raises(ValueError, match="fitted on Cutouts that know their psf and noise"):
         model.in_domain(cutouts.images)
