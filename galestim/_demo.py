@@ -7,15 +7,14 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from astropy.table import QTable
+from astropy.table import QTable, vstack
 from sklearn.base import clone
 
-from ._demo_sky import make_demo_mosaic, make_demo_sky
+from ._demo_sky import SHARP, WIDE, DemoCamera, make_demo_mosaic, make_demo_sky
 from .catalogs import Catalog
-from .cutouts import CutoutFetcher, FitsMosaic, SkyServer, Transport
+from .cutouts import CutoutFetcher, Cutouts, FitsMosaic, SkyServer, Transport
 from .displays import (
     CoverageDisplay,
-    CropDisplay,
     CutoutGridDisplay,
     PosteriorDisplay,
     RegressionDisplay,
@@ -23,12 +22,14 @@ from .displays import (
     require_pyplot,
 )
 from .model_selection import make_pipeline, stratified_train_test_split
-from .networks import CompactCNN
+from .networks import CompactCNN, HarmonicNet
 from .preprocessing import Downsampler, Normalizer
-from .regression import CNNRegressor, STNPosteriorRegressor
+from .regression import CNNRegressor, PosteriorRegressor
+from .simulation import GaussianPSF
 from .testing import GaussianSky, LoopbackSky
 
 SPIN = r"$\lambda_R$"
+CAMERAS = {"field_r.fits": SHARP, "field_r_wide.fits": WIDE}
 STRUCTURE = ["bulge_to_total", "half_light_semimajor_axis", "flux"]
 
 
@@ -49,14 +50,14 @@ def run_demo(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
     sky, catalog = make_demo_sky(n_samples, seed)
     catalog.write(folder / "catalog.csv", overwrite=True)
     said(folder / "catalog.csv", "where they are, how large, and what is to be learned")
-    mosaic = folder / "field_r.fits"
-    make_demo_mosaic(sky, n_samples, seed).writeto(mosaic, overwrite=True)
-    said(mosaic, "the whole field in one band, with noise")
+    for name, camera in CAMERAS.items():
+        make_demo_mosaic(camera, n_samples, seed).writeto(folder / name, overwrite=True)
+        said(folder / name, f"the whole field in one band; stars of {camera.fwhm}″, pixels of {camera.pixel_scale}″")
 
     catalog = Catalog(folder / "catalog.csv")
     train, test = stratified_train_test_split(catalog, stratify=catalog["lambda_r"], random_state=seed)
     spin_story(folder, sky, train, test, n_epochs, seed)
-    structure_story(folder, mosaic, train, test, 2 * n_epochs, seed)
+    structure_story(folder, train, test, 2 * n_epochs, seed)
     print(f"Done in {time.perf_counter() - start:.0f} s.")
 
 
@@ -120,51 +121,79 @@ def show_spin(folder: Path, pipeline, test: Catalog, seed: int) -> None:
     said(folder / "predictions.csv", "the numbers")
 
 
-# ---- a posterior from a position on the sky
+# ---- a posterior from a position on the sky, whatever the camera
 
 
-def structure_story(folder: Path, mosaic: Path, train: Catalog, test: Catalog, n_epochs: int, seed: int) -> None:
-    """From positions, by a mosaic on disk, to joint posteriors of structural parameters."""
-    print("Structure: a joint posterior from a position on the sky")
-    print(f"  Training on {len(train)} galaxies of the mosaic: a spatial transformer, CompactCNN, {n_epochs} epochs.")
-    pipeline = structure_pipeline(mosaic.absolute(), n_epochs, seed).fit(train, train[STRUCTURE])
-    show_structure(folder, pipeline, test, seed)
-    joblib.dump(pipeline, folder / "structure.joblib")
-    said(folder / "structure.joblib", "the fitted pipeline")
+def structure_story(folder: Path, train: Catalog, test: Catalog, n_epochs: int, seed: int) -> None:
+    """From positions, by mosaics of two cameras on disk, to joint posteriors of structural parameters."""
+    print("Structure: a joint posterior from a position on the sky, by one model for two cameras")
+    print(f"  Training on {len(train)} galaxies, each seen by one of them: HarmonicNet, {n_epochs} epochs.")
+    fetchers = [fetcher(folder.absolute() / name, camera) for name, camera in CAMERAS.items()]
+    halves = [train[first::2] for first in range(2)]
+    cutouts = Cutouts.concatenate([one.fit_transform(half) for one, half in zip(fetchers, halves)])
+    model = structure_model(n_epochs, seed).fit(cutouts, vstack([QTable(half[STRUCTURE]) for half in halves]))
+    pipelines = [make_pipeline(one, model) for one in fetchers]
+    show_structure(folder, pipelines[0], test, seed)
+    compare_cameras(folder, pipelines, test, seed)
+    joblib.dump(pipelines[0], folder / "structure.joblib")
+    said(folder / "structure.joblib", "the fitted pipeline, of the first camera")
 
 
-def structure_pipeline(mosaic: Path, n_epochs: int, seed: int):
-    """Positions → 40×40 pixels of the mosaic → an asinh stretch → posteriors."""
-    return make_pipeline(
-        CutoutFetcher(FitsMosaic(mosaic), npix=40),
-        Normalizer("asinh"),
-        STNPosteriorRegressor(
-            target_transforms=["logit", "log", "log"], max_epochs=n_epochs, random_state=seed, verbose=1
-        ),
+def fetcher(mosaic: Path, camera: DemoCamera) -> CutoutFetcher:
+    """Positions → 48×48 pixels of a mosaic, which know point-spread function, noise and scale of its camera."""
+    return CutoutFetcher(FitsMosaic(mosaic, psf=GaussianPSF(camera.fwhm), noise=camera.noise), npix=48)
+
+
+def structure_model(n_epochs: int, seed: int) -> PosteriorRegressor:
+    """A network so small, and with so much dropout, that it does not learn a thousand galaxies by heart."""
+    return PosteriorRegressor(
+        HarmonicNet(hidden=64, blocks=1),
+        dropout=0.1,
+        target_transforms=["logit", "log", "log"],
+        max_epochs=n_epochs,
+        random_state=seed,
+        verbose=1,
     )
 
 
 def show_structure(folder: Path, pipeline, test: Catalog, seed: int) -> None:
     """Predict the galaxies that were not trained on, and ask whether the posteriors can be trusted."""
-    posterior = pipeline.predict_posterior(test)
-    truth = np.column_stack([np.asarray(test[name]) for name in STRUCTURE])
-    inside = posterior.credible_interval(0.6827)
-    share = np.mean((inside[..., 0] <= truth) & (truth <= inside[..., 1]), axis=0)
-    print(f"  The 68 % intervals hold {share[0]:.0%} (B/T), {share[1]:.0%} (radius) and {share[2]:.0%} (flux) of the")
-    print(f"  other {len(test)} galaxies' true values.")
-
+    posterior, truth = pipeline.predict_posterior(test), structure_of(test)
     row = int(np.argsort(truth[:, 2])[len(truth) // 2])  # of median flux
     image = pipeline[0].transform(test[[row]])[0]
     corner = PosteriorDisplay.from_posterior(posterior, row=row, truth=truth[row], image=image)
     save(corner.figure_, folder / "posterior.png", "one galaxy's joint posterior, and the truth")
     coverage = CoverageDisplay.from_posterior(posterior, truth)
     save(coverage.figure_, folder / "coverage.png", "how often intervals hold the truth")
-    crops = CropDisplay.from_estimator(pipeline, test, random_state=seed)
-    save(crops.figure_, folder / "crops.png", "what the spatial transformer looks at")
     posterior.summary().write(folder / "structure.csv", overwrite=True)
     said(folder / "structure.csv", "means, medians, modes and intervals")
     posterior.write(folder / "posteriors.fits", overwrite=True)
     said(folder / "posteriors.fits", 'all of it: Posterior.read("posteriors.fits").sample(1000)')
+
+
+def compare_cameras(folder: Path, pipelines: list, test: Catalog, seed: int) -> None:
+    """The same galaxies through two cameras: what each says of the truth, and both of each other."""
+    truth, medians, widths = structure_of(test), [], []
+    for pipeline, camera in zip(pipelines, CAMERAS.values()):
+        posterior = pipeline.predict_posterior(test)
+        low, high = np.moveaxis(posterior.credible_interval(0.6827), -1, 0)
+        share = np.mean((low <= truth) & (truth <= high), axis=0)
+        print(f"  Stars of {camera.fwhm}″: the 68 % intervals hold {share[0]:.0%} (B/T), {share[1]:.0%} (radius) and")
+        print(f"  {share[2]:.0%} (flux) of the other {len(test)} galaxies' true values.")
+        medians.append(posterior.median())
+        widths.append((high - low) / 2)
+    apart = np.median((medians[1] - medians[0]) / np.hypot(*widths), axis=0)
+    print(f"  Between the cameras B/T, radius and flux differ by {apart[0]:+.2f}, {apart[1]:+.2f} and {apart[2]:+.2f} of")
+    print("  their combined σ in the median.")
+    radius = [found[:, 1] for found in medians]
+    display = RegressionDisplay.from_predictions(*radius, target_name="half-light radius [arcsec]", random_state=seed)
+    display.ax_.set(xlabel="radius by the sharp camera [arcsec]", ylabel="radius by the wide camera [arcsec]")
+    save(display.figure_, folder / "two_cameras.png", "the same galaxies through two cameras")
+
+
+def structure_of(catalog: Catalog):
+    """What is to be learned of galaxies, as columns."""
+    return np.column_stack([np.asarray(catalog[name]) for name in STRUCTURE])
 
 
 # ---- what is said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
@@ -19,11 +21,21 @@ SPACING = 45.0  # arcsec between neighbors, which then touch in their faint outs
 SHIFT = 0.3  # of that, at most, to either side
 SIZES = LogUniform(1.5, 3.6)  # arcsec; smaller than in make_spin_galaxies, so that a mosaic is drawn in seconds
 SPIN_SCATTER = 0.13  # of the spin, as make_spin_galaxies has it
-PIXEL_SCALE, NOISE = 0.5, 0.1  # of the mosaic: arcsec; nanomaggies per pixel
 NANOMAGGIE = 22.5  # magnitude of a flux of one nanomaggie
 
 
-def make_demo_sky(n_samples: int, random_state: int) -> tuple[GaussianSky, Catalog]:
+class DemoCamera(NamedTuple):
+    """A camera of the demo: width of stars and side of a pixel [arcsec], noise of a pixel [nanomaggies]."""
+
+    fwhm: float
+    pixel_scale: float
+    noise: float
+
+
+SHARP, WIDE = DemoCamera(1.3, 0.5, 0.1), DemoCamera(2.4, 0.8, 0.3)
+
+
+def make_demo_sky(n_samples: int, random_state: int, psf_fwhm: float = SHARP.fwhm) -> tuple[GaussianSky, Catalog]:
     """Galaxies as those of `make_spin_galaxies`, on a sky; and their catalog, with what is to be learned."""
     prior = SpinPrior().replace(half_light_semimajor_axis=SIZES)
     truth, colors = draw_spin_galaxies(prior, n_samples, random_state)
@@ -42,14 +54,15 @@ def make_demo_sky(n_samples: int, random_state: int) -> tuple[GaussianSky, Catal
             "lambda_r": truth["expected_lambda_r"] + SPIN_SCATTER * rng.standard_normal(n_samples),
         }
     )
-    return _sky(Catalog(catalog), truth, colors), Catalog(catalog)
+    return _sky(Catalog(catalog), truth, colors, psf_fwhm), Catalog(catalog)
 
 
-def make_demo_mosaic(sky: GaussianSky, n_samples: int, random_state: int) -> fits.PrimaryHDU:
+def make_demo_mosaic(camera: DemoCamera, n_samples: int, random_state: int) -> fits.PrimaryHDU:
     """The whole field in one band, as a telescope on the ground delivers it."""
-    height, width = (int((cells + 1) * SPACING / PIXEL_SCALE) for cells in _cells(n_samples))
-    center = CENTER.ra.deg, CENTER.dec.deg
-    return sky.to_mosaic(*center, (height, width), PIXEL_SCALE, "r", noise=NOISE, random_state=random_state)
+    sky, _ = make_demo_sky(n_samples, random_state, camera.fwhm)
+    shape = tuple(int((cells + 1) * SPACING / camera.pixel_scale) for cells in _cells(n_samples))
+    scale, noise = camera.pixel_scale, camera.noise
+    return sky.to_mosaic(CENTER.ra.deg, CENTER.dec.deg, shape, scale, "r", noise=noise, random_state=random_state)
 
 
 def _cells(n_samples: int) -> tuple[int, int]:
@@ -65,8 +78,8 @@ def _offsets(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return SPACING * (places + rng.uniform(-SHIFT, SHIFT, places.shape))[::-1]
 
 
-def _sky(catalog: Catalog, truth: dict[str, NDArray], fluxes: NDArray) -> GaussianSky:
-    """The galaxies' light in g, r and i."""
+def _sky(catalog: Catalog, truth: dict[str, NDArray], fluxes: NDArray, psf_fwhm: float) -> GaussianSky:
+    """The galaxies' light in g, r and i, through the atmosphere."""
     colors = -2.5 * np.log10(fluxes[..., ::-1])  # of bulge and disk, from blue to red, relative to r
     return GaussianSky.from_galaxies(
         catalog["ra"].value,
@@ -80,4 +93,5 @@ def _sky(catalog: Catalog, truth: dict[str, NDArray], fluxes: NDArray) -> Gaussi
         radius_ratio=truth["bulge_semimajor_axis"] / truth["disk_semimajor_axis"],
         bulge_colors=colors[:, 0],
         disk_colors=colors[:, 1],
+        psf_fwhm=psf_fwhm,
     )

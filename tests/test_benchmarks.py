@@ -36,6 +36,7 @@ def test_every_script_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
     assert scripts == {
         "calibration_rates.py",
+        "camera_cutouts.py",
         "crops.py",
         "degradation.py",
         "downsampling.py",
@@ -231,6 +232,14 @@ def test_mosaic_cutouts(tmp_path):
     assert {"Cutout2D", "aligned", "turned"} <= set(results)
     assert results["Cutout2D"]["times_as_fast_as_Cutout2D"] == [1.0]
     assert results["aligned"]["cutouts_per_second"] > 0
+
+
+def test_camera_cutouts(tmp_path):
+    out = tmp_path / "camera.jsonl"
+    run("camera_cutouts.py", "--cutouts", 100, "--side", 600, "--out", out)
+    result = json.loads(out.read_text())
+    assert (result["cutouts"], result["missing"]) == (100, 0)
+    assert result["gibibytes_of_arrays"] == pytest.approx(100 * (64**2 * 9 + 63**2 * 4) / 2**30, abs=1e-3)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the images of ../shared/data")

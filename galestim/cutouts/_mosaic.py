@@ -169,6 +169,17 @@ class FitsMosaic(CutoutSource, BaseEstimator):
     Traceback (most recent call last):
     ...
     galestim.cutouts._errors.MissingCutoutError: 2 at ra=151, dec=2 has no pixel in .../field_i.fits; ...
+
+    With its noise and the image of a star, on pixels that are twice as large:
+
+    >>> row, column = np.indices((25, 25)) - 12
+    >>> star = np.exp(-(row**2 + column**2) / (2 * 1.5**2))
+    >>> told = FitsMosaic(path, noise=0.1, psf=star, zero_point=27.0)
+    >>> cutouts = told.cutout(CutoutRequest(ra=150.0, dec=2.0, pixel_scale=0.4, npix=25, object_id="1"))
+    >>> cutouts
+    Cutouts(1 images of (25, 25, 1); noise, psf, pixel_scale, zero_point)
+    >>> [round(float(x), 2) for x in (cutouts.noise[0, 12, 12, 0], star.max() / star.sum(), cutouts.psf.max())]
+    [0.2, 0.07, 0.25]
     """
 
     def __init__(
@@ -268,7 +279,7 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         made = as_cutouts(chunk, [request.pixel_scale for request in requests], known, **beliefs)
         for i, (request, cutouts) in enumerate(zip(requests, made)):
             covered = np.isfinite(cutouts.images).any()
-            failed = errors[i] if i in errors else self._missing(request)
+            failed = errors[i] if i in errors else self._missing(request, "good pixel")
             yield cutouts if covered and i not in errors else failed
 
     def _cameras(self) -> list[list[TileCamera]]:
@@ -297,9 +308,9 @@ class FitsMosaic(CutoutSource, BaseEstimator):
                 first += tiles[0].n_planes
         return errors
 
-    def _missing(self, request):
+    def _missing(self, request, what: str = "pixel"):
         return MissingCutoutError(
-            f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no pixel in "
+            f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no {what} in "
             f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
         )
 

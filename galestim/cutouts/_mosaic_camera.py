@@ -152,7 +152,7 @@ class _TileCut:
         if star.psf is None or not np.isfinite(steps).all():
             return np.full((npix, npix), np.nan), 0.0
         if hasattr(star.psf, "transform"):
-            scale, key = float(request.pixel_scale), tuple(np.round(steps, 6).ravel().tolist())
+            scale, key = float(request.pixel_scale), tuple(np.round(steps, 4).ravel().tolist())
             stamp, whole = _drawn(star.psf, scale, key, npix, n_samples), 1 / 9
         else:
             stamp = resampled_stamp(star.psf, steps, npix, n_samples, star.sampling)
@@ -163,9 +163,7 @@ class _TileCut:
         return stamp / total, 1 - total / whole
 
 
-@lru_cache(maxsize=64)
-def _drawn(psf, pixel_scale: float, steps: tuple[float, ...], npix: int, n_samples: int) -> NDArray:
-    return drawn_stamp(psf, pixel_scale, np.reshape(steps, (2, 2)), npix, n_samples)
+_drawn = lru_cache(maxsize=64)(drawn_stamp)
 
 
 # --- cutouts of what was filled -----------------------------------------------------------------------------

@@ -6,9 +6,11 @@ it is bad if it has a share in a bad one; and its point-spread function is the o
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.sparse import csr_array
@@ -31,6 +33,7 @@ from ._resample import (
 _ON = 0.02  # px by which a sample may miss a pixel's center and have no share in the next one
 _NEAR = slice(5, 13)  # taps -3 to 4, which bear all but 1e-3 of the variance
 _ENTRIES = 2**21  # weights at a time
+_FINE, _AROUND = 3, 32  # a drawn star is sampled so finely, with so many pixels around it, that little is aliased
 _WINGS = 12  # zeros around a stamp, so that the spline ends in them
 
 
@@ -229,22 +232,31 @@ def resampled_stamp(stamp: NDArray, steps: NDArray, npix: int, n_samples: int, s
     return values.reshape(npix, n_samples, npix, n_samples).mean(axis=(1, 3))
 
 
-def drawn_stamp(psf, pixel_scale: float, steps: NDArray, npix: int, n_samples: int) -> NDArray:
-    """A point-spread function that has a Fourier transform, on the pixels of a cutout, north up.
+def drawn_stamp(psf, pixel_scale: float, steps: tuple[float, ...], npix: int, n_samples: int) -> NDArray:
+    """A point-spread function that has a Fourier transform, on the pixels of a cutout, north up; its sum is 1/9.
 
-    It is smeared by the pixels of the image, and by the samples of each pixel of the cutout.
+    It is smeared by the pixels of the image, unless it contains them, and by the samples of each pixel of the cutout.
+    `steps` are those of `jacobian`, in one line.
     """
-    fine, n = 3, 3 * (npix + npix % 2 + 32)  # samples of a pixel, so that little is aliased; of the whole
-    k = 2 * np.pi * np.fft.fftfreq(n) * fine  # rad per pixel of the cutout
-    values = psf.transform(k / pixel_scale, k / pixel_scale).astype(complex)
-    column, row = np.meshgrid(k, k)
-    if not psf.includes_pixel:
-        of_image = np.einsum("ji,jab->iab", np.linalg.inv(steps), np.stack([column, row]))
-        values *= np.prod(np.sinc(of_image / (2 * np.pi)), axis=0)
-    values *= _mean_of_samples(column, n_samples) * _mean_of_samples(row, n_samples)
-    shift = (npix - 1) / 2
-    values *= np.exp(-1j * shift * (column + row))
-    return np.fft.ifft2(values).real[: fine * npix : fine, : fine * npix : fine]
+    k_row, k_column, response = _response(steps, npix, n_samples, bool(psf.includes_pixel))
+    values = np.asarray(psf.transform(k_column / pixel_scale, k_row / pixel_scale)) * response
+    n = len(k_row)
+    return scipy.fft.irfft2(values, s=(n, n))[: _FINE * npix : _FINE, : _FINE * npix : _FINE]
+
+
+@lru_cache(maxsize=8)
+def _response(
+    steps: tuple[float, ...], npix: int, n_samples: int, has_pixel: bool
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Wave numbers of rows and columns [rad per pixel of the cutout], and the transform of what smears, centered."""
+    n = _FINE * (npix + npix % 2 + _AROUND)
+    k_row, k_column = (2 * np.pi * _FINE * frequency for frequency in (np.fft.fftfreq(n), np.fft.rfftfreq(n)))
+    down, across = (_mean_of_samples(k, n_samples) * np.exp(-0.5j * (npix - 1) * k) for k in (k_row, k_column))
+    response = down[:, None] * across
+    if not has_pixel:
+        of_image = np.einsum("ji,jab->iab", np.linalg.inv(np.reshape(steps, (2, 2))), np.meshgrid(k_column, k_row))
+        response *= np.prod(np.sinc(of_image / (2 * np.pi)), axis=0)
+    return k_row, k_column, response
 
 
 def _mean_of_samples(k: NDArray, n: int) -> NDArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from glob import has_magic
 from numbers import Integral, Real
 from pathlib import Path
@@ -26,7 +27,7 @@ class WrongPlaneError(ValueError):
 
 
 class TileCamera:
-    """Camera of one tile.
+    """Camera of one tile; what is told of it is looked at when a galaxy lies in it, for there may be many.
 
     Parameters
     ----------
@@ -43,14 +44,18 @@ class TileCamera:
     """
 
     def __init__(self, image: FitsImage, kind: str | None, noise, mask, bits, psf, gain, zero_point):
-        check_linear(image.header, repr(str(image.path)))
         self.image, self.kind, self.noise, self.mask, self.psf = image, kind, noise, mask, psf
-        self.bits = None if mask is None else _bits(mask, bits)
-        self.gain = _number("gain", gain, image)
-        self._zero_point = zero_point
-        for plane in (noise, mask):
-            if isinstance(plane, FitsImage):
-                _check_grid(plane, image)
+        self._bits, self._gain, self._zero_point = bits, gain, zero_point
+
+    @cached_property
+    def bits(self) -> int | None:
+        """Bits that make a pixel bad, as one integer; None for any."""
+        return None if self.mask is None else _bits(self.mask, self._bits)
+
+    @cached_property
+    def gain(self) -> float | None:
+        """Electrons per image unit."""
+        return _number("gain", self._gain, self.image)
 
     def zero_point(self, pixel_area: float) -> float:
         """Magnitude of one image unit in a pixel of `pixel_area` [arcsec²]; NaN if it is not known."""
@@ -68,6 +73,10 @@ class TileCamera:
     @contextmanager
     def opened(self) -> Iterator[list[OpenedPlane]]:
         """Give the planes, while the files are open."""
+        check_linear(self.image.header, repr(str(self.image.path)))
+        for plane in (self.noise, self.mask):
+            if isinstance(plane, FitsImage):
+                _check_grid(plane, self.image)
         with ExitStack() as files:
             images = files.enter_context(self.image.opened())
             noises = self._planes(files, self.noise, len(images))

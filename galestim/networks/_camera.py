@@ -46,7 +46,9 @@ class Look(NamedTuple):
 class Camera(NamedTuple):
     """The camera of n galaxies, as a network is told it. Images are in units of the noise.
 
-    Attributes
+    .. versionadded:: 0.1.0
+
+    Parameters
     ----------
     psf : Tensor of shape (n, C, h, w)
         Images of a star of flux 1, on the pixels of the images.
@@ -57,8 +59,9 @@ class Camera(NamedTuple):
     psf_error : Tensor of shape (n,)
         That of the point-spread function's width, as a share of it.
     look : Tensor of shape (n, 6)
-        The `Look` at the galaxy, its columns in order.
-    good : Tensor of bool, of shape (n, H, W), or None
+        What is measured of the galaxy first: its center, as (x, y) from that of the image [pixels]; σ of the
+        point-spread function and of the galaxy as it is seen [pixels]; a rough half-light radius [pixels] and flux.
+    good : Tensor of bool, of shape (n, H, W), or None, default=None
         False where a pixel was bad; it holds a guess.
     """
 

@@ -36,13 +36,19 @@ class HarmonicNet(NetworkSpec):
     learns the noise by heart: redraw them (`galestim.datasets.SimulatedGalaxies`), or train a smaller one for fewer
     epochs, with a dropout rate of 0.2 and an eye on the validation loss.
 
+    Of images that know their camera (`galestim.cutouts.Cutouts` with ``psf`` and ``noise``) it sees these sums in
+    units of the noise, about the galaxy's own center, with Gaussians that are as many times wider than the
+    point-spread function for all galaxies, and sees the point-spread function through the same. Besides it is told the
+    noise of photons, how well sky and point-spread function are known, and where pixels are bad. So one network serves
+    all cameras and images of all sizes.
+
     .. versionadded:: 0.1.0
 
     Parameters
     ----------
     n_scales : int, default=12
         Number of sizes of the Gaussians, evenly spaced in the logarithm from 0.9 pixels to 23 percent of the image's
-        side.
+        side; if the camera is told, from 0.8 to 16 times the point-spread function's σ.
     hidden : int, default=256
         Units of the dense layers.
     blocks : int, default=3
@@ -55,6 +61,14 @@ class HarmonicNet(NetworkSpec):
     The output is the same for the eight flips and quarter turns of an image, to rounding, and for other angles as far
     as pixels sample the point-spread function well. What scales features have, and the noise, is learned from the
     first training images before training begins, without gradients.
+
+    With a camera, σ of the point-spread function is that of the round Gaussian whose weighted second moment is its own,
+    and so is the galaxy's rough size [1]_: σ² = 2 Σ I w x² / Σ I w with w = exp(-r²/2σ²), x along either axis and
+    the mean of both. Flux and radius are predicted relative to those of that Gaussian, 2 Σ I w and 1.1774 times its σ
+    without the point-spread function's. Sums with harmonics of order m overlap as (2 s t / (s² + t²))^(m+1) for
+    Gaussians of sizes s and t, by which white noise is made white again; an error e of the sky's level adds e² k kᵀ
+    to their covariance, with k the sums of a sky of 1, and is whitened too. Bad pixels hold the opposite pixel of the
+    galaxy, or the mean at its distance from the center.
 
     References
     ----------
@@ -98,8 +112,11 @@ class _HarmonicNetwork(SplitNetwork):
         super().__init__()
         n_scales, n_channels = spec.n_scales, image_shape[2]
         self.harmonics = CameraHarmonics(n_scales) if camera else _Harmonics(n_scales, image_shape)
-        self.invariants = _Invariants(n_scales * n_channels, n_scales, min(n_scales, N_PSF) * n_channels * camera)
-        n_features = self.invariants.n_features + n_camera_numbers(n_channels) * camera
+        n, n_psf = n_scales * n_channels, min(n_scales, N_PSF) * n_channels * camera
+        n_numbers = n_camera_numbers(n_channels) * camera
+        self.invariants = _Invariants(n, n_scales, n_psf)
+        self.sizes = [n, 2 * n, 2 * n, 2 * n, *([2 * n_psf] if camera else []), n_numbers]
+        n_features = self.invariants.n_features + n_numbers
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.dropout = Dropout(spec.dropout)
@@ -108,23 +125,34 @@ class _HarmonicNetwork(SplitNetwork):
         self.exit = nn.Sequential(nn.SiLU(), Dropout(spec.dropout), nn.Linear(spec.hidden, n_outputs))
 
     def trunk(self, x, *camera):
-        return ((self._features(x, *camera) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
+        return self.read(self.digest(x, *camera))
+
+    @torch.no_grad()
+    def digest(self, x, *camera):
+        with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
+            parts = self.harmonics(x.to(self.mean.dtype), *camera)
+        real = (torch.view_as_real(part) if part.is_complex() else part for part in parts)
+        return torch.cat([part.flatten(1) for part in real], dim=1)
+
+    def read(self, digest):
+        with torch.autocast(digest.device.type, enabled=False):
+            features = self._features(digest)
+        return ((features - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
 
     def rest(self, features, context=None):
         return self.exit(self.body(self.entry(with_context(self.dropout(features), context))))
 
-    def _features(self, x, *camera):
-        with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            harmonics = self.harmonics(x.to(self.mean.dtype), *camera)
-            n_harmonics = len(harmonics) - len(camera)  # of a camera come numbers besides
-            return torch.cat([self.invariants(*harmonics[:n_harmonics]), *harmonics[n_harmonics:]], dim=1)
+    def _features(self, digest):
+        flux, *others = digest.split(self.sizes, dim=1)
+        complex_parts = (torch.view_as_complex(part.unflatten(1, (-1, 2)).contiguous()) for part in others[:-1])
+        return torch.cat([self.invariants(flux, *complex_parts), others[-1]], dim=1)
 
     @torch.no_grad()
     def examine(self, images: torch.Tensor, *camera: Camera) -> None:
         """Set noise, mean and scale of the features to those of `images`."""
         if not camera:
             self.harmonics.noise.copy_(_noise(images))
-        features = self._features(images, *camera)
+        features = self._features(self.digest(images, *camera))
         self.mean.copy_(features.mean(dim=0))
         self.scale.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
 

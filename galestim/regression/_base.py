@@ -34,9 +34,10 @@ from .._sklearn import (
 )
 from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
-from ._camera_images import camera_images, knows_camera, units_of_targets
+from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
+from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
-from ._plausible import warn_of_the_odd
+from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._searchable import SearchableDefaults
@@ -64,6 +65,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     _gradient_clip: float | None = None
     _may_take_camera = False  # whether cutouts that know their camera are more than arrays
     camera_ = False  # of fits that are older than this attribute
+    _on_sky = True  # whether radii were learned in arcsec, if the fit was told of cameras
 
     _parameter_constraints: dict = {
         "network": [
@@ -168,6 +170,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         rows = redrawn_rows(weights) if redraws else training_rows(images, digested, weights, self._pixel_dtype())
         training, validation = rows.split(self.validation_fraction, rng)
         warn_of_the_odd(targets, self.target_transforms, rows)
+        if self.camera_:
+            warn_of_no_names(targets, self.target_transforms)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self.device_, loss = resolve_device(self.device), self._loss()
         with own_random_numbers(self._seed):
@@ -188,7 +192,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
 
     def _check_images(self, X, *, reset: bool):
-        redraws = hasattr(X, "redrawn") and reset
+        redraws = hasattr(X, "redrawn")
         if reset:
             self.camera_ = self._may_take_camera and knows_camera(X[:1] if redraws else X)
         if not redraws and not self.camera_:
@@ -197,8 +201,21 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         name = type(self).__name__ if self.camera_ else ""
         if redraws:
             return RedrawnImages(X, self._check_shape(X.shape, reset), name)
-        X = X[:] if hasattr(X, "redrawn") else X
-        return camera_images(X, self._check_shape(np.shape(X), reset), name)
+        images = camera_images(X, self._check_shape(np.shape(X), reset), name)
+        warn_of_unknown_stars(X)
+        if not reset:
+            self._refuse_other_scale(images.on_sky)
+        return images
+
+    def _refuse_other_scale(self, known: bool) -> None:
+        """Radii were learned in arcsec, or in pixels; the others would look as right."""
+        if self._learned_in[0].any() and known != self._on_sky:
+            names = ", ".join(np.array(self.target_names_)[self._learned_in[0] > 0])
+            raise ValueError(
+                f"X knows {'its' if known else 'no'} pixel_scale, but this {type(self).__name__} learned {names} from "
+                f"Cutouts that {'do not' if known else 'do'}, in {'pixels' if known else 'arcsec'}; pass "
+                f"X.replace(pixel_scale={'None' if known else '…'})."
+            )
 
     def _takes_any_side(self):
         return self.camera_ and self._camera_told() == "whole"
@@ -246,15 +263,16 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         k = len(targets.names)
         codec = TargetCodec(targets.names, transforms, np.zeros(k), np.ones(k))
         self._learned_in = units_of_targets(codec, targets.units)
+        self._on_sky = images[:1].on_sky
         return self._offsets_of(images)
 
     def _offsets_of(self, images) -> NDArray[np.float64] | float:
         if not self.camera_:
             return 0.0
-        return (
-            np.concatenate([images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)])
-            @ self._learned_in
-        )
+        if isinstance(images, RedrawnImages):  # as they are in epoch 0
+            units = [images[rows].units() for rows in gen_batches(len(images), PREDICT_BATCH)]
+            return np.concatenate(units) @ self._learned_in
+        return images.units() @ self._learned_in
 
     def _learn_scales(self, images, targets: Targets, training: TrainingRows, loss, offsets) -> None:
         transforms = resolve_transforms(self.target_transforms, targets.names)
@@ -305,8 +323,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             rows = train(
                 member,
                 loss,
-                seen,
-                watched,
+                digested(seen, member, self.device_),
+                None if watched is None else digested(watched, member, self.device_),
                 Recipe.of(self),
                 device=self.device_,
                 seed=self._seed + number,
@@ -427,7 +445,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 present = ~missing_rows(batch, first_row=rows.start)
                 if present.any():
                     numbers = rows.start + np.flatnonzero(present)
-                    output[rows][present] = compute(self._inputs(batch[present], numbers)).double().cpu().numpy()
+                    some = batch if present.all() else batch[present]
+                    output[rows][present] = compute(self._inputs(some, numbers)).double().cpu().numpy()
                 release_pages(images)
         return output
 

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from astropy import units as u
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from .._cutouts import Cutouts
+from .._estimates import row_numbers
 from .._images import release_pages
 from ..networks import as_images, cast_pixels, looked_at
 from ..simulation import render_stars
@@ -19,6 +21,8 @@ from ..targets import LogTransform
 from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
+BATCH = 256
+SKY_ERROR, PSF_ERROR = 0.1, 0.02  # those of Cutouts
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
 
@@ -37,16 +41,25 @@ class CameraImages:
     def __init__(self, cutouts: Cutouts, image_shape: tuple[int, int, int]):
         self.cutouts, self.shape = cutouts, (len(cutouts), *image_shape)
         self._latest: tuple[Any, dict[str, NDArray]] = (None, {})
+        self._units = np.full((len(cutouts), 2), np.nan)  # those that are known already
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, rows) -> CameraImages:
-        return CameraImages(self.cutouts[rows], self.shape[1:])
+        some = CameraImages(self.cutouts[rows], self.shape[1:])
+        some._units = self._units[rows]  # of a slice a view: what is measured for it is known here too
+        return some
 
     def missing(self) -> NDArray[np.bool_]:
-        """Rows without a single good pixel, or whose point-spread function is not known."""
-        return self.cutouts.missing() | ~np.isfinite(self.stamps()).all(axis=(1, 2, 3))
+        """Rows without a single good pixel, or whose point-spread function, noise or pixel scale is not known."""
+        missing = self.cutouts.missing() | ~np.isfinite(self._pixel_scale())
+        for rows in gen_batches(len(self), BATCH):
+            missing[rows] |= ~self[rows]._known()
+        return missing
+
+    def _known(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.stamps()).all(axis=(1, 2, 3)) & np.isfinite(self.noise()).all(axis=1)
 
     def inputs(self, dtype, rows: NDArray | None = None) -> dict[str, NDArray]:
         """What an `ImageNetwork` is called with, as arrays of `dtype`.
@@ -58,35 +71,45 @@ class CameraImages:
         return self._latest[1]
 
     def _inputs(self, dtype, rows) -> dict[str, NDArray]:
-        cutouts, noise = self.cutouts, self.noise()
-        pixels = np.asarray(cutouts).reshape(self.shape)  # NaN where bad
-        good = np.isfinite(pixels).all(axis=3)
+        known = self._known()
+        noise = np.where(known[:, None], self.noise(), 1)
+        _refuse_no_noise(noise, rows)
+        pixels = np.asarray(self.cutouts).reshape(self.shape)  # NaN where bad
+        good = np.isfinite(pixels).all(axis=3) & known[:, None, None]
         scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
-        gain = np.inf if cutouts.gain is None else cutouts.gain
-        told = {
-            "psf": np.moveaxis(self.stamps(), 3, 1),
-            "photons": 1 / (np.reshape(gain, (-1, 1)) * noise),
-            "sky_error": np.broadcast_to(cutouts.sky_error, len(self)),
-            "psf_error": np.broadcast_to(cutouts.psf_error, len(self)),
-        }
-        told = {name: np.array(values, dtype=dtype, order="C") for name, values in told.items()}
+        told = {name: np.array(values, dtype=dtype, order="C") for name, values in self._told(known, noise).items()}
         if not good.all():
             told["good"] = good
-        for array in (cutouts.images, cutouts.mask, cutouts.noise, cutouts.psf):
-            if isinstance(array, np.ndarray):
-                release_pages(array)
+        self._release_pages()
         images = as_images(torch.from_numpy(scaled), torch.float32)
         mask = torch.from_numpy(good) if "good" in told else None
         images, look = looked_at(images, torch.from_numpy(told["psf"]).float(), mask)
         if mask is not None:
             scaled = images.movedim(1, -1).numpy().astype(dtype)
+        own = np.column_stack([self._pixel_scale(), noise.mean(axis=1)])
+        self._units[:] = np.log(look[:, 4:].double().numpy() * own)
         return {"pixels": scaled, "look": look.numpy().astype(dtype), **told}
+
+    def _told(self, known: NDArray[np.bool_], noise: NDArray) -> dict[str, NDArray]:
+        cutouts, n = self.cutouts, len(self)
+        stamps = np.where(known[:, None, None, None], self.stamps(), 1)  # whatever: such rows are missing
+        return {
+            "psf": np.moveaxis(stamps, 3, 1),
+            "photons": 1 / (_or(np.inf, cutouts.gain, n)[:, None] * noise),
+            "sky_error": _or(SKY_ERROR, cutouts.sky_error, n),
+            "psf_error": _or(PSF_ERROR, cutouts.psf_error, n),
+        }
+
+    def _release_pages(self) -> None:
+        for array in (self.cutouts.images, self.cutouts.mask, self.cutouts.noise, self.cutouts.psf):
+            if isinstance(array, np.ndarray):
+                release_pages(array)
 
     def stamps(self) -> NDArray:
         """Point-spread functions as images ``(n, h, w, C)`` of stars."""
         psf, n, n_channels = self.cutouts.psf, len(self), self.shape[3]
         if not isinstance(psf, np.ndarray):
-            scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
+            scale = self.cutouts.pixel_scale
             npix = min(MAX_STAMP, *self.shape[1:3]) // 2 * 2 + 1
             one = hasattr(psf, "transform") and np.ndim(scale) == 0
             psf = render_stars(npix=npix, pixel_scale=scale, psf=psf if one or isinstance(psf, list) else [psf] * n)
@@ -102,17 +125,56 @@ class CameraImages:
             each = np.where(np.isfinite(noise), noise, np.nan).reshape(len(self), -1, n_channels)
             with warnings.catch_warnings():  # a missing cutout has no pixel
                 warnings.simplefilter("ignore", RuntimeWarning)
-                noise = np.nan_to_num(np.nanmedian(each, axis=1), nan=1.0)
+                noise = np.nanmedian(each, axis=1)
         return np.broadcast_to(noise if noise.ndim == 2 else noise.reshape(-1, 1), (len(self), n_channels))
+
+    @property
+    def on_sky(self) -> bool:
+        """Whether radii are in arcsec, not in pixels."""
+        return self.cutouts.pixel_scale is not None
+
+    def _pixel_scale(self) -> NDArray[np.float64]:
+        scale = self.cutouts.pixel_scale
+        return np.broadcast_to(1.0 if scale is None else scale, len(self))
 
     def units(self) -> NDArray[np.float64]:
         """Logarithms ``(n, 2)`` of a rough half-light radius [arcsec, or pixels] and flux [image units] of each.
 
         What is to be inferred is learned in these units, so that it is about 1 whatever the camera.
         """
-        scale = 1.0 if self.cutouts.pixel_scale is None else self.cutouts.pixel_scale
-        own = np.column_stack([np.broadcast_to(scale, len(self)), self.noise().mean(axis=1)])
-        return np.log(self.inputs(np.float32)["look"][:, 4:].astype(np.float64) * own)
+        for rows in gen_batches(len(self), BATCH):
+            if not np.isfinite(self._units[rows]).all():
+                self[rows].inputs(np.float32)
+        return self._units
+
+
+def warn_of_unknown_stars(X: Cutouts) -> None:
+    """Warn of galaxies that are missing because their point-spread function is not known."""
+    psf = X.psf
+    if not isinstance(psf, np.ndarray) or psf.ndim < 3:
+        return
+    unknown = np.flatnonzero(np.isnan(psf[:, psf.shape[1] // 2, psf.shape[2] // 2]).reshape(len(psf), -1).any(axis=1))
+    if len(unknown):
+        warnings.warn(
+            f"The point-spread function of {row_numbers(unknown)} is not known (NaN): treated as missing cutouts.",
+            stacklevel=5,
+        )
+
+
+def _refuse_no_noise(noise: NDArray, rows: NDArray | None) -> None:
+    silent = (noise == 0).any(axis=1)
+    if silent.any():
+        i = int(np.argmax(silent))
+        raise ValueError(
+            f"noise is 0 in row {i if rows is None else rows[i]}; expected it above 0, as images are seen in units of "
+            "it. NaN is noise that is not known."
+        )
+
+
+def _or(default: float, values, n: int) -> NDArray[np.float64]:
+    """Numbers ``(n,)``; the default for what is not known."""
+    values = np.broadcast_to(np.nan if values is None else values, n)
+    return np.where(np.isnan(values), default, values)
 
 
 def knows_camera(X) -> bool:
@@ -126,7 +188,13 @@ def knows_camera(X) -> bool:
     if not isinstance(X, Cutouts):
         return False
     known = [name for name in NEEDED if getattr(X, name) is not None]
-    if len(known) == 1:
+    if len(known) == 1 and X.stretched:
+        warnings.warn(
+            "the cutouts are stretched, no longer linear in the flux, so the network is not told of their camera; "
+            "leave out the Normalizer, or take Normalizer('scale').",
+            stacklevel=7,
+        )
+    elif len(known) == 1:
         other = NEEDED[1 - NEEDED.index(known[0])]
         warnings.warn(
             f"the cutouts know {known[0]} but not {other}, so the network is not told of their camera; give both.",
@@ -141,18 +209,26 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
     Raises
     ------
     ValueError
-        If it knows no point-spread function or noise, or is no longer linear in the flux.
+        If it has no rows, knows no point-spread function or noise, or is no longer linear in the flux.
     """
+    if isinstance(X, Cutouts) and X.stretched:
+        raise ValueError(
+            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
+            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
+        )
     if not isinstance(X, Cutouts) or X.psf is None or X.noise is None:
         got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
         raise ValueError(
             f"X is {got}; this {name} was fitted on Cutouts that know their psf and noise. Pass "
             "Cutouts(images, psf=…, noise=…)."
         )
-    if X.stretched:
+    if not len(X):
         raise ValueError(
-            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
-            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {name}."
+        )
+    if not isinstance(X.psf, np.ndarray) and X.pixel_scale is None:
+        raise ValueError(
+            "psf is an object, whose width is in arcsec, but pixel_scale is not known; pass pixel_scale=."
         )
     return CameraImages(X, image_shape)
 

@@ -37,6 +37,16 @@ def warn_of_the_odd(targets: Targets, target_transforms, rows: TrainingRows) -> 
             )
 
 
+def warn_of_no_names(targets: Targets, target_transforms) -> None:
+    """Warn if radii and fluxes cannot be told from other targets of a fit that is told of cameras."""
+    logarithms = [isinstance(t, LogTransform) for t in resolve_transforms(target_transforms, targets.names)]
+    if not targets.named and any(logarithms):
+        _warn(
+            "the targets have no names, so radii and fluxes among them are learned as they are, not in units of "
+            "each galaxy's pixels and noise; expected a table with columns such as 'half_light_radius' and 'flux'."
+        )
+
+
 def _warn(message: str) -> None:
     warnings.warn(message, stacklevel=7)  # the caller of `fit`
 

@@ -29,11 +29,12 @@ from ..networks import (
 from ..posteriors import MixturePosterior
 from ._base import ImageRegressor
 from ._crops import CropsMixin
+from ._domain import Domain
 from ._rows import TrainingRows
 from ._training import Labels
 
 
-class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
+class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor):
     """Predict a joint posterior of several parameters from a galaxy's image.
 
     A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
@@ -121,6 +122,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         Standard deviation, from pass to pass, of the logarithm of that factor.
     pixel_mean_, pixel_scale_ : ndarray of shape (C,)
         Location and scale by which pixels are standardized.
+    camera_ : bool
+        Whether the network is told the camera of its images: whether `fit` got `Cutouts` that know it.
     history_ : list of dict
         Per epoch: ``member``, ``epoch``, ``train_loss``, ``valid_loss``, ``lr``, ``duration`` [s].
     n_parameters_ : int
@@ -133,6 +136,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         Shape of the training images.
     n_features_in_ : int
         ``H·W·C``.
+    domain_ : ndarray of shape (3, n_measures)
+        Limits and middle of what training images and their cameras have; of fits to `Cutouts`. See `domain`.
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Names of the columns, if `X` was a data frame.
     device_ : str
@@ -258,11 +263,15 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C), or Cutouts
             Images; flat rows need `image_shape`. Rows that are NaN everywhere (missing cutouts) are left out, with
-            one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch.
+            one warning that counts them. Those of a `SimulatedGalaxies` are redrawn in each epoch. Of `Cutouts` that
+            know ``psf`` and ``noise`` the network is told the camera; those whose camera is NaN are left out.
         y : array-like or table of shape (n,) or (n, n_targets)
-            Targets, in physical units. The columns of a table give their names and units.
+            Targets, in physical units. The columns of a table give their names and units. If the network is told the
+            camera, logarithms of radii and fluxes are learned relative to rough ones of each image, so these need
+            their names: one that has ``radius`` in it or ends in ``axis``, or ``r_eff``, ``re``, ``r50``, ``hlr``;
+            one that has ``flux``.
         sample_weight : array-like of shape (n,), default=None
             A weight of 2 is the same as giving the row twice, 0 the same as leaving it out.
         y_err : array-like of the shape of y, default=None
@@ -279,7 +288,7 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         ------
         ValueError
             If images or targets are not what is said above, a target lies where its transform has no value or is the
-            same in all rows, or there is nothing to train or validate on.
+            same in all rows, there is nothing to train or validate on, or `Cutouts` with a camera are to be augmented.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.
@@ -287,8 +296,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         Warns
         -----
         UserWarning
-            If the crops have collapsed to the smallest scale allowed, or the training ends with a loss, or
-            predictions, of one that has diverged.
+            If the crops have collapsed to the smallest scale allowed, the training ends with a loss, or predictions,
+            of one that has diverged, `Cutouts` know only a part of their camera, or targets that are learned with it
+            have no names.
         """
         return self._fit(X, y, sample_weight, y_err)
 
@@ -335,6 +345,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         if self.calibrate_widths and validation is not None:
             widths = self._found_widths(images, labels, validation)
         self.width_factors_, self.width_spreads_ = widths
+        if self.camera_:
+            self._learn_domain(images, training)
 
     def _camera_told(self):
         told = super()._camera_told()
@@ -368,8 +380,9 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
 
         Parameters
         ----------
-        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
-            Images like those of `fit`.
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C), or Cutouts
+            Images like those of `fit`. If `camera_`, `Cutouts` with ``psf`` and ``noise``, and with ``pixel_scale`` if
+            those of `fit` had it; `HarmonicNet` then takes images of any size.
         n_passes : int, default=None
             Number of Monte Carlo dropout passes per network; None takes the estimator's.
         random_state : int, RandomState instance or None, default=None
@@ -378,7 +391,13 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         Returns
         -------
         MixturePosterior of length n
-            In physical units; NaN where the image is NaN everywhere.
+            In physical units; NaN where the image is NaN everywhere, or its camera is not known. Radii are in arcsec by
+            the ``pixel_scale`` of `Cutouts`, fluxes in the units of their images.
+
+        Raises
+        ------
+        ValueError
+            If images are not like those of `fit`, or the network was told a camera and `X` does not know it.
 
         Warns
         -----

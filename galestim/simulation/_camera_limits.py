@@ -31,6 +31,7 @@ LIMITS = {
     "correlation_length": NOT_NEGATIVE,
     "sky_error": NOT_NEGATIVE,
     "psf_error": NOT_NEGATIVE,
+    "noise_error": NOT_NEGATIVE,
     "bad_columns": NOT_NEGATIVE,
     "cosmic_rays": SHARE,
     "random_mask": SHARE,

@@ -76,6 +76,8 @@ class CameraPrior:
         Standard deviation of the sky's level, in units of its noise: that of the images is drawn from it.
     psf_error : prior or float, default=0.02
         Standard deviation of the error of the width of the stars that are handed out, as a share of it.
+    noise_error : prior or float, default=0.0
+        Standard deviation of the error of the noise of the sky that is handed out, as a share of it.
     bad_columns : prior or float, default=0.0
         Mean number of bad columns in an image.
     cosmic_rays : prior or float, default=0.0
@@ -141,6 +143,7 @@ class CameraPrior:
     correlated_share: float = 1.0
     sky_error: Any = 0.1
     psf_error: Any = 0.02
+    noise_error: Any = 0.0
     bad_columns: Any = 0.0
     cosmic_rays: Any = 0.0
     random_mask: Any = 0.0

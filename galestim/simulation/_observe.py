@@ -35,7 +35,7 @@ def observe(cameras: CameraPrior, images: torch.Tensor, stars: torch.Tensor, ban
     return Cutouts(
         seen,
         psf=_stars(cameras, stars, band, rng).cpu().numpy(),
-        noise=noise.astype(float),
+        noise=noise * _factor(values_of(cameras.noise_error, n, rng), rng),
         gain=band.gain,
         mask=mask,
         pixel_scale=band.pixel_scale,
@@ -58,7 +58,7 @@ def _bad_pixels(cameras: CameraPrior, images: torch.Tensor, rng: np.random.Gener
 def _stars(cameras: CameraPrior, stars: torch.Tensor, band: Band, rng: np.random.Generator) -> torch.Tensor:
     """Images of stars of a width that is not quite true, trimmed, with noise."""
     n = len(stars)
-    factor = np.clip(1 + np.asarray(band.psf_error) * rng.standard_normal(n), 0.5, 1.5)
+    factor = _factor(np.broadcast_to(band.psf_error, n), rng)
     fwhm = widths_of(band)
     half_size = np.maximum(
         np.rint(values_of(SIZES if cameras.stamp_size is None else cameras.stamp_size, n, rng) * fwhm), 2
@@ -71,6 +71,11 @@ def _stars(cameras: CameraPrior, stars: torch.Tensor, band: Band, rng: np.random
         return told
     generator = torch.Generator(device=stars.device).manual_seed(int(rng.integers(2**31)))
     return noisy_stars(told, torch.as_tensor(noise), generator)
+
+
+def _factor(error: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+    """What is handed out over what is true, for errors (n,) that are shares of it; from a half to three halves."""
+    return np.clip(1 + error * rng.standard_normal(len(error)), 0.5, 1.5)
 
 
 def widths_of(band: Band) -> NDArray:

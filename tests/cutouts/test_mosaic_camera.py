@@ -169,7 +169,8 @@ def test_a_galaxy_with_nothing_but_bad_pixels_is_missing(tmp_path):
     cutouts = fetcher.transform({"ra": ra, "dec": dec})
     assert cutouts.missing().tolist() == [False, True]
     assert fetcher.report_["status"].tolist() == ["ok", "missing"]
-    assert fetcher.report_["coverage"].tolist() == [1.0, 0.0]
+    assert fetcher.report_["reason"][1].startswith("1 at ra=")
+    assert "has no good pixel in" in fetcher.report_["reason"][1]
 
 
 def test_tiles_of_other_zero_points_are_one_image(tmp_path):
@@ -185,6 +186,26 @@ def test_tiles_of_other_zero_points_are_one_image(tmp_path):
     unit = 10 ** (0.4 * (cutout.zero_point - 25.0))
     np.testing.assert_allclose(cutout.images[0] / unit, expected, atol=0.03)
     assert cutout.images.sum() / unit == pytest.approx(100, rel=0.01)
+
+
+def test_each_tile_has_files_of_its_own(tmp_path):
+    """The deepest tile tells the point-spread function; noise comes from the tile that the pixels come from."""
+    wcs, widths = wcs_of(), (1.4, 2.4)
+    x, _ = middle(wcs)
+    for i, (sigma, columns) in enumerate(zip(widths, (slice(0, x + 8), slice(x - 12, N)))):
+        tile = np.full((N, N), np.nan, np.float32)
+        tile[:, columns] = 0
+        write(tmp_path / f"t{i}.fits", tile, wcs)
+        write(tmp_path / f"t{i}.rms", np.full((N, N), i + 1.0))
+        write(tmp_path / f"t{i}.psf", gaussian(41, 20, 20, sigma))
+    told = {"noise": str(tmp_path / "t?.rms"), "psf": str(tmp_path / "t?.psf")}
+    cutout = FitsMosaic(str(tmp_path / "t?.fits"), **told).cutout(request())
+    noise = cutout.noise[0, 20, :, 0]  # columns run east to west, as those of the mosaic
+    assert noise[5] < 1.02 < 1.5 < noise[35] < 2.04
+    assert cutout.psf[0, 20, 20, 0] == pytest.approx(1 / (2 * np.pi * 1.4**2), rel=0.06)
+    (tmp_path / "t1.psf").unlink()
+    with pytest.raises(ValueError, match="are 1 files for 2 tiles; expected one for each"):
+        FitsMosaic(str(tmp_path / "t?.fits"), **told).cutout(request())
 
 
 def test_bands_with_cameras_of_their_own(tmp_path):
@@ -223,7 +244,7 @@ def test_clones_and_pickles(tmp_path):
 
 def test_a_galaxy_off_the_mosaic(tmp_path):
     image = write(tmp_path / "image.fits", np.ones((N, N)), wcs_of())
-    with pytest.raises(MissingCutoutError, match="has no pixel in"):
+    with pytest.raises(MissingCutoutError, match="has no good pixel in"):
         FitsMosaic(image, noise=0.1, psf=gaussian(41, 20, 20, 1.6)).cutout(request(ra=151.0))
 
 

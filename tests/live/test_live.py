@@ -114,6 +114,18 @@ def test_legacy_surveys_give_flux_per_native_pixel():
     np.testing.assert_allclose(fluxes, fluxes[0], rtol=0.02)
 
 
+def test_legacy_surveys_tell_the_camera():
+    """Pixels scatter as their noise says, and the star is one, with its light in the middle."""
+    cutout = legacy(bands="gr", camera=True).cutout(request(pixel_scale=0.262))
+    assert cutout.psf.shape[::3] == (1, 2)
+    stamp = cutout.psf[0, ..., 0]
+    assert np.unravel_index(stamp.argmax(), stamp.shape) == tuple(n // 2 for n in stamp.shape)
+    rim = np.r_[:16, 112:128]
+    scatter = (np.asarray(cutout) / cutout.noise)[0, rim]
+    spread = 1.4826 * np.nanmedian(np.abs(scatter - np.nanmedian(scatter, axis=(0, 1))), axis=(0, 1))
+    assert np.all((spread > 0.5) & (spread < 1.5)), spread
+
+
 def test_legacy_surveys_send_bands_in_the_order_asked_for():
     together = legacy(bands="zg").cutout(request())
     np.testing.assert_allclose(together[..., 0], legacy(bands="z").cutout(request())[..., 0], rtol=1e-5)
