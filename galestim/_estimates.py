@@ -105,8 +105,9 @@ class PosteriorEstimates(Estimates):
         estimate = getattr(posterior, self.point_estimate)()
         lost = ~np.isnan(posterior.weights[:, 0]) & ~np.isfinite(estimate).all(axis=1)
         if lost.any():
+            rows = row_numbers(np.flatnonzero(lost))
             warnings.warn(
-                f"The posterior {self.point_estimate} of {_rows(np.flatnonzero(lost))} is not finite: {_UNLIKE}",
+                f"The posterior {self.point_estimate} of {rows} is not finite: {_UNLIKE}",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -147,7 +148,7 @@ def forget_lost(images, *outputs: NDArray) -> None:
     rows = _with_image(images, np.flatnonzero(lost))
     if len(rows):
         warnings.warn(
-            f"The prediction of {_rows(rows)} is NaN, and not because the cutout is missing: {_UNLIKE}",
+            f"The prediction of {row_numbers(rows)} is NaN, and not because the cutout is missing: {_UNLIKE}",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -171,7 +172,7 @@ def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.array(list(present), dtype=np.intp)
 
 
-def _rows(rows: NDArray[np.intp]) -> str:
+def row_numbers(rows: NDArray[np.intp]) -> str:
     more = f", … ({len(rows)} rows)" if len(rows) > 10 else ""
     return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:10]))}{more}"
 

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from PIL import Image
+
+from galestim.simulation import (
+    Band,
+    DoubleMoffatPSF,
+    GaussianPSF,
+    ImagePSF,
+    MoffatPSF,
+    render,
+    render_stars,
+    sim_v2_prior,
+)
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -26,6 +38,7 @@ def test_every_script_is_run_here():
         "calibration_rates.py",
         "camera_cutouts.py",
         "crops.py",
+        "degradation.py",
         "downsampling.py",
         "galsim_oracle.py",
         "harmonic_information.py",
@@ -33,6 +46,7 @@ def test_every_script_is_run_here():
         "mosaic_cutouts.py",
         "physical_limit.py",
         "posterior_summary.py",
+        "real_cameras.py",
         "real_field.py",
         "real_structure.py",
         "remote_cutouts.py",
@@ -46,8 +60,8 @@ def test_every_script_is_run_here():
 def test_every_script_has_its_line_in_the_summary():
     summary = (BENCHMARKS.parents[1] / "docs" / "benchmarks.md").read_text().split("\n## ")[0]
     marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
-    assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1"}
-    needy = {"real_field.py", "real_structure.py", "sdss_morphology.py"}
+    assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1", "sim_v2"}
+    needy = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
     assert {name for name, mark in marks.items() if mark == "○"} == needy
 
 
@@ -55,7 +69,8 @@ def test_scripts_that_need_data_say_where_it_is_public():
     needy = {
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
-    assert {"mosaic_cutouts.py", "real_field.py", "real_structure.py", "sdss_morphology.py"} == set(needy)
+    named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
+    assert {"mosaic_cutouts.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
@@ -260,3 +275,87 @@ def test_sim_v1(tmp_path):
     run("sim_v1", "--smoke", "--out", tmp_path, "--only", "train", "table")
     assert estimator.stat().st_mtime_ns == written  # what is done is not done again
     assert (tmp_path / "table.jsonl").read_text() == text
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """A model of many cameras that next to nothing was taught, for those that judge one."""
+    sys.path.append(str(BENCHMARKS))
+    try:
+        from _model import stand_in
+
+        folder = tmp_path_factory.mktemp("model")
+        stand_in(folder, n_galaxies=200, epochs=1)
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return folder / "stand_in.safetensors"
+
+
+def test_sim_v2(tmp_path, stand_in):
+    pytest.importorskip("galsim")
+    options = ["--smoke", "--out", tmp_path, "--model", stand_in]
+    run("sim_v2", *options)
+    text = (tmp_path / "stand_in" / "table.jsonl").read_text()
+    rows = {(row["recipe"], row["measure"]): row for row in map(json.loads, text.splitlines())}
+    assert {recipe for recipe, _ in rows} == {"stand_in, renderer", "stand_in, galsim"}
+    assert rows["stand_in, renderer", "posteriors that are not finite"]["value"] == [0]
+    speed = next(row for (_, measure), row in rows.items() if measure.startswith("galaxies / s"))
+    assert speed["galaxies"] == 12
+    limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit*.npy")])
+    assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()  # of B/T 0.289 without any image
+
+
+def test_galsim_draws_what_the_renderer_draws():
+    pytest.importorskip("galsim")
+    sys.path.append(str(BENCHMARKS / "sim_v2"))
+    try:
+        from _by_galsim import drawn
+    finally:
+        sys.path.remove(str(BENCHMARKS / "sim_v2"))
+    galaxies = sim_v2_prior().draw(4, random_state=0)
+    row, column = np.indices((41, 41)) - 20
+    star = ImagePSF(np.exp(-((row - 0.3) ** 2 + 1.2 * column**2) / 18), 0.1)
+    turned = {"ellipticity": 0.1, "position_angle": 30.0}
+    psfs = [MoffatPSF(0.7, **turned), GaussianPSF(0.7, **turned), DoubleMoffatPSF(0.7, **turned), star]
+    camera = {"npix": 64, "pixel_scale": 0.2, "psf": psfs}
+    images, stars = drawn(galaxies, Band(psfs, sky_noise=0.1, pixel_scale=0.2), 64, 33)
+    for found, expected in ((images, render(galaxies, **camera)), (stars, render_stars(**camera | {"npix": 33}))):
+        error = abs(found - expected).amax((1, 2)) / expected.amax((1, 2))
+        assert (error < 1e-3).all()  # found: 1e-4 and less
+
+
+def test_degradation(tmp_path, stand_in):
+    out, picture = tmp_path / "degradation.jsonl", tmp_path / "cases.png"
+    options = ["--smoke", "--model", stand_in, "--out", out, "--only", "as told", "scale", "star", "empty", "hot"]
+    table = run("degradation.py", *options, "--picture", picture)
+    rows = {(row["case"], row["galaxies_of"]): row for row in map(json.loads, out.read_text().splitlines())}
+    assert {name for _, name in rows} == {"one camera", "sim-v2"}
+    for row in rows.values():
+        assert all(0 <= share <= 1 for share in row["holds"])
+    for name in ("one camera", "sim-v2"):  # radii are off by as much as the scale, whatever is known of the galaxy
+        honest, wrong = (rows[case, name]["off"][1] for case in ("as told", "pixel scale told +5 %"))
+        assert wrong > honest
+        assert rows["star", name]["targets"] == [2]
+    assert "| empty sky | – / – / – |" in table
+    assert picture.stat().st_size > 0
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_real_cameras(tmp_path, stand_in):
+    fits = tmp_path / "fits"
+    fits.mkdir()
+    names = "object_id,bd_flux,bd_radius_arcsec,bd_chi2_dof,ser_flux,ser_radius_arcsec,cog_flux,cog_radius_arcsec"
+    rows = [f"{name},{flux},0.8,1.0,{flux},0.8,{flux},0.8" for name, flux in (("gal1", 1800), ("gal2", 3800))]
+    Table.read("\n".join([names, *rows]), format="ascii.csv").write(fits / "pysersic.ecsv")
+    options = ["--smoke", "--model", stand_in, "--fits", fits, "--picture", tmp_path / "sheet.png"]
+    run("real_cameras.py", *options, "--out", tmp_path, "--sets", "pysersic")
+    photometry, *seen = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())
+    assert (photometry["set"], photometry["n"], photometry["of"]) == ("pysersic", 2, 2)
+    assert [(row["wider"], row["told"]) for row in seen] == [
+        (wider, told) for wider in (1.3, 1.6) for told in ("truthfully", "the old star")
+    ]
+    assert all(0.2 < row["noise_left"] < 0.6 for row in seen)  # independent noise: 0.38 and 0.36
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+    run("real_cameras.py", *options, "--out", tmp_path / "bands", "--sets", "VST_r", "VISTA_K", "--only", "bands")
+    (bands,) = map(json.loads, (tmp_path / "bands" / "results.jsonl").read_text().splitlines())
+    assert len(bands["objects"]) >= bands["n"]

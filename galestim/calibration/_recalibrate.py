@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, check_cv
 from sklearn.utils import Bunch, check_random_state, get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._estimates import PosteriorEstimates
@@ -31,6 +32,11 @@ from ._inputs import check_posterior, check_targets
 from ._normal_scores import ScoreTable, conformal_curve, coupled_draws, local_pulls, moved_log_prob, smooth_curve
 
 _LEAST = 10  # galaxies to calibrate on
+
+
+def _estimator_has(method: str):
+    """Whether the estimator, fitted if it is, has a method."""
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
 class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
@@ -335,6 +341,40 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         table = ScoreTable(posterior)
         features = table.features() if self._held_out is not None else None
         return posterior, table, *self._pulls(features, len(posterior))
+
+    @available_if(_estimator_has("in_domain"))
+    def in_domain(self, X):
+        """Say of each galaxy whether its image and camera are like those of the estimator's training.
+
+        Parameters
+        ----------
+        X : array-like with n rows
+            What the estimator takes.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            That of `PosteriorRegressor.in_domain`; recalibration holds for what is in the domain only.
+        """
+        check_is_fitted(self)
+        return self.estimator_.in_domain(X)
+
+    @available_if(_estimator_has("domain"))
+    def domain(self, X):
+        """Say how far each galaxy's image and camera are from those of the estimator's training, and why.
+
+        Parameters
+        ----------
+        X : array-like with n rows
+            What the estimator takes.
+
+        Returns
+        -------
+        astropy.table.Table of n rows
+            That of `PosteriorRegressor.domain`.
+        """
+        check_is_fitted(self)
+        return self.estimator_.domain(X)
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from each galaxy's recalibrated posterior.

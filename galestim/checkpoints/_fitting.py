@@ -53,13 +53,17 @@ def _check_targets(fitted: Mapping[str, Any], n: int) -> None:
 
 
 def _check_camera(fitted: Mapping[str, Any], n: int) -> None:
-    camera, learned_in = fitted.get("camera_", False), fitted.get("_learned_in")
+    camera, learned_in, domain = fitted.get("camera_", False), fitted.get("_learned_in"), fitted.get("domain_")
     _require("camera_", camera, isinstance(camera, bool), "a bool")
     _require("_on_sky", fitted.get("_on_sky", True), isinstance(fitted.get("_on_sky", True), bool), "a bool")
     is_choice = (
         isinstance(learned_in, np.ndarray) and learned_in.shape == (2, n) and np.isin(learned_in, (0, 1)).all()
     )
     _require("_learned_in", learned_in, bool(is_choice) if camera else learned_in is None, f"(2, {n}) of 0 and 1")
+    if domain is not None:
+        is_range = camera and isinstance(domain, np.ndarray) and domain.ndim == 2 and len(domain) == 3
+        rising = is_range and domain.dtype.kind == "f" and bool((np.diff(domain, axis=0) > 0).all())
+        _require("domain_", domain, rising, "three rows of limits, each above the one before")
 
 
 def _are(kinds, values, n: int) -> bool:

@@ -49,7 +49,8 @@ FITTED = {
     "target_units_",
 }
 WIDTHS = {"width_factors_", "width_spreads_"}  # of posteriors
-OF_SOME = {"feature_names_in_", "camera_", "_learned_in", "_on_sky"}  # of fits to data frames, or told of cameras
+OF_CAMERAS = {"camera_", "domain_", "_learned_in", "_on_sky"}  # of fits to images that know their camera
+OF_SOME = {"feature_names_in_"} | OF_CAMERAS  # of fits to data frames
 
 
 class _Content(NamedTuple):

@@ -57,6 +57,10 @@ class SimulatedGalaxies:
     lifetime : int, default=10
         For how many epochs, each with new noise, a redrawn galaxy is kept before another takes its place. Rendering
         takes most of the time if it is 1; then nothing is seen twice.
+    replays : int, default=1
+        From how many looks at each galaxy a fit learns in an epoch: that of the epoch, and those of as many epochs
+        before, less one. Looks take most of a fit's time, and a network that digests images (`HarmonicNet`) can learn
+        from each several times; others learn from that of the epoch alone.
     noise_factor : float, default=1.0
         Factor on the noise of the band; 0 draws noiseless images.
     dtype : str or dtype, default="float32"
@@ -79,7 +83,7 @@ class SimulatedGalaxies:
     prior : GalaxyPrior
     redraw : str
         As passed.
-    lifetime : int
+    lifetime, replays : int
         As passed.
     noise_factor : float
         As passed.
@@ -142,6 +146,7 @@ class SimulatedGalaxies:
             "prior": "no_validation",
             "redraw": [StrOptions({"noise", "galaxies"})],
             "lifetime": [Interval(Integral, 1, None, closed="left")],
+            "replays": [Interval(Integral, 1, None, closed="left")],
             "noise_factor": [Interval(Real, 0, None, closed="left")],
             "dtype": "no_validation",
             "random_state": ["random_state"],
@@ -157,6 +162,7 @@ class SimulatedGalaxies:
         prior=None,
         redraw="noise",
         lifetime=10,
+        replays=1,
         noise_factor=1.0,
         dtype="float32",
         random_state=None,
@@ -164,7 +170,8 @@ class SimulatedGalaxies:
         self.band, self.prior = checked_band(band, own_cameras=True), checked_prior(prior)
         self._sizes = _checked_sizes(npix)
         self._own_cameras = hasattr(self.band, "observe")
-        self.redraw, self.lifetime, self.noise_factor = redraw, int(lifetime), noise_factor
+        self.redraw, self.lifetime, self.replays = redraw, int(lifetime), int(replays)
+        self.noise_factor = noise_factor
         self.shape, self.dtype = (int(n_samples), max(self._sizes), max(self._sizes)), _checked_dtype(dtype)
         self.target_names = list(TARGET_NAMES)
         self._seed = int(check_random_state(random_state).randint(2**31))

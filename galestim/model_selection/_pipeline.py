@@ -87,6 +87,37 @@ class PosteriorPipeline(Pipeline):
             posterior.ids = np.asarray(X["object_id"], dtype=str)
         return posterior
 
+    @available_if(final_estimator_has("in_domain"))
+    def in_domain(self, X):
+        """Transform `X` and say of each row whether it is like those of the last step's training.
+
+        Parameters
+        ----------
+        X : array-like
+            What the first step takes.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_samples,)
+        """
+        return self.steps[-1][1].in_domain(self._transform_all_but_last(X))
+
+    @available_if(final_estimator_has("domain"))
+    def domain(self, X):
+        """Transform `X` and say how far each row is from those of the last step's training, and why.
+
+        Parameters
+        ----------
+        X : array-like
+            What the first step takes.
+
+        Returns
+        -------
+        astropy.table.Table of n_samples rows
+            That of `PosteriorRegressor.domain`.
+        """
+        return self.steps[-1][1].domain(self._transform_all_but_last(X))
+
     @available_if(final_estimator_has("sample_y"))
     def sample_y(self, X, n_samples=1, random_state=0):
         """Transform `X` and draw targets from the last step's posteriors.
@@ -129,7 +160,7 @@ class PosteriorPipeline(Pipeline):
         return self.steps[-1][1].log_prob(self._transform_all_but_last(X), y, **params)
 
     def __getattr__(self, name):
-        if name in ("predict_posterior", "sample_y", "log_prob") and "steps" in vars(self):
+        if name in ("predict_posterior", "in_domain", "domain", "sample_y", "log_prob") and "steps" in vars(self):
             try:
                 getattr(self.steps[-1][1], name)
             except AttributeError as error:

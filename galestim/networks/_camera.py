@@ -61,7 +61,7 @@ class Camera(NamedTuple):
     look : Tensor of shape (n, 6)
         What is measured of the galaxy first: its center, as (x, y) from that of the image [pixels]; σ of the
         point-spread function and of the galaxy as it is seen [pixels]; a rough half-light radius [pixels] and flux.
-    good : Tensor of bool of shape (n, H, W) or None, default=None
+    good : Tensor of bool, of shape (n, H, W), or None, default=None
         False where a pixel was bad; it holds a guess.
     """
 

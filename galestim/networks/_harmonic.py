@@ -112,8 +112,11 @@ class _HarmonicNetwork(SplitNetwork):
         super().__init__()
         n_scales, n_channels = spec.n_scales, image_shape[2]
         self.harmonics = CameraHarmonics(n_scales) if camera else _Harmonics(n_scales, image_shape)
-        self.invariants = _Invariants(n_scales * n_channels, n_scales, min(n_scales, N_PSF) * n_channels * camera)
-        n_features = self.invariants.n_features + n_camera_numbers(n_channels) * camera
+        n, n_psf = n_scales * n_channels, min(n_scales, N_PSF) * n_channels * camera
+        n_numbers = n_camera_numbers(n_channels) * camera
+        self.invariants = _Invariants(n, n_scales, n_psf)
+        self.sizes = [n, 2 * n, 2 * n, 2 * n, *([2 * n_psf] if camera else []), n_numbers]
+        n_features = self.invariants.n_features + n_numbers
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.dropout = Dropout(spec.dropout)
@@ -122,23 +125,34 @@ class _HarmonicNetwork(SplitNetwork):
         self.exit = nn.Sequential(nn.SiLU(), Dropout(spec.dropout), nn.Linear(spec.hidden, n_outputs))
 
     def trunk(self, x, *camera):
-        return ((self._features(x, *camera) - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
+        return self.read(self.digest(x, *camera))
+
+    @torch.no_grad()
+    def digest(self, x, *camera):
+        with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
+            parts = self.harmonics(x.to(self.mean.dtype), *camera)
+        real = (torch.view_as_real(part) if part.is_complex() else part for part in parts)
+        return torch.cat([part.flatten(1) for part in real], dim=1)
+
+    def read(self, digest):
+        with torch.autocast(digest.device.type, enabled=False):
+            features = self._features(digest)
+        return ((features - self.mean) / self.scale).clamp(-MAX_STANDARDIZED, MAX_STANDARDIZED)
 
     def rest(self, features, context=None):
         return self.exit(self.body(self.entry(with_context(self.dropout(features), context))))
 
-    def _features(self, x, *camera):
-        with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            harmonics = self.harmonics(x.to(self.mean.dtype), *camera)
-            n_harmonics = len(harmonics) - len(camera)  # of a camera come numbers besides
-            return torch.cat([self.invariants(*harmonics[:n_harmonics]), *harmonics[n_harmonics:]], dim=1)
+    def _features(self, digest):
+        flux, *others = digest.split(self.sizes, dim=1)
+        complex_parts = (torch.view_as_complex(part.unflatten(1, (-1, 2)).contiguous()) for part in others[:-1])
+        return torch.cat([self.invariants(flux, *complex_parts), others[-1]], dim=1)
 
     @torch.no_grad()
     def examine(self, images: torch.Tensor, *camera: Camera) -> None:
         """Set noise, mean and scale of the features to those of `images`."""
         if not camera:
             self.harmonics.noise.copy_(_noise(images))
-        features = self._features(images, *camera)
+        features = self._features(self.digest(images, *camera))
         self.mean.copy_(features.mean(dim=0))
         self.scale.copy_(features.std(dim=0, correction=0).clamp(min=1e-6))
 

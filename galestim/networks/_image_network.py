@@ -11,7 +11,7 @@ from torch import nn
 
 from ._camera import Camera, camera_numbers_of, n_camera_numbers
 from ._spatial_transformer import CroppedNetwork
-from ._split import ContextAsChannels
+from ._split import ContextAsChannels, SplitNetwork
 
 Inputs = dict[str, torch.Tensor]  # "pixels" (n, H, W, C), and what `Camera` has of the camera
 
@@ -52,8 +52,10 @@ class ImageNetwork(nn.Module):
             self.register_buffer("numbers_mean", torch.zeros(n_numbers))
             self.register_buffer("numbers_scale", torch.ones(n_numbers))
 
-    def forward(self, pixels: torch.Tensor, **camera: torch.Tensor) -> torch.Tensor:
-        """``(n, H, W, C)`` of any real dtype → ``(n, n_outputs)``."""
+    def forward(self, pixels: torch.Tensor | None = None, *, digest=None, **camera: torch.Tensor) -> torch.Tensor:
+        """``(n, H, W, C)`` of any real dtype, or their digests → ``(n, n_outputs)``."""
+        if pixels is None:
+            return self.network.rest(self.network.read(digest))
         images, told = self.prepare(pixels, **camera)
         return self.network(images) if told is None else self.network(images, told)
 
@@ -63,6 +65,15 @@ class ImageNetwork(nn.Module):
         if isinstance(told, Camera):
             return self.network.trunk(images, told), None
         return self.network.trunk(images), told
+
+    def digest(self, pixels: torch.Tensor, **camera: torch.Tensor) -> torch.Tensor | None:
+        """Digests ``(n, n_digest)`` of images, if they are all that `forward` needs; None if not."""
+        if not isinstance(self.network, SplitNetwork) or not isinstance(self.augmentation, nn.Identity):
+            return None
+        images, told = self.prepare(pixels, **camera)
+        if told is None:
+            return self.network.digest(images)
+        return self.network.digest(images, told) if isinstance(told, Camera) else None
 
     @property
     def wants_examples(self) -> bool:

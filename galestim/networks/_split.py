@@ -40,6 +40,23 @@ class SplitNetwork(nn.Module):
         Tensor of shape (n, ...)
         """
 
+    def digest(self, x: torch.Tensor, *camera) -> torch.Tensor | None:
+        """What of the trunk takes no weight, if all that follows needs no more; a fit then takes it once.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, C, H, W)
+            Images.
+        *camera : Camera
+            As in `trunk`.
+
+        Returns
+        -------
+        Tensor of shape (n, n_digest), or None
+            None if there is no such part. Where it is not, ``read(digest)`` gives what `trunk` does.
+        """
+        return None
+
     @abstractmethod
     def rest(self, features: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """Everything from the first dropout on.

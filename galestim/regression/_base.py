@@ -34,7 +34,8 @@ from .._sklearn import (
 )
 from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
-from ._camera_images import camera_images, knows_camera, units_of_targets
+from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
+from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
@@ -191,7 +192,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         self.n_parameters_ = sum(weights.numel() for weights in self.network_.parameters())
 
     def _check_images(self, X, *, reset: bool):
-        redraws = hasattr(X, "redrawn") and reset
+        redraws = hasattr(X, "redrawn")
         if reset:
             self.camera_ = self._may_take_camera and knows_camera(X[:1] if redraws else X)
         if not redraws and not self.camera_:
@@ -200,8 +201,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         name = type(self).__name__ if self.camera_ else ""
         if redraws:
             return RedrawnImages(X, self._check_shape(X.shape, reset), name)
-        X = X[:] if hasattr(X, "redrawn") else X
         images = camera_images(X, self._check_shape(np.shape(X), reset), name)
+        warn_of_unknown_stars(X)
         if not reset:
             self._refuse_other_scale(images.on_sky)
         return images
@@ -322,8 +323,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             rows = train(
                 member,
                 loss,
-                seen,
-                watched,
+                digested(seen, member, self.device_),
+                None if watched is None else digested(watched, member, self.device_),
                 Recipe.of(self),
                 device=self.device_,
                 seed=self._seed + number,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from .._cutouts import Cutouts
+from .._estimates import row_numbers
 from .._images import release_pages
 from ..networks import as_images, cast_pixels, looked_at
 from ..simulation import render_stars
@@ -147,6 +148,19 @@ class CameraImages:
         return self._units
 
 
+def warn_of_unknown_stars(X: Cutouts) -> None:
+    """Warn of galaxies that are missing because their point-spread function is not known."""
+    psf = X.psf
+    if not isinstance(psf, np.ndarray) or psf.ndim < 3:
+        return
+    unknown = np.flatnonzero(np.isnan(psf[:, psf.shape[1] // 2, psf.shape[2] // 2]).reshape(len(psf), -1).any(axis=1))
+    if len(unknown):
+        warnings.warn(
+            f"The point-spread function of {row_numbers(unknown)} is not known (NaN): treated as missing cutouts.",
+            stacklevel=5,
+        )
+
+
 def _refuse_no_noise(noise: NDArray, rows: NDArray | None) -> None:
     silent = (noise == 0).any(axis=1)
     if silent.any():
@@ -197,16 +211,16 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
     ValueError
         If it has no rows, knows no point-spread function or noise, or is no longer linear in the flux.
     """
+    if isinstance(X, Cutouts) and X.stretched:
+        raise ValueError(
+            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
+            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
+        )
     if not isinstance(X, Cutouts) or X.psf is None or X.noise is None:
         got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
         raise ValueError(
             f"X is {got}; this {name} was fitted on Cutouts that know their psf and noise. Pass "
             "Cutouts(images, psf=…, noise=…)."
-        )
-    if X.stretched:
-        raise ValueError(
-            "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
-            "its pixels. Leave out the Normalizer, or take Normalizer('scale')."
         )
     if not len(X):
         raise ValueError(

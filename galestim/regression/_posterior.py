@@ -29,11 +29,12 @@ from ..networks import (
 from ..posteriors import MixturePosterior
 from ._base import ImageRegressor
 from ._crops import CropsMixin
+from ._domain import Domain
 from ._rows import TrainingRows
 from ._training import Labels
 
 
-class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
+class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor):
     """Predict a joint posterior of several parameters from a galaxy's image.
 
     A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
@@ -135,6 +136,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         Shape of the training images.
     n_features_in_ : int
         ``H·W·C``.
+    domain_ : ndarray of shape (3, n_measures)
+        Limits and middle of what training images and their cameras have; of fits to `Cutouts`. See `domain`.
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Names of the columns, if `X` was a data frame.
     device_ : str
@@ -342,6 +345,8 @@ class PosteriorRegressor(PosteriorEstimates, CropsMixin, ImageRegressor):
         if self.calibrate_widths and validation is not None:
             widths = self._found_widths(images, labels, validation)
         self.width_factors_, self.width_spreads_ = widths
+        if self.camera_:
+            self._learn_domain(images, training)
 
     def _camera_told(self):
         told = super()._camera_told()

@@ -125,6 +125,7 @@ class RedrawnExamples(Examples):
     def __init__(self, images: RedrawnImages, rows, labels: Labels, dtype, names: list[str], relabel: Callable):
         super().__init__(images, rows, labels, dtype)
         self.names, self.relabel = names, relabel
+        self.replays = getattr(images.source, "replays", 1)
 
     def look(self, which, epoch):
         images, targets = self.images.redrawn(self.rows[which], epoch, self.names)

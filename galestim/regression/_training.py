@@ -66,6 +66,9 @@ class Examples(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.rows)
 
+    def begin(self, epoch: int) -> None:
+        """Get ready for an epoch."""
+
     def look(self, which: NDArray, epoch: int) -> tuple[Any, Labels]:
         """Images and labels of some rows, as they are in an epoch."""
         return self.images[self.rows[which]], {name: values[which] for name, values in self.labels.items()}
@@ -112,6 +115,7 @@ class Batches:
 
     def __iter__(self) -> Iterator:
         self.epoch += 1
+        self.examples.begin(self.epoch)
         order = np.arange(len(self.examples)) if self.rng is None else self.rng.permutation(len(self.examples))
         for start in range(0, len(order), self.batch_size):
             yield self.examples.batch(order[start : start + self.batch_size], self.epoch)

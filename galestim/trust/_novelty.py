@@ -15,9 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._cutouts import Cutouts
 from .._images import ImageEstimator, missing_rows
 from .._sklearn import Interval, fit_context
 from ._features import light_features
+from ._stage import in_units_of_noise, without_bad_pixels
 
 LEAST_SPREAD = 1e-6  # variance added to each component [that of the feature]
 PER_COMPONENT, MOST_COMPONENTS = 500, 10
@@ -63,12 +65,15 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
     See Also
     --------
     trust_report : Measures it, and an estimator, on changed copies of images.
+    galestim.PosteriorRegressor.domain : What an estimator that is told the camera says of images itself.
     sklearn.neighbors.LocalOutlierFactor : The same for numbers that you have measured yourself.
 
     Notes
     -----
     Images are best *linear*, before a stretch, with the galaxy in the center. Light is measured in units of the
-    noise.
+    noise. `Cutouts` that know their noise are in units of it, so that noise that is not what is told is seen; their
+    bad pixels are guessed from those around them. An estimator that was fitted on `Cutouts` knows its domain itself,
+    see `PosteriorRegressor.domain`, and sees more: this detector takes galaxies of one camera for usual.
 
     It does not see a neighbor that lies on the center, and hardly a point-spread function that is wider by a fifth: a
     galaxy may be less concentrated by itself. The guide has numbers.
@@ -104,6 +109,10 @@ class NoveltyDetector(OutlierMixin, ImageEstimator):
         self.n_components = n_components
         self.image_shape = image_shape
         self.random_state = random_state
+
+    def _check_images(self, X, *, reset: bool):
+        images = super()._check_images(in_units_of_noise(X) if isinstance(X, Cutouts) else X, reset=reset)
+        return without_bad_pixels(images) if isinstance(X, Cutouts) else images
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):

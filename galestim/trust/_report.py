@@ -189,7 +189,8 @@ def trust_report(
         Called with an angle in degrees, returns images (n, H, W[, C]) of some galaxies that are turned by it, the
         same at every call and best without noise. None: images of `X` are turned by splines, which blur their noise.
     reference : array-like of images or None, default=None
-        Clean images to learn novelty from, such as those of the training. None: either half of `X` from the other.
+        Clean images to learn novelty from, such as those of the training. None: what an estimator that is told the
+        camera knows itself, see `PosteriorRegressor.domain`; else either half of `X` is told from the other.
     psf_fwhm : float or None, default=None
         Full width at half maximum of the point-spread function [pixels], for images of a wider one. None: that of the
         most compact galaxies, which are somewhat larger.

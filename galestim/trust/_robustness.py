@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -12,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state, gen_batches
 
+from .._cutouts import Cutouts
 from .._masked import without_mask
 from ..calibration import coverage
 from ..posteriors import Posterior
@@ -33,6 +35,7 @@ from ._variants import (
 N_REDRAWS = 8
 MOST_REFERENCE = 5000  # images that a detector learns from
 AT_ONCE = 1000  # images that a detector looks at
+FARTHEST = 1e9  # below a threshold: of what is no image at all
 
 
 class Sample(NamedTuple):
@@ -63,37 +66,47 @@ def stability_table(sample: Sample, judged: Judged, simulator: Callable | None, 
     return _table(rows, ["change", "target", "unit", "n_views", "n_galaxies", *numbers])
 
 
-def _changes(sample: Sample, simulator, n_angles: int, rng) -> Iterator[tuple[str, Iterator[NDArray]]]:
-    """Each kind of change, and the images it makes."""
-    images = sample.images
+def _changes(sample: Sample, simulator, n_angles: int, rng) -> Iterator[tuple[str, Iterator[Any]]]:
+    """Each kind of change, and what it makes of images, which know of it if they know their camera."""
+    images, rows, changed = sample.images, sample.rows, sample.stage.changed
+    stars, bad = sample.stage.stars(rows), sample.stage.bad(rows)
     angles = np.arange(n_angles) * 360 / n_angles
-    yield "nothing", iter([images])
-    yield "flips and quarter turns", flips_and_quarter_turns(images)
+
+    def views(change: Callable, turns: bool) -> Iterator[Any]:
+        parts = [images, stars if turns else None, bad]
+        each = zip(*(repeat(None) if part is None else change(part) for part in parts))
+        return (changed(image, rows, star, mask) for image, star, mask in each)
+
+    yield "nothing", iter([changed(images, rows)])
+    yield "flips and quarter turns", views(flips_and_quarter_turns, True)
     if simulator is None:
-        yield "resampled angles", (turned(images, angle) for angle in angles + 180 / n_angles)
+        yield "resampled angles", views(lambda one: (turned(one, angle) for angle in angles + 180 / n_angles), True)
     else:
-        yield "simulated angles", (_simulated(simulator, angle, images) for angle in angles)
-    yield "shifts by half a pixel", shifted(images, 0.5)
-    yield "shifts by a pixel", shifted(images, 1.0)
-    yield "noise added", (noisier(images, 1.0, rng) for _ in range(N_REDRAWS))
+        yield "simulated angles", (_simulated(simulator, angle, sample) for angle in angles)
+    yield "shifts by half a pixel", views(lambda one: shifted(one, 0.5), False)
+    yield "shifts by a pixel", views(lambda one: shifted(one, 1.0), False)
+    yield "noise added", (changed(noisier(images, 1.0, rng), rows, noise=np.sqrt(2)) for _ in range(N_REDRAWS))
 
 
-def _simulated(simulator: Callable, angle: float, like: NDArray) -> NDArray:
-    images = np.asarray(without_mask(simulator(float(angle))))
+def _simulated(simulator: Callable, angle: float, sample: Sample):
+    given, like = simulator(float(angle)), sample.images
+    images = np.asarray(without_mask(given))
     images = images if images.ndim == 4 else images[..., None]
     if images.ndim != 4 or images.shape[1:] != like.shape[1:]:
         raise ValueError(
             f"simulator({angle:g}) returned images of shape {images.shape}; expected (n, H, W[, C]) of (H, W, C) = "
             f"{like.shape[1:]}, the same galaxies at every angle."
         )
-    return images
+    if isinstance(given, Cutouts):
+        return given
+    return sample.stage.changed(images, sample.rows[: len(images)])
 
 
 def _means(sample: Sample, views: Iterator[NDArray]) -> tuple[NDArray, NDArray]:
     """Means ``(v, m, k)`` of the posteriors of each view, and standard deviations ``(m, k)`` of the last."""
     means = []
-    for images in views:
-        posterior = sample.stage.predict_images(images)
+    for view in views:
+        posterior = sample.stage.predict(view)
         means.append(posterior.mean())
     if len({len(mean) for mean in means}) > 1:
         raise ValueError("simulator returned another number of images at another angle; expected the same galaxies.")
@@ -133,8 +146,13 @@ def crops_table(sample: Sample) -> Table:
 class _Detectors(NamedTuple):
     """Detectors, and which of the galaxies each may score: those that it has not learned from."""
 
+    stage: Stage
     rows: list[NDArray[np.intp]]
     detectors: list[NoveltyDetector]
+
+    def unchanged(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Scores above the threshold of the galaxies as they are."""
+        return self.decide(self.stage.images(rows), rows)
 
     def decide(self, images: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """Scores above the threshold of images of the galaxies `rows`."""
@@ -142,38 +160,54 @@ class _Detectors(NamedTuple):
         for own, detector in zip(self.rows, self.detectors):
             chosen = np.isin(rows, own)
             if chosen.any():
-                out[chosen] = detector.decision_function(images[chosen])
+                out[chosen] = detector.decision_function(self.stage.changed(images[chosen], rows[chosen]))
         return out
+
+
+class _OwnDomain(NamedTuple):
+    """The domain that the estimator itself knows."""
+
+    stage: Stage
+
+    def decide(self, images: NDArray, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """How far within it images of the galaxies `rows` are."""
+        return self._of(self.stage.changed(images, rows))
+
+    def unchanged(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same of the galaxies as they are, with what is masked in them."""
+        return self._of(self.stage.X[rows])
+
+    def _of(self, cutouts) -> NDArray[np.float64]:
+        return np.nan_to_num(self.stage.domain_decision(cutouts), nan=-FARTHEST, neginf=-FARTHEST)
 
 
 def novelty_tables(
     sample: Sample, judged: Judged, known: NDArray[np.intp], reference, psf_fwhm: float | None
 ) -> tuple[Table, Table, dict[str, NDArray]]:
     """Score and flag of each galaxy; what is seen of changed copies, and how they are covered; and the scores."""
-    detectors = _detectors(sample.stage, known, reference, judged.random_state)
-    decision = np.concatenate(
-        [detectors.decide(sample.stage.images(known[rows]), known[rows]) for rows in gen_batches(len(known), AT_ONCE)]
-    )
+    detectors: Any = _detectors(sample.stage, known, reference, judged.random_state)
+    decision = np.concatenate([detectors.unchanged(known[rows]) for rows in gen_batches(len(known), AT_ONCE)])
     novelty = _table(list(zip(known.tolist(), decision, decision < 0)), ["row", "decision", "flagged"])
     unchanged = decision[np.searchsorted(known, sample.rows)]
     scores, rows = {"unchanged": unchanged}, [_covered("unchanged", sample.posterior, sample.y, unchanged, None)]
     for variant, images in _shifts(sample, psf_fwhm, check_random_state(judged.random_state)):
         scores[variant] = detectors.decide(images, sample.rows)
-        posterior = sample.stage.predict_images(images)
+        posterior = sample.stage.predict(sample.stage.changed(images, sample.rows))
         rows.append(_covered(variant, posterior, sample.y, scores[variant], unchanged))
     covered = [f"coverage_{name}" for name in judged.names]
     return novelty, _table(rows, ["variant", "auroc", "low", "high", "flagged", *covered]), scores
 
 
-def _detectors(stage: Stage, known: NDArray, reference, seed: int) -> _Detectors:
-    """One that knows the reference; without it two, each of which knows half of the galaxies and scores the rest."""
+def _detectors(stage: Stage, known: NDArray, reference, seed: int) -> _Detectors | _OwnDomain:
+    """What the estimator knows itself; else one that knows the reference; else two, each of half of the galaxies."""
+    if reference is None and stage.knows_domain:
+        return _OwnDomain(stage)
     detector = NoveltyDetector(random_state=seed)
     if reference is not None:
-        images = np.asarray(without_mask(reference[:MOST_REFERENCE]))
-        return _Detectors([known], [detector.fit(images if images.ndim == 4 else images[..., None])])
+        return _Detectors(stage, [known], [detector.fit(without_mask(reference[:MOST_REFERENCE]))])
     halves = [(known[a], known[b]) for a, b in KFold(2, shuffle=True, random_state=seed).split(known)]
-    fitted = [NoveltyDetector(random_state=seed).fit(stage.images(a[:MOST_REFERENCE])) for a, _ in halves]
-    return _Detectors([b for _, b in halves], fitted)
+    fitted = [NoveltyDetector(random_state=seed).fit(without_mask(stage.X[a[:MOST_REFERENCE]])) for a, _ in halves]
+    return _Detectors(stage, [b for _, b in halves], fitted)
 
 
 def _shifts(sample: Sample, psf_fwhm: float | None, rng) -> Iterator[tuple[str, NDArray]]:

@@ -14,7 +14,8 @@ def examples(n, dtype=np.float32):
 
 def test_batches_are_sliced_at_once_and_own_their_pixels():
     data = examples(10)
-    pixels, labels = data.batch(np.array([3, 1]), epoch=1)
+    inputs, labels = data.batch(np.array([3, 1]), epoch=1)
+    pixels = inputs["pixels"]
     np.testing.assert_array_equal(pixels, data.images[[3, 1]])
     pixels += 1
     assert data.images.max() < 1
@@ -31,7 +32,7 @@ def test_each_pass_over_batches_is_an_epoch_in_another_order():
 
     data = examples(10)
     batches = Batches(Spied(data.images, data.rows, data.labels, np.float32), 4, seed=0, epoch=5)
-    assert [len(pixels) for _ in range(2) for pixels, _ in batches] == [4, 4, 2] * 2
+    assert [len(inputs["pixels"]) for _ in range(2) for inputs, _ in batches] == [4, 4, 2] * 2
     assert [epoch for epoch, _ in seen] == [6] * 3 + [7] * 3
     first, second = (np.concatenate([which for e, which in seen if e == epoch]) for epoch in (6, 7))
     assert sorted(first) == sorted(second) == list(range(10))
@@ -40,7 +41,7 @@ def test_each_pass_over_batches_is_an_epoch_in_another_order():
 
 def test_without_a_seed_the_order_stays():
     data = examples(5)
-    pixels = np.concatenate([pixels for pixels, _ in Batches(data, 2)])
+    pixels = np.concatenate([inputs["pixels"] for inputs, _ in Batches(data, 2)])
     np.testing.assert_array_equal(pixels, data.images)
 
 
@@ -61,9 +62,9 @@ class Sizes(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.seen = []
 
-    def forward(self, x):
-        self.seen.append(len(x))
-        return self.weight * x.flatten(1).sum(1, keepdim=True)
+    def forward(self, pixels):
+        self.seen.append(len(pixels))
+        return self.weight * pixels.flatten(1).sum(1, keepdim=True)
 
 
 class Mean(torch.nn.Module):

@@ -7,14 +7,17 @@
     python tests/benchmarks/sim_v1 --out DIR --smoke                  # does it run?
 
 Draws the sets (`_sets.py`), trains the recipes (`_recipes.py`), writes down their posteriors (`_predictions.py`), and
-compares (`_metrics.py`). What is done is not done again: to repeat a stage, delete its files. The Cramér–Rao limit is
-computed of the first test galaxies, and ratios to it are of the same ones.
+compares (`../_metrics.py`). What is done is not done again: to repeat a stage, delete its files. The Cramér–Rao limit
+is computed of the first test galaxies, and ratios to it are of the same ones.
 """
 
 import argparse
 import json
 import logging
+import sys
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for what the benchmarks share
 
 import _metrics
 import _predictions
@@ -80,6 +83,7 @@ def measured(place: Path, sets: Path, sizes: dict, n_limits: int, scores: dict) 
     test, n = _sets.stored_set(sets, "color" if color else "test", sizes), len(posterior)
     rows = _metrics.accuracy(posterior, test.target[:n], test.magnitude[:n], _sets.limit(sets, n_limits)[0])
     rows += _metrics.calibration(posterior, test.target[:n])
+    rows.append(_metrics.conditional(posterior, test.target[:n], *_metrics.magnitude_and_radius(posterior)))
     if color:  # the limit is that of i alone
         return [row._replace(target=None, met=None) if "limit" in row.measure else row for row in rows]
     for name in () if RECIPES[place.name].parent else _sets.SHIFTS:  # which recalibration knows nothing of

@@ -18,7 +18,7 @@ from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
 from galestim.targets import IdentityTransform
 
 NAMES = ("B/T", "ln R_e", "ln F")
-RANGES = {  # of magnitudes, and the target of RMSE / limit there
+MAGNITUDES = {  # ranges, and the target of RMSE / limit there
     "17.5–19": (17.5, 19, 2.0),
     "19–20": (19, 20, 1.25),
     "20–21": (20, 21, 1.25),
@@ -87,28 +87,33 @@ def accuracy(posterior: Posterior, y: NDArray, magnitude: NDArray, limit: NDArra
     """RMSE over the rms limit of the same galaxies, by magnitude, and the widths over the limit."""
     n = min(len(limit), len(y))
     logarithms = in_logarithms(posterior[:n])
-    squares, limits = (logarithms.mean() - logarithms_of(y[:n])) ** 2, limit[:n] ** 2
-    rows = []
-    for name, (bright, faint, target) in RANGES.items():
-        chosen = (magnitude[:n] >= bright) & (magnitude[:n] < faint)
-        if chosen.sum() > 1:
-            ratio = _ratio(squares[chosen], limits[chosen])
-            rms = " / ".join(f"{value:.2g}" for value in np.sqrt(limits[chosen].mean(axis=0)))
-            measure, count = f"RMSE / limit, mag {name} (limit {rms})", int(chosen.sum())
-            rows.append(row("accuracy", measure, *ratio, target=target, galaxies=count))
-    rmse = row("accuracy", "RMSE", *_ratio(squares, np.ones_like(squares)), galaxies=n, published=PUBLISHED["RMSE"])
     faint = magnitude[:n] > 20
     width = sharpness(logarithms[faint], limit=limit[:n][faint])
-    total = _ratio(logarithms.var()[faint], limits[faint])
+    total = _ratio(logarithms.var()[faint], limit[:n][faint] ** 2)
     return [
-        *rows,
-        rmse,
+        *errors(posterior, y, magnitude, limit, MAGNITUDES, "mag"),
         row(
             "sharpness", "mean of width / limit, mag > 20", width.width, (width.low, width.high), target=1.1,
             galaxies=int(faint.sum()),
         ),
         row("sharpness", "rms width / rms limit, mag > 20", *total, galaxies=int(faint.sum())),
     ]  # fmt: skip
+
+
+def errors(posterior: Posterior, y: NDArray, by: NDArray, limit: NDArray, ranges: dict, label: str) -> list[Row]:
+    """RMSE over the rms limit of the same galaxies, in `ranges` of `by`, and of all."""
+    n = min(len(limit), len(y))
+    squares, limits = (in_logarithms(posterior[:n]).mean() - logarithms_of(y[:n])) ** 2, limit[:n] ** 2
+    rows = []
+    for name, (low, high, target) in ranges.items():
+        chosen = (by[:n] >= low) & (by[:n] < high)
+        if chosen.sum() > 1:
+            ratio = _ratio(squares[chosen], limits[chosen])
+            rms = " / ".join(f"{value:.2g}" for value in np.sqrt(limits[chosen].mean(axis=0)))
+            measure, count = f"RMSE / limit, {label} {name} (limit {rms})", int(chosen.sum())
+            rows.append(row("accuracy", measure, *ratio, target=target, galaxies=count))
+    rmse = row("accuracy", "RMSE", *_ratio(squares, np.ones_like(squares)), galaxies=n, published=PUBLISHED["RMSE"])
+    return [*rows, rmse]
 
 
 def _ratio(squares: NDArray, unit: NDArray) -> tuple[NDArray, tuple[NDArray, NDArray]]:
@@ -131,7 +136,7 @@ def improvement(ours: Posterior, theirs: Posterior, y: NDArray, name: str) -> Ro
 
 
 def calibration(posterior: Posterior, y: NDArray) -> list[Row]:
-    """Coverage at all levels, by target and jointly, and in bins of predicted magnitude and radius."""
+    """Coverage at all levels, by target and jointly."""
     n = len(y)
     distance = abs(2 * pit(posterior, y) - 1)
     counts = np.array([np.histogram(column, np.linspace(0, 1, 21))[0] for column in distance.T])
@@ -156,7 +161,6 @@ def calibration(posterior: Posterior, y: NDArray) -> list[Row]:
                 target=0.015, chance=_chance(n, 100), galaxies=n)
             for measure, found in (("joint coverage, largest deviation", joint), ("TARP, largest deviation", balls))
         ),
-        _conditional(posterior, y),
     ]  # fmt: skip
 
 
@@ -183,14 +187,17 @@ def _chance(n: int, n_bins: int) -> float:
     return float(np.percentile(_deviation(uniform), 95))
 
 
-def _conditional(posterior: Posterior, y: NDArray) -> Row:
-    """In how many of 5×5 bins of predicted magnitude and radius the 68 % coverage is right to its 1 % error."""
-    predicted = in_logarithms(posterior).mean()[:, :0:-1]
-    found = conditional_coverage(posterior, y, predicted, levels=[0.6827], bins=5)
+def magnitude_and_radius(posterior: Posterior) -> tuple[NDArray, str]:
+    """Predicted ln F and ln R_e ``(n, 2)``, and what they are called."""
+    return in_logarithms(posterior).mean()[:, :0:-1], "magnitude and radius"
+
+
+def conditional(posterior: Posterior, y: NDArray, by: NDArray, name: str) -> Row:
+    """In how many of 5×5 bins of what is known ``(n, 2)`` the 68 % coverage is right to its 1 % error."""
+    found = conditional_coverage(posterior, y, by, levels=[0.6827], bins=5)
     right = ((found.bin_p_value >= 0.01) | np.isnan(found.bin_p_value)).sum(axis=(0, 1))[0]
-    return row(
-        "calibration", "bins of magnitude and radius that cover, of 25", right, sense="≥", target=24, galaxies=len(y)
-    )
+    measure = f"bins of {name} that cover, of {found.n_galaxies.size}"
+    return row("calibration", measure, right, sense="≥", target=found.n_galaxies.size - 1, galaxies=len(y))
 
 
 def shift(name: str, posterior: Posterior, y: NDArray, scores: dict[str, NDArray] | None) -> list[Row]:

@@ -1,0 +1,81 @@
+"""galestim-sim-v2: every galaxy with a camera of its own. Errors against the physical limit, and calibration.
+
+    python tests/benchmarks/sim_v2 --out DIR                           # the tables quoted in docs/benchmarks.md
+    python tests/benchmarks/sim_v2 --out DIR --model FILE --galaxies 3000 --galsim 0 --limit-galaxies 500
+    python tests/benchmarks/sim_v2 --out DIR --smoke                   # does it run?
+
+Draws the test sets (`_sets.py`), asks the model for posteriors, and compares (`_measures.py`, `../_metrics.py`); one
+table for the galaxies of the renderer and one for those of GalSim. Images, limits and posteriors are kept in DIR and
+not made again: to repeat something, delete its files. The Cramér–Rao limit, with the camera of each galaxy and what
+is not known of it, is computed of the first galaxies of a set, and ratios to it are of the same ones. What is binned
+by is known without the truth: of the camera as it is told, and of the galaxy as it is predicted.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # for what the benchmarks share
+
+import _measures
+import _metrics
+import _model
+import _report
+import _sets
+import numpy as np
+
+from galestim.posteriors import Posterior, concatenate
+
+SMOKE = {"renderer": 36, "galsim": 12}
+SMOKE_LIMITS = 12
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is computed")
+    parser.add_argument("--sets", type=Path, help="folder of the sets, if they are to be shared by several runs")
+    parser.add_argument("--galaxies", type=int, default=20_000, help="drawn by the renderer")
+    parser.add_argument("--galsim", type=int, default=2000, help="drawn by GalSim; 0 for none")
+    parser.add_argument("--limit-galaxies", type=int, default=4000, help="of each set, whose limit is computed")
+    _model.add_arguments(parser)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    numbers = SMOKE if options.smoke else {"renderer": options.galaxies, "galsim": options.galsim}
+    n_limits = SMOKE_LIMITS if options.smoke else options.limit_galaxies
+    sets = options.sets or options.out / "sets"
+    sets.mkdir(parents=True, exist_ok=True)
+    model, name = _model.model_of(options, options.out)
+    tables = {}
+    for by, n in numbers.items():
+        if n:
+            tables[f"{name}, {by}"] = table(options.out / name, sets, model, by, n, n_limits, options.smoke)
+    print(_report.write(options.out / name, tables))
+
+
+def table(place: Path, sets: Path, model, by: str, n: int, n_limits: int, smoke: bool) -> list[_metrics.Row]:
+    """All rows of a model on the galaxies drawn `by` the renderer or GalSim."""
+    place.mkdir(parents=True, exist_ok=True)
+    parts = _sets.parts(sets, by, n, smoke)
+    logging.info("%s: %d parts are drawn", by, len(parts))
+    posteriors = [posterior_of(place, model, part) for part in parts]
+    logging.info("%s: posteriors are predicted", by)
+    limits = [_sets.limit(sets, part) for part in parts[: -(-n_limits // len(parts[0]))]]
+    logging.info("%s: limits are computed", by)
+    known = [_measures.told(posterior, part) for posterior, part in zip(posteriors, parts)]
+    together = {name: np.concatenate([one[name] for one in known]) for name in known[0]}
+    rows = _measures.measured(concatenate(posteriors), parts, np.concatenate(limits), together)
+    timed = next((part for part in parts if part.cutouts.shape[1] == 96), parts[0])
+    return [*rows, _measures.speed(model, timed)] if by == "renderer" else rows
+
+
+def posterior_of(place: Path, model, part: _sets.Part) -> Posterior:
+    """The posterior of a part; it is read if it is there."""
+    path = place / f"{part.name}.fits"
+    if not path.exists():
+        model.predict_posterior(part.cutouts).write(path)
+    return Posterior.read(path)
+
+
+if __name__ == "__main__":
+    main()
