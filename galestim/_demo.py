@@ -133,7 +133,7 @@ def structure_story(folder: Path, train: Catalog, test: Catalog, n_epochs: int, 
     cutouts = Cutouts.concatenate([one.fit_transform(half) for one, half in zip(fetchers, halves)])
     model = structure_model(n_epochs, seed).fit(cutouts, vstack([QTable(half[STRUCTURE]) for half in halves]))
     pipelines = [make_pipeline(one, model) for one in fetchers]
-    show_structure(folder, pipelines[0], test, seed)
+    show_structure(folder, pipelines[0], test)
     compare_cameras(folder, pipelines, test, seed)
     joblib.dump(pipelines[0], folder / "structure.joblib")
     said(folder / "structure.joblib", "the fitted pipeline, of the first camera")
@@ -156,7 +156,7 @@ def structure_model(n_epochs: int, seed: int) -> PosteriorRegressor:
     )
 
 
-def show_structure(folder: Path, pipeline, test: Catalog, seed: int) -> None:
+def show_structure(folder: Path, pipeline, test: Catalog) -> None:
     """Predict the galaxies that were not trained on, and ask whether the posteriors can be trusted."""
     posterior, truth = pipeline.predict_posterior(test), structure_of(test)
     row = int(np.argsort(truth[:, 2])[len(truth) // 2])  # of median flux
@@ -173,22 +173,26 @@ def show_structure(folder: Path, pipeline, test: Catalog, seed: int) -> None:
 
 def compare_cameras(folder: Path, pipelines: list, test: Catalog, seed: int) -> None:
     """The same galaxies through two cameras: what each says of the truth, and both of each other."""
-    truth, medians, widths = structure_of(test), [], []
-    for pipeline, camera in zip(pipelines, CAMERAS.values()):
-        posterior = pipeline.predict_posterior(test)
-        low, high = np.moveaxis(posterior.credible_interval(0.6827), -1, 0)
-        share = np.mean((low <= truth) & (truth <= high), axis=0)
-        print(f"  Stars of {camera.fwhm}″: the 68 % intervals hold {share[0]:.0%} (B/T), {share[1]:.0%} (radius) and")
-        print(f"  {share[2]:.0%} (flux) of the other {len(test)} galaxies' true values.")
-        medians.append(posterior.median())
-        widths.append((high - low) / 2)
-    apart = np.median((medians[1] - medians[0]) / np.hypot(*widths), axis=0)
-    print(f"  Between the cameras B/T, radius and flux differ by {apart[0]:+.2f}, {apart[1]:+.2f} and {apart[2]:+.2f} of")
-    print("  their combined σ in the median.")
-    radius = [found[:, 1] for found in medians]
-    display = RegressionDisplay.from_predictions(*radius, target_name="half-light radius [arcsec]", random_state=seed)
-    display.ax_.set(xlabel="radius by the sharp camera [arcsec]", ylabel="radius by the wide camera [arcsec]")
+    posteriors = [pipeline.predict_posterior(test) for pipeline in pipelines]
+    intervals = [posterior.credible_interval(0.6827) for posterior in posteriors]
+    for camera, interval in zip(CAMERAS.values(), intervals):
+        show_coverage(camera, interval, structure_of(test))
+    sharp, wide = (posterior.median() for posterior in posteriors)
+    sigmas = np.hypot(*(np.diff(interval, axis=2)[..., 0] / 2 for interval in intervals))
+    apart = ", ".join(f"{value:+.2f}" for value in np.median((wide - sharp) / sigmas, axis=0))
+    print(f"  Between the cameras B/T, radius and flux differ by {apart} of their combined σ, in the median.")
+    display = RegressionDisplay.from_predictions(
+        sharp[:, 1], wide[:, 1], target_name="half-light semimajor axis [arcsec]", random_state=seed
+    )
+    display.ax_.set(xlabel="axis by the sharp camera [arcsec]", ylabel="axis by the wide camera [arcsec]")
     save(display.figure_, folder / "two_cameras.png", "the same galaxies through two cameras")
+
+
+def show_coverage(camera: DemoCamera, interval, truth) -> None:
+    """How many true values the intervals (n, 3, 2) of a camera hold."""
+    share = np.mean((interval[..., 0] <= truth) & (truth <= interval[..., 1]), axis=0)
+    print(f"  Stars of {camera.fwhm}″: the 68 % intervals hold {share[0]:.0%} (B/T), {share[1]:.0%} (radius) and")
+    print(f"  {share[2]:.0%} (flux) of the other {len(truth)} galaxies' true values.")
 
 
 def structure_of(catalog: Catalog):

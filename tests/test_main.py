@@ -18,7 +18,14 @@ def test_demo_writes_pictures_numbers_and_pipelines_that_predict_from_a_catalog(
     files = sorted(path.name for path in out.iterdir() if path.name != "cache")
     sky = ["catalog.csv", "field_r.fits", "field_r_wide.fits"]
     spin = ["cutouts.png", "predicted_against_actual.png", "training_history.png", "predictions.csv", "spin.joblib"]
-    structure = ["two_cameras.png", "coverage.png", "posterior.png", "posteriors.fits", "structure.csv", "structure.joblib"]
+    structure = [
+        "two_cameras.png",
+        "coverage.png",
+        "posterior.png",
+        "posteriors.fits",
+        "structure.csv",
+        "structure.joblib",
+    ]
     assert files == sorted([*sky, "cutouts.csv", *spin, *structure])
     assert all(str(out / name) in said for name in files)
     assert "60 of 60 images fetched" in said

@@ -38,9 +38,9 @@ class HarmonicNet(NetworkSpec):
 
     Of images that know their camera (`galestim.cutouts.Cutouts` with ``psf`` and ``noise``) it sees these sums in
     units of the noise, about the galaxy's own center, with Gaussians that are as many times wider than the
-    point-spread function for all galaxies, and sees the point-spread function through the same. Besides it is told the
-    noise of photons, how well sky and point-spread function are known, and where pixels are bad. So one network serves
-    all cameras and images of all sizes.
+    point-spread function for all galaxies, and sees the point-spread function through the same. Besides it is told
+    the noise of photons, how well sky and point-spread function are known, and where pixels are bad. So one network
+    serves all cameras and images of all sizes.
 
     .. versionadded:: 0.1.0
 
@@ -62,13 +62,13 @@ class HarmonicNet(NetworkSpec):
     as pixels sample the point-spread function well. What scales features have, and the noise, is learned from the
     first training images before training begins, without gradients.
 
-    With a camera, σ of the point-spread function is that of the round Gaussian whose weighted second moment is its own,
-    and so is the galaxy's rough size [1]_: σ² = 2 Σ I w x² / Σ I w with w = exp(-r²/2σ²), x along either axis and
-    the mean of both. Flux and radius are predicted relative to those of that Gaussian, 2 Σ I w and 1.1774 times its σ
-    without the point-spread function's. Sums with harmonics of order m overlap as (2 s t / (s² + t²))^(m+1) for
-    Gaussians of sizes s and t, by which white noise is made white again; an error e of the sky's level adds e² k kᵀ
-    to their covariance, with k the sums of a sky of 1, and is whitened too. Bad pixels hold the opposite pixel of the
-    galaxy, or the mean at its distance from the center.
+    With a camera, σ of the point-spread function is that of the round Gaussian whose weighted second moment is its
+    own, and so is the galaxy's rough size [1]_: σ² = Σ I w r² / Σ I w with w = exp(-r²/2σ²). Flux and radius are
+    predicted relative to those of that Gaussian, 2 Σ I w and 1.1774 times its σ without the point-spread function's.
+    Sums with harmonics of order m overlap as (2 s t / (s² + t²))^(m+1) for Gaussians of sizes s and t, by which white
+    noise is made white again; an error e of the sky's level adds e² k kᵀ to their covariance, with k the sums of a
+    sky of 1, and is whitened too. Bad pixels hold the opposite pixel of the galaxy, or the mean at its distance from
+    the center.
 
     References
     ----------

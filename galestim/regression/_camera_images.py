@@ -166,8 +166,8 @@ def _refuse_no_noise(noise: NDArray, rows: NDArray | None) -> None:
     if silent.any():
         i = int(np.argmax(silent))
         raise ValueError(
-            f"noise is 0 in row {i if rows is None else rows[i]}; expected it above 0, as images are seen in units of "
-            "it. NaN is noise that is not known."
+            f"noise is 0 in row {i if rows is None else rows[i]}; expected it above 0, as images are seen in units "
+            "of it. NaN is noise that is not known."
         )
 
 

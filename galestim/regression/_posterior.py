@@ -288,7 +288,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         ------
         ValueError
             If images or targets are not what is said above, a target lies where its transform has no value or is the
-            same in all rows, there is nothing to train or validate on, or `Cutouts` with a camera are to be augmented.
+            same in all rows, there is nothing to train or validate on, or `Cutouts` with a camera are to be
+            augmented.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.
@@ -381,8 +382,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Parameters
         ----------
         X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C), or Cutouts
-            Images like those of `fit`. If `camera_`, `Cutouts` with ``psf`` and ``noise``, and with ``pixel_scale`` if
-            those of `fit` had it; `HarmonicNet` then takes images of any size.
+            Images like those of `fit`. If `camera_`, `Cutouts` with ``psf`` and ``noise``, and with ``pixel_scale``
+            if those of `fit` had it; `HarmonicNet` then takes images of any size.
         n_passes : int, default=None
             Number of Monte Carlo dropout passes per network; None takes the estimator's.
         random_state : int, RandomState instance or None, default=None
@@ -391,8 +392,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Returns
         -------
         MixturePosterior of length n
-            In physical units; NaN where the image is NaN everywhere, or its camera is not known. Radii are in arcsec by
-            the ``pixel_scale`` of `Cutouts`, fluxes in the units of their images.
+            In physical units; NaN where the image is NaN everywhere, or its camera is not known. Radii are in arcsec
+            by the ``pixel_scale`` of `Cutouts`, fluxes in the units of their images.
 
         Raises
         ------

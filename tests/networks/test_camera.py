@@ -123,7 +123,7 @@ def test_what_bad_pixels_hold_changes_nothing():
 # ---- turns and flips
 
 
-@pytest.mark.parametrize("turns, flip", TURNS)
+@pytest.mark.parametrize(("turns", "flip"), TURNS)
 def test_turned_with_its_camera_a_galaxy_is_the_same(turns, flip):
     images, camera = galaxies()
     network = HarmonicNet(hidden=16, blocks=1, dropout=0.0).build((33, 33, 2), 5, 0, True).double()
