@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from galestim import Cutouts
-from galestim.simulation import GaussianPSF, render, render_stars
+from galestim.simulation import GaussianPSF, half_light_radius, render, render_stars
 from galestim.simulation._psf import Widened
 
 MUST, EITHER, UNSEEN = "met", "met or flagged", ""
@@ -109,7 +109,10 @@ def star(scene, rng):
 
 def other_indices(scene, rng):
     n = len(scene.images)
-    return {"bulge_sersic_index": rng.uniform(0.5, 6.0, n), "disk_sersic_index": rng.uniform(0.7, 1.3, n)}
+    indices = {"bulge_sersic_index": rng.uniform(0.5, 6.0, n), "disk_sersic_index": rng.uniform(0.7, 1.3, n)}
+    changed = scene.galaxies | indices
+    del changed["half_light_radius"]
+    return indices | {"half_light_radius": half_light_radius(changed)}
 
 
 # ---- cameras

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Table
+from numpy.typing import NDArray
 
 from galestim import HarmonicNet, PosteriorRegressor
 from galestim.checkpoints import load_estimator, load_pretrained, save_estimator
@@ -28,6 +30,13 @@ def model_of(options, folder: Path | None = None) -> tuple[PosteriorRegressor, s
     if Path(which).exists():
         return load_estimator(which), Path(which).stem
     return load_pretrained(which), which
+
+
+def flagged(model, cutouts) -> NDArray[np.bool_] | None:
+    """Which galaxies the model itself says are unlike what it was taught; None if it does not say."""
+    if not hasattr(model, "domain_"):
+        return None
+    return ~np.asarray(model.in_domain(cutouts), dtype=bool)
 
 
 def stand_in(folder: Path | None = None, n_galaxies: int = 2000, epochs: int = 3) -> PosteriorRegressor:

@@ -96,7 +96,8 @@ def measured(model, case: Case, name: str, n: int) -> dict:
     lost = ~np.isfinite(np.stack([low, middle, high])).all(axis=(0, 2))
     holds = np.mean((y >= low) & (y <= high) & ~lost[:, None], axis=0)
     z = ((middle - y) / np.maximum((high - low) / 2, 1e-12))[~lost]
-    flagged = float(np.mean(~in_domain(model, cutouts))) if hasattr(model, "in_domain") else None
+    flags = _model.flagged(model, cutouts)
+    flagged = None if flags is None else round(float(flags.mean()), 3)
     return {
         "case": case.name,
         "galaxies_of": name,
@@ -108,10 +109,6 @@ def measured(model, case: Case, name: str, n: int) -> dict:
         "flagged": flagged,
         "verdict": verdict(case, holds, flagged),
     }
-
-
-def in_domain(model, cutouts) -> np.ndarray:
-    return np.asarray(model.in_domain(cutouts), dtype=bool)
 
 
 def verdict(case: Case, holds, flagged: float | None) -> str:

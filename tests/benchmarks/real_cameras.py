@@ -64,14 +64,20 @@ def summary(model, cutouts: Cutouts) -> dict[str, NDArray]:
         posterior = model.predict_posterior(cutouts)
     low, high = np.moveaxis(posterior.credible_interval(LEVEL), -1, 0)
     low, middle, high = (logarithms(values, cutouts) for values in (low, posterior.median(), high))
-    flagged = ~np.asarray(model.in_domain(cutouts), bool) if hasattr(model, "in_domain") else np.zeros(len(low), bool)
-    return {"median": middle, "sigma": (high - low) / 2, "flagged": flagged}
+    flags = _model.flagged(model, cutouts)
+    flags = np.full(len(cutouts), np.nan) if flags is None else flags.astype(float)
+    return {"median": middle, "sigma": (high - low) / 2, "flagged": flags}
 
 
 def logarithms(values: NDArray, cutouts: Cutouts) -> NDArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         radius, flux = np.log(values[:, 1:]).T
     return np.column_stack([values[:, 0], radius, flux - 0.4 * np.log(10) * cutouts.zero_point])
+
+
+def share_of(flags: NDArray) -> float | None:
+    """Share of galaxies that are flagged; None if the model has no flag."""
+    return None if np.isnan(flags).any() else round(float(flags.mean()), 3)
 
 
 def of_all(model, galaxies: list[Galaxy], reserve: int = 1) -> dict[str, NDArray]:
@@ -119,7 +125,7 @@ def reobserved(model, galaxies: list[Galaxy], name: str) -> list[dict]:
             new = in_groups(galaxies, sides, lambda some, side, see=see: summary(model, see(some, side)))
             found = {"set": name, "wider": wider, "larger": larger, "noise_left": round(share, 2), "told": told}
             rows.append(found | difference(new, old, resolved))
-            rows[-1]["flagged"] = [round(float(one["flagged"][resolved].mean()), 3) for one in (old, new)]
+            rows[-1]["flagged"] = [share_of(one["flagged"][resolved]) for one in (old, new)]
     return rows
 
 
@@ -197,7 +203,7 @@ def bands(model, sets: dict[str, list[Galaxy]]) -> dict:
     known = [[of_band[one] for one in both] for of_band in known]
     found = [of_all(model, galaxies, reserve_of("VST_r")) for galaxies in known]
     resolved = np.intersect1d(*(resolved_of(one, galaxies) for one, galaxies in zip(found, known)))
-    flagged = [round(float(one["flagged"][resolved].mean()), 3) for one in found]
+    flagged = [share_of(one["flagged"][resolved]) for one in found]
     ids = [both[i] for i in resolved]
     return {"objects": ids, "flagged": flagged, **difference(found[1], found[0], resolved)}
 
@@ -212,7 +218,7 @@ def photometry(model, galaxies: list[Galaxy], fits: Table, name: str) -> dict:
     found, fitted = of_all(model, galaxies, reserve_of(name)), [rows[galaxy.object_id] for galaxy in galaxies]
     zero = 0.4 * np.log(10) * np.array([galaxy.zero_point for galaxy in galaxies])
     used = np.array([usable(row, galaxy) for row, galaxy in zip(fitted, galaxies)])
-    result = {"set": name, "n": int(used.sum()), "of": len(used), "flagged": round(float(found["flagged"].mean()), 3)}
+    result = {"set": name, "n": int(used.sum()), "of": len(used), "flagged": share_of(found["flagged"])}
     for label, flux, radius in (("curve of growth", "cog_flux", "cog_radius_arcsec"), *FITTED):
         for column, field, offset in ((2, flux, zero), (1, radius, 0)):
             with np.errstate(invalid="ignore", divide="ignore"):
