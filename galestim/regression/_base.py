@@ -34,7 +34,7 @@ from .._sklearn import (
 )
 from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
-from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
+from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_cameras
 from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_no_names, warn_of_the_odd
@@ -199,22 +199,22 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             return super()._check_images(X, reset=reset)
         check_feature_names(self, X, reset=reset)
         name = type(self).__name__ if self.camera_ else ""
-        if redraws:
-            return RedrawnImages(X, self._check_shape(X.shape, reset), name)
-        images = camera_images(X, self._check_shape(np.shape(X), reset), name)
-        warn_of_unknown_stars(X)
-        if not reset:
-            self._refuse_other_scale(images.on_sky)
+        shape = self._check_shape(np.shape(X), reset)
+        images = RedrawnImages(X, shape, name) if redraws else camera_images(X, shape, name)
+        if not redraws:
+            warn_of_unknown_cameras(X)
+        if self.camera_ and not reset:
+            self._refuse_other_scale(images[:1].on_sky)
         return images
 
     def _refuse_other_scale(self, known: bool) -> None:
         """Radii were learned in arcsec, or in pixels; the others would look as right."""
         if self._learned_in[0].any() and known != self._on_sky:
             names = ", ".join(np.array(self.target_names_)[self._learned_in[0] > 0])
-            known, other = ("its", "do not, in pixels") if known else ("no", "do, in arcsec")
+            own, other = ("its", "do not, in pixels") if known else ("no", "do, in arcsec")
             raise ValueError(
-                f"X knows {known} pixel_scale, but this {type(self).__name__} learned {names} from Cutouts that {other}; "
-                f"pass X.replace(pixel_scale={'…' if known == 'no' else 'None'})."
+                f"X knows {own} pixel_scale, but this {type(self).__name__} learned {names} from Cutouts that "
+                f"{other}; pass X.replace(pixel_scale={'None' if known else '…'})."
             )
 
     def _takes_any_side(self):
