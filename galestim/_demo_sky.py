@@ -61,8 +61,10 @@ def make_demo_mosaic(camera: DemoCamera, n_samples: int, random_state: int) -> f
     """The whole field in one band, as a telescope on the ground delivers it."""
     sky, _ = make_demo_sky(n_samples, random_state, camera.fwhm)
     height, width = (int((cells + 1) * SPACING / camera.pixel_scale) for cells in _cells(n_samples))
-    place = CENTER.ra.deg, CENTER.dec.deg, (height, width), camera.pixel_scale
-    return sky.to_mosaic(*place, "r", noise=camera.noise, random_state=random_state)
+    scale, noise = camera.pixel_scale, camera.noise
+    return sky.to_mosaic(
+        CENTER.ra.deg, CENTER.dec.deg, (height, width), scale, "r", noise=noise, random_state=random_state
+    )
 
 
 def _cells(n_samples: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
+from galestim.checkpoints import load_estimator
+from galestim.datasets import SimulatedGalaxies
 from galestim.simulation import (
     Band,
     DoubleMoffatPSF,
@@ -19,6 +21,7 @@ from galestim.simulation import (
     MoffatPSF,
     render,
     render_stars,
+    sim_v2_cameras,
     sim_v2_prior,
 )
 
@@ -303,6 +306,15 @@ def test_sim_v2(tmp_path, stand_in):
     assert speed["galaxies"] == 12
     limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit*.npy")])
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()  # of B/T 0.289 without any image
+
+
+def test_the_training_of_sim_v2(tmp_path):
+    first, more = tmp_path / "first.safetensors", tmp_path / "more.safetensors"
+    run("sim_v2/train.py", "--smoke", "--out", first)
+    said = json.loads(run("sim_v2/train.py", "--smoke", "--out", more, "--start", first))
+    assert (said["epochs"], said["seed"]) == (2, 14)
+    few = SimulatedGalaxies(3, npix=40, band=sim_v2_cameras(), prior=sim_v2_prior(), random_state=0)[:]
+    assert load_estimator(more).predict(few).shape == (3, 3)
 
 
 def test_galsim_draws_what_the_renderer_draws():

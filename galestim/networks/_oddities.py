@@ -176,12 +176,14 @@ def _sky(light: torch.Tensor, camera: Camera, look: Look) -> torch.Tensor:
     width = max(3, min(light.shape[1:]) // 16)
     rim = torch.ones(light.shape[1:], dtype=torch.bool, device=light.device)
     rim[width:-width, width:-width] = False
-    level = light[:, rim]
-    if camera.good is not None:
-        level = torch.where(camera.good[:, rim], level, torch.nan)
+    values = light[:, rim]
+    if camera.good is None:
+        level = values.median(dim=1).values
+    else:
+        level = torch.where(camera.good[:, rim], values, torch.nan).nanmedian(dim=1).values.nan_to_num(0.0)
     own = SKY_SHARE * look.flux / light[0].numel()
     may = (camera.sky_error**2 + 0.1**2 + own**2).sqrt()
-    return level.nanmedian(dim=1).values.nan_to_num(0.0) / may
+    return level / may
 
 
 def _asymmetries(turned, noise: torch.Tensor, look: Look, photons: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -211,10 +211,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         """Radii were learned in arcsec, or in pixels; the others would look as right."""
         if self._learned_in[0].any() and known != self._on_sky:
             names = ", ".join(np.array(self.target_names_)[self._learned_in[0] > 0])
-            own, other = ("its", "do not, in pixels") if known else ("no", "do, in arcsec")
+            how, other, given = ("its", "do not, in pixels", "None") if known else ("no", "do, in arcsec", "…")
             raise ValueError(
-                f"X knows {own} pixel_scale, but this {type(self).__name__} learned {names} from Cutouts that "
-                f"{other}; pass X.replace(pixel_scale={'None' if known else '…'})."
+                f"X knows {how} pixel_scale, but this {type(self).__name__} learned {names} from Cutouts that "
+                f"{other}; pass X.replace(pixel_scale={given})."
             )
 
     def _takes_any_side(self):

@@ -29,7 +29,7 @@ SLACK = {
     "offset": (NONE, 1.5),
     "noise": (0.06, 0.08),
     "roughness": (0.05, NONE),
-    "sky": (0.3, 0.3),
+    "sky": (0.1, 0.1),
     "size": (0.0, NONE),
     "core": (0.006, NONE),
     "asymmetry": (NONE, 0.05),

@@ -145,7 +145,10 @@ def worse(galaxies: list[Galaxy], side: int, *, wider: float, larger: float, sha
     total = 1 + ADDED**2
     gain = None if seen.gain is None else seen.gain / (total * share**2)
     stars = seen.psf if told == TOLD[0] else rebinned(galaxies, side, larger).psf
-    return seen.replace((seen.images + added).astype(np.float32), noise=np.sqrt(total) * left, gain=gain, psf=stars)
+    noise = np.sqrt(total) * left
+    sky_error = seen.sky_error * np.array([galaxy.noise for galaxy in galaxies]) / noise  # its level is what it was
+    images = (seen.images + added).astype(np.float32)
+    return seen.replace(images, noise=noise, gain=gain, psf=stars, sky_error=sky_error)
 
 
 def rebinned(galaxies: list[Galaxy], side: int, larger: float) -> Cutouts:

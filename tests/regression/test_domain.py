@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from galestim import Cutouts, HarmonicNet, PosteriorRegressor, make_pipeline
+from galestim import CompactCNN, Cutouts, HarmonicNet, PosteriorRegressor, make_pipeline
 from galestim.calibration import RecalibratedRegressor
 from galestim.checkpoints import load_estimator, save_estimator
 from galestim.datasets import SimulatedGalaxies
@@ -219,3 +219,11 @@ def test_several_channels(clean):
     spoiled = images.copy()
     spoiled[..., 1] *= 0.3
     assert model.in_domain(both.replace(spoiled)).mean() < 0.05
+
+
+@pytest.mark.parametrize("options", [{"network": CompactCNN(widths=(4,), hidden=8)}, {"spatial_transformer": "crop"}])
+def test_networks_that_are_told_numbers_of_the_camera_have_a_domain(clean, options):
+    cutouts, pure = clean
+    model = PosteriorRegressor(**options, max_epochs=1, random_state=0).fit(cutouts, galaxies(120, 1).target)
+    assert model.in_domain(cutouts).mean() > 0.9
+    assert not model.in_domain(cutouts.replace(cutouts.images - pure)).any()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from galestim import HarmonicNet, PosteriorRegressor, trust_report
 from galestim.calibration import RecalibratedRegressor
@@ -12,6 +13,10 @@ CAMERAS = CameraPrior(
 )
 
 
+def named(galaxies, rows):
+    return Table(galaxies.target[rows], names=galaxies.target_names)
+
+
 @pytest.fixture(scope="module")
 def galaxies():
     return SimulatedGalaxies(420, npix=40, band=CAMERAS, prior=sim_v2_prior(), random_state=0)
@@ -21,7 +26,7 @@ def galaxies():
 def model(galaxies):
     net = HarmonicNet(hidden=16, blocks=1)
     model = PosteriorRegressor(net, target_transforms=["logit", "log", "log"], max_epochs=3, random_state=0)
-    return model.fit(galaxies[:300], galaxies.target[:300])
+    return model.fit(galaxies[:300], named(galaxies, slice(300)))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def cutouts(galaxies):
 def test_a_report_asks_the_estimator_for_its_domain(model, wrap, cutouts, galaxies):
     estimator = wrap(model)
     if estimator is not model:
-        estimator.fit(galaxies[:300], galaxies.target[:300])
+        estimator.fit(galaxies[:300], named(galaxies, slice(300)))
     y = galaxies.target[300:]
     report = trust_report(estimator, cutouts, y, max_galaxies=30, n_angles=4, random_state=0)
     assert report.n_missing == 1

@@ -1,8 +1,8 @@
 """Training of the estimator that is told the camera: the recipe, its seeds and its time.
 
-    python tests/benchmarks/any_camera.py --out any-camera.safetensors                 # hours of one core
-    python tests/benchmarks/any_camera.py --out more.safetensors --start any-camera.safetensors --epochs 50
-    python tests/benchmarks/any_camera.py --out x.safetensors --smoke                  # does it run?
+    python tests/benchmarks/sim_v2/train.py --out any-camera.safetensors                 # hours of one core
+    python tests/benchmarks/sim_v2/train.py --out more.safetensors --start any-camera.safetensors --epochs 50
+    python tests/benchmarks/sim_v2/train.py --out x.safetensors --smoke                  # does it run?
 
 Galaxies and cameras are those of galestim-sim-v2, in images of 64, 96 and 128 pixels, seen by cameras that are known
 less well, or better: the sky to 0.03 to 0.4 of its noise, the width of the point-spread function to 0.6 to 5 %, the
