@@ -34,7 +34,7 @@ from .._sklearn import (
 )
 from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
-from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_stars
+from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_cameras
 from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_no_names, warn_of_the_odd
@@ -199,12 +199,12 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
             return super()._check_images(X, reset=reset)
         check_feature_names(self, X, reset=reset)
         name = type(self).__name__ if self.camera_ else ""
-        if redraws:
-            return RedrawnImages(X, self._check_shape(X.shape, reset), name)
-        images = camera_images(X, self._check_shape(np.shape(X), reset), name)
-        warn_of_unknown_stars(X)
-        if not reset:
-            self._refuse_other_scale(images.on_sky)
+        shape = self._check_shape(np.shape(X), reset)
+        images = RedrawnImages(X, shape, name) if redraws else camera_images(X, shape, name)
+        if not redraws:
+            warn_of_unknown_cameras(X)
+        if self.camera_ and not reset:
+            self._refuse_other_scale(images[:1].on_sky)
         return images
 
     def _refuse_other_scale(self, known: bool) -> None:

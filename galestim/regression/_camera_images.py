@@ -148,17 +148,19 @@ class CameraImages:
         return self._units
 
 
-def warn_of_unknown_stars(X: Cutouts) -> None:
-    """Warn of galaxies that are missing because their point-spread function is not known."""
-    psf = X.psf
-    if not isinstance(psf, np.ndarray) or psf.ndim < 3:
-        return
-    unknown = np.flatnonzero(np.isnan(psf[:, psf.shape[1] // 2, psf.shape[2] // 2]).reshape(len(psf), -1).any(axis=1))
-    if len(unknown):
-        warnings.warn(
-            f"The point-spread function of {row_numbers(unknown)} is not known (NaN): treated as missing cutouts.",
-            stacklevel=5,
+def warn_of_unknown_cameras(X: Cutouts) -> None:
+    """Warn of galaxies with an image that are missing because a part of their camera is not known."""
+    stars = X.psf[:, X.psf.shape[1] // 2, X.psf.shape[2] // 2] if np.ndim(X.psf) > 2 else None
+    noise = X.noise if np.ndim(X.noise) <= 2 else None  # of a pixel without noise it is the image that is bad
+    for what, values in {"point-spread function": stars, "noise": noise, "pixel scale": X.pixel_scale}.items():
+        rows = (
+            np.flatnonzero(np.isnan(values).reshape(len(X), -1).any(axis=1)) if np.ndim(values) else np.empty(0, int)
         )
+        rows = rows[~X[rows].missing()] if len(rows) else rows
+        if len(rows):
+            warnings.warn(
+                f"The {what} of {row_numbers(rows)} is not known (NaN): treated as missing cutouts.", stacklevel=5
+            )
 
 
 def _refuse_no_noise(noise: NDArray, rows: NDArray | None) -> None:

@@ -240,14 +240,22 @@ def unknown(what):
 
 @pytest.mark.parametrize("what", ["image", "psf", "noise", "pixel_scale"])
 def test_a_galaxy_without_it_has_no_posterior_and_others_keep_theirs(model, what):
-    warned = pytest.warns(UserWarning, match="of row 2 is not known") if what == "psf" else nullcontext()
-    with warned:
+    name = {"psf": "point-spread function", "pixel_scale": "pixel scale"}.get(what, what)
+    message = rf"The {name} of row 2 is not known \(NaN\): treated as missing"
+    with nullcontext() if what == "image" else pytest.warns(UserWarning, match=message):
         found = medians(model, unknown(what))
     others = np.arange(len(X)) != 2
     assert np.isnan(found[2]).all()
     assert found[others] == pytest.approx(medians(model, X)[others], rel=1e-6)
-    with pytest.warns(UserWarning, match="1 of 120 images are NaN"):
+    left_out = pytest.warns(UserWarning, match="1 of 120 images are NaN")
+    with nullcontext() if what == "image" else pytest.warns(UserWarning, match=message), left_out:
         posterior().fit(unknown(what), Y)
+
+
+def test_a_missing_cutout_without_a_camera_is_no_cause_for_a_warning(model):
+    stamps = X.psf.copy()
+    stamps[2] = np.nan
+    assert np.isnan(medians(model, unknown("image").replace(psf=stamps))[2]).all()
 
 
 def test_a_gain_that_is_not_known_is_none(model):
