@@ -12,6 +12,7 @@ from ._moments import Moments, centroid, moments, psf_scale, rough_size
 
 SCALES = (0.8, 16.0)  # of the first and the last Gaussian, in units of the point-spread function's
 N_PSF = 7  # Gaussians through which the point-spread function is seen; stamps may end beyond
+CUT, OF_WHITE_NOISE = 2.5, 1.1  # largest difference of two pixels that counts; the mean of these
 LAGS = (1, 2, 4)  # pixels; noise that is correlated differs less over these
 OF_GALAXY = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # scales of more Gaussians, in units of the galaxy's own
 N_SCALES = 12
@@ -153,7 +154,7 @@ def camera_numbers(sight: Sight, camera: Camera, growth: Moments, light: Moments
     brightness = light.sums[:, :, :N_BRIGHT, 0, 0] / light.total[:, :, :N_BRIGHT].clamp(min=1e-3)
     of_channels = [
         growth.sums[:, :, 1:, 0, 0].clamp(min=1e-3).log(),
-        _roughness(sight.images).to(scales),
+        _roughness(sight.images, camera.good).to(scales),
         torch.log1p(photons * brightness.clamp(min=0)),
         torch.asinh(photons),
         _bad_share(sight, camera, scales),
@@ -175,14 +176,25 @@ def _phases(sight: Sight) -> list[torch.Tensor]:
     return [x + y, x * y]
 
 
-def _roughness(images: torch.Tensor) -> torch.Tensor:
-    """Mean difference of pixels some way apart, large ones cut: ``(n, C, 3)``. White noise of σ = 1 has about 1.1."""
-    found, images = [], images.float()
-    for lag in LAGS:
-        pairs = images[:, :, lag:] - images[:, :, :-lag], images[..., lag:] - images[..., :-lag]
-        down, across = (pair.abs_().clamp_(max=2.5).mean(dim=(2, 3)) for pair in pairs)
-        found.append((down + across) / 2)
-    return torch.stack(found, dim=2)
+def _roughness(images: torch.Tensor, good: torch.Tensor | None) -> torch.Tensor:
+    """Mean difference of pixels some way apart, along rows and columns: ``(n, C, 3)``."""
+    images = images.float()
+    found = [mean_difference(images, good, lag, 2) + mean_difference(images, good, lag, 3) for lag in LAGS]
+    return torch.stack(found, dim=2) / 2
+
+
+def mean_difference(images: torch.Tensor, good: torch.Tensor | None, lag: int, axis: int) -> torch.Tensor:
+    """Mean absolute difference of good pixels so far apart along an axis, large ones cut: ``(n, C)``.
+
+    White noise of σ = 1 has about 1.1, and so has an image without a single pair.
+    """
+    n = max(images.shape[axis] - lag, 0)
+    pairs = (images.narrow(axis, images.shape[axis] - n, n) - images.narrow(axis, 0, n)).abs_().clamp_(max=CUT)
+    if good is None:
+        return pairs.mean(dim=(2, 3)).nan_to_num(OF_WHITE_NOISE)
+    good = good[:, None]
+    known = good.narrow(axis, images.shape[axis] - n, n) & good.narrow(axis, 0, n)
+    return ((pairs * known).sum(dim=(2, 3)) / known.sum(dim=(2, 3))).nan_to_num(OF_WHITE_NOISE)
 
 
 def _profile(sight: Sight) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from ._camera import N_PSF, N_SCALES, Camera, Look, gaussian_scales
+from ._camera import N_PSF, N_SCALES, Camera, Look, gaussian_scales, mean_difference
 from ._half_turn import half_turn, noise_of
 from ._moments import moments
 
@@ -96,7 +96,7 @@ def _oddities(images: torch.Tensor, camera: Camera) -> Oddities:
         ratio.log(),
         look.center.abs().amax(dim=1) * (ratio > FAINT),
         _noise_ratio(images, good).log(),
-        _roughness(images),
+        _roughness(images, good),
         _sky(light, camera, look),
         (look.scale / look.psf_scale).log() + 3 * error,
         _core(light, look, ratio),
@@ -154,13 +154,14 @@ def _noise_ratio(images: torch.Tensor, good: torch.Tensor | None) -> torch.Tenso
     return ratio.gather(1, farthest)[:, 0].clamp(min=1e-9)
 
 
-def _roughness(images: torch.Tensor) -> torch.Tensor:
+def _roughness(images: torch.Tensor, good: torch.Tensor | None) -> torch.Tensor:
     """Mean difference of neighbors along the four edges, large ones cut; of several channels the smoothest."""
     found = []
-    for turned in (images, images.transpose(2, 3)):
-        band = turned.shape[2] // 4
-        for edge in (turned[:, :, :band], turned[:, :, -band:]):
-            found.append((edge[..., 1:] - edge[..., :-1]).abs_().clamp_(max=2.5).mean(dim=(2, 3)))
+    for axis, along in ((2, 3), (3, 2)):
+        band = images.shape[axis] // 4
+        for start in (0, images.shape[axis] - band):
+            known = None if good is None else good.narrow(axis - 1, start, band)
+            found.append(mean_difference(images.narrow(axis, start, band), known, 1, along))
     return torch.stack(found).mean(dim=0).amin(dim=1)
 
 

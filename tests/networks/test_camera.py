@@ -8,7 +8,7 @@ import torch
 
 from galestim import CompactCNN, HarmonicNet
 from galestim.networks import Camera, looked_at
-from galestim.networks._camera import camera_numbers_of
+from galestim.networks._camera import camera_numbers_of, mean_difference
 from galestim.networks._camera_harmonics import _without_sky
 from galestim.networks._fill import filled
 from galestim.networks._moments import centroid, moments, psf_scale, rough_size
@@ -169,3 +169,16 @@ def test_compact_networks_take_numbers_of_the_camera_as_context():
     numbers = camera_numbers_of(images, camera)
     network = CompactCNN(widths=(2,)).build((33, 33, 2), 3, numbers.shape[1]).double().eval()
     assert network(images, numbers).shape == (6, 3)
+
+
+def test_roughness_is_that_of_good_pixels():
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 1, 64, 64, generator=rng, dtype=torch.float64)
+    good = torch.rand(4, 64, 64, generator=rng) > 0.5
+    filled = torch.where(good[:, None], images, 0.0)
+    for lag, axis in ((1, 2), (4, 3)):
+        torch.testing.assert_close(
+            mean_difference(filled, good, lag, axis), mean_difference(images, None, lag, axis), rtol=0.05, atol=0
+        )
+    assert (mean_difference(images, torch.zeros_like(good), 1, 2) == 1.1).all()
+    assert (mean_difference(images[:, :, :1], None, 1, 2) == 1.1).all()  # an image without pairs
