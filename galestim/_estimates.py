@@ -11,7 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from ._descend import descend, find
-from ._images import input_ndim, missing_rows
+from ._images import input_ndim
 from ._sklearn import check_sample_weight
 from ._tables import column_names, refuse_unknown, target_values
 
@@ -168,8 +168,12 @@ def lost_rows(estimator, X, unknown: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _with_image(images, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    present = (row for row in rows if not missing_rows(images[row : row + 1], allow_partial=True)[0])
-    return np.array(list(present), dtype=np.intp)
+    return np.array([row for row in rows if not _is_missing(images[row : row + 1])], dtype=np.intp)
+
+
+def _is_missing(image) -> bool:
+    """Whether one row is a missing cutout; that of images that know their camera knows it."""
+    return bool(image.missing()[0] if hasattr(image, "missing") else np.isnan(image).all())
 
 
 def row_numbers(rows: NDArray[np.intp]) -> str:
