@@ -148,7 +148,7 @@ class _TileCut:
         """The star at the galaxy's place, with the sum 1, and the share of its light that is outside."""
         request, (x, y) = self.placement.requests[block], self.placement.nodes[block, :, 1, 1]
         steps, n_samples = jacobian(self.placement, block), n_samples_of(float(self.placement.step[block]))
-        star = self.tile.psf.at(Place(x, y, request))
+        star = self.tile.psf._at(Place(x, y, request))
         if star.psf is None or not np.isfinite(steps).all():
             return np.full((npix, npix), np.nan), 0.0
         if hasattr(star.psf, "transform"):

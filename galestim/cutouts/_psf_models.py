@@ -89,7 +89,7 @@ class PSFStamps:
     def __repr__(self):
         return f"PSFStamps({len(self.stamps)} stamps of {self.stamps.shape[1:]} by {' and '.join(self.names)})"
 
-    def at(self, place: Place) -> Star:
+    def _at(self, place: Place) -> Star:
         """The nearest."""
         if self.names == ("x", "y"):
             distance = np.hypot(*(self.positions - [[place.x], [place.y]]))
@@ -144,7 +144,7 @@ class PSFColumns:
         """Columns of the catalog that it needs, and their units."""
         return {value: _ANGLES[name] for name, value in self.parameters.items() if isinstance(value, str)}
 
-    def at(self, place: Place) -> Star:
+    def _at(self, place: Place) -> Star:
         """That of the row."""
         from ..simulation import GaussianPSF, MoffatPSF  # bears torch, which images need not
 
@@ -219,7 +219,7 @@ class PSFEx:
     def __repr__(self):
         return f"PSFEx({str(self.path)!r})"
 
-    def at(self, place: Place) -> Star:
+    def _at(self, place: Place) -> Star:
         """The polynomial at a pixel."""
         x, y = (np.array([place.x, place.y]) + 1 - self.zero) / self.scale
         terms = [x**i * y**j for j in range(self.degree + 1) for i in range(self.degree + 1 - j)]
@@ -232,7 +232,7 @@ class _Same:
     def __init__(self, psf):
         self.star = Star(psf)
 
-    def at(self, place: Place) -> Star:
+    def _at(self, place: Place) -> Star:
         return self.star
 
 
@@ -245,15 +245,15 @@ class _OfPosition:
             raise ValueError(f"psf is a function of {', '.join(names)}; expected (ra, dec) [deg] or (x, y) [px].")
         self.by_pixel = names[0] == "x"
 
-    def at(self, place: Place) -> Star:
+    def _at(self, place: Place) -> Star:
         request = place.request
         psf = self.function(place.x, place.y) if self.by_pixel else self.function(request.ra, request.dec)
         return Star(psf if hasattr(psf, "transform") else _stamp(psf, f"psf({place.x:.1f}, {place.y:.1f})"))
 
 
 def model_of(psf):
-    """Whatever a user gives as `psf`, as an object with the method `at`."""
-    if hasattr(psf, "at"):
+    """Whatever a user gives as `psf`, as an object with the method `_at`."""
+    if hasattr(psf, "_at"):
         return psf
     if hasattr(psf, "transform"):
         return _Same(psf)

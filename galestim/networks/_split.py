@@ -84,7 +84,19 @@ class SplitNetwork(nn.Module):
         """
 
     def forward(self, x: torch.Tensor, told: torch.Tensor | Camera | None = None) -> torch.Tensor:
-        """Outputs ``(n, n_outputs)`` of images, whose camera, or whose context, is told."""
+        """Look at images, and read what was seen.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, C, H, W)
+            Images.
+        told : Camera, Tensor of shape (n, n_context) or None, default=None
+            The camera of the images, or what `rest` takes as their context.
+
+        Returns
+        -------
+        Tensor of shape (n, n_outputs)
+        """
         if isinstance(told, Camera):
             return self.rest(self.trunk(x, told))
         return self.rest(self.trunk(x), told)

@@ -41,7 +41,7 @@ def test_psfex_is_the_polynomial_that_was_written(tmp_path):
     model = PSFEx(write_psfex(tmp_path / "a.psf", masks))
     x, y = (30.5 + 1 - 81) / 160, (99.25 + 1 - 71) / 150
     expected = masks[0] + masks[1] * x + masks[2] * x**2 + masks[3] * y + masks[4] * x * y + masks[5] * y**2
-    star = model.at(Place(30.5, 99.25, request()))
+    star = model._at(Place(30.5, 99.25, request()))
     np.testing.assert_allclose(star.psf, expected, rtol=1e-6)
 
 
