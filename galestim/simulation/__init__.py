@@ -1,5 +1,6 @@
 """Differentiable simulation of galaxy images, and the Cramér–Rao bound of what they tell."""
 
+from ._airy import AiryPSF
 from ._bound import cramer_rao_bound
 from ._camera_prior import CameraPrior
 from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior
@@ -13,6 +14,7 @@ from ._sim_v2 import sim_v2_cameras, sim_v2_prior
 from ._survey import Band, hsc_like, sdss_like
 
 __all__ = [
+    "AiryPSF",
     "Band",
     "CameraPrior",
     "DoubleMoffatPSF",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from galestim.simulation import DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, render_stars
+from galestim.simulation import AiryPSF, DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, render_stars
 from galestim.simulation._psf import PSF, Widened, round_transform
 
 K = np.linspace(-20, 20, 41)  # rad/arcsec
@@ -140,3 +140,29 @@ def test_circularized_transforms():
     star = np.exp(-0.5 * (row**2 / 2.2**2 + column**2 / 1.8**2))
     expected = np.exp(-0.5 * (2.0 * 0.1 * k) ** 2)
     np.testing.assert_allclose(round_transform(ImagePSF(star, 0.1), k), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("obscuration", [0.0, 0.33, 0.6])
+def test_airys_pattern_is_that_of_galsim(obscuration):
+    galsim = pytest.importorskip("galsim")
+    theirs = galsim.Airy(lam_over_diam=0.1, obscuration=obscuration)
+    radius = np.linspace(0.04, 0.055, 50)
+    light = np.array([theirs.xValue(r, 0) for r in radius]) / theirs.xValue(0, 0)
+    psf = AiryPSF(2 * np.interp(-0.5, -light, radius), obscuration)
+    k = np.linspace(0, 70, 40)  # it ends at 2π / 0.1
+    np.testing.assert_allclose(psf.transform(k, [0.0])[0], [theirs.kValue(x, 0).real for x in k], atol=1e-4)
+    assert abs(psf.transform(k[k > 63], [0.0])).max() < 1e-8
+    star = render_stars(npix=33, pixel_scale=0.03, psf=psf, dtype=torch.float64)[0].numpy()
+    expected = theirs.drawImage(nx=33, ny=33, scale=0.03, dtype=float).array
+    assert abs(star - expected).max() < 5e-4 * expected.max()
+
+
+def test_ellipses_of_airys_pattern_turn_and_keep_their_area():
+    along, across = (AiryPSF(0.1, 0.3, ellipticity=0.1, position_angle=angle) for angle in (0.0, 90.0))
+    np.testing.assert_allclose(along.transform(K, [0.0])[0], across.transform([0.0], K)[:, 0])
+    assert repr(AiryPSF(0.1, 0.3)) == "AiryPSF(fwhm=0.1, obscuration=0.3)"
+
+
+def test_a_mirror_that_is_all_hole():
+    with pytest.raises(ValueError, match=re.escape("obscuration=1.0; expected a ratio of diameters")):
+        AiryPSF(0.1, 1.0)
