@@ -10,7 +10,7 @@ from torch import nn
 
 from ._camera import SCALES, Camera, camera_numbers, gaussian_scales, psf_growth, seen_through, sighted
 
-ORDERS = (0, 1, 2, 4)
+ORDERS = (0, 1, 2, 4)  # a smooth centered galaxy is even; of the odd ones the dipole tells how well it is centered
 
 
 class CameraHarmonics(nn.Module):

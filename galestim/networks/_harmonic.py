@@ -11,12 +11,11 @@ from torch import nn
 
 from .._light import circular_harmonics, log_scales
 from ._camera import N_PSF, Camera, n_camera_numbers
-from ._camera_harmonics import CameraHarmonics
+from ._camera_harmonics import ORDERS, CameraHarmonics
 from ._dropout import Dropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
 
-ORDERS = (0, 1, 2, 4)  # a smooth centered galaxy is even; of the odd ones the dipole tells how well it is centered
 SOFTENING = 2.0  # noise sigmas below which a phase is not believed
 MAX_STANDARDIZED = 8.0  # no feature is further from its mean, however odd the image
 

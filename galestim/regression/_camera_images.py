@@ -59,7 +59,10 @@ class CameraImages:
         return missing
 
     def _known(self) -> NDArray[np.bool_]:
-        return np.isfinite(self.stamps()).all(axis=(1, 2, 3)) & np.isfinite(self.noise()).all(axis=1)
+        known = np.isfinite(self.noise().sum(axis=1))
+        if not isinstance(self.cutouts.psf, np.ndarray):  # objects are known, and slow to draw
+            return known
+        return known & np.isfinite(self.stamps()).all(axis=(1, 2, 3))
 
     def inputs(self, dtype, rows: NDArray | None = None) -> dict[str, NDArray]:
         """What an `ImageNetwork` is called with, as arrays of `dtype`.
@@ -246,5 +249,6 @@ def units_of_targets(codec: TargetCodec, units: list[str | None] | None) -> NDAr
         if isinstance(transform, LogTransform):
             unit = None if units is None or not units[i] else u.Unit(units[i])
             on_sky = unit is None or unit in (u.pix, u.dimensionless_unscaled) or unit.is_equivalent(u.rad)
-            found[:, i] = bool(LENGTHS.search(name)) and on_sky, "flux" in name.lower()
+            length = bool(LENGTHS.search(name))  # so is flux_radius
+            found[:, i] = length and on_sky, "flux" in name.lower() and not length
     return found

@@ -24,6 +24,9 @@ from galestim.calibration import RecalibratedRegressor
 from galestim.checkpoints import load_estimator, save_estimator
 from galestim.datasets import SimulatedGalaxies
 from galestim.networks import NetworkSpec, SplitNetwork
+from galestim.regression import _camera_images
+from galestim.regression._camera_images import units_of_targets
+from galestim.regression._targets import TargetCodec
 from galestim.simulation import (
     Band,
     CameraPrior,
@@ -34,6 +37,7 @@ from galestim.simulation import (
     render_stars,
     sim_v2_prior,
 )
+from galestim.targets import LogTransform
 
 NAMES = ["bulge_to_total", "half_light_radius", "flux"]
 PRIOR = sim_v2_prior().replace(half_light_radius=LogUniform(0.3, 1.0))
@@ -402,3 +406,27 @@ def test_each_band_has_its_own_point_spread_function():
     swapped = color.replace(psf=color.psf[..., [1, 0, 2]])
     assert model.image_shape_ == (32, 32, 3)
     assert np.abs(medians(model, swapped) / medians(model, color) - 1).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "expected"),
+    [
+        ("half_light_radius", None, (1, 0)),
+        ("flux_radius", "pix", (1, 0)),  # SExtractor's is a length
+        ("flux_r", None, (0, 1)),
+        ("disk_radius", "kpc", (0, 0)),
+        ("axis_ratio", None, (0, 0)),
+    ],
+)
+def test_lengths_and_fluxes_are_known_by_name_and_unit(name, unit, expected):
+    codec = TargetCodec([name], [LogTransform()], np.zeros(1), np.ones(1))
+    assert tuple(units_of_targets(codec, [unit])[:, 0]) == expected
+
+
+def test_stars_that_are_objects_are_drawn_once(monkeypatch):
+    drawn, draw = [], _camera_images.render_stars
+    monkeypatch.setattr(_camera_images, "render_stars", lambda **camera: drawn.append(1) or draw(**camera))
+    images = _camera_images.camera_images(X[:4].replace(psf=GaussianPSF(0.7)), (*X.shape[1:3], 1), "it")
+    assert not images.missing().any()
+    images.inputs(np.float32)
+    assert len(drawn) == 1
