@@ -61,7 +61,8 @@ def _check_alternatives(cameras: CameraPrior) -> None:
 
 
 def _check_shares(cameras: CameraPrior) -> None:
-    shares = {name: getattr(cameras, name) for name in ("gaussian_share", "double_share", "stamp_share")}
+    kinds = ("gaussian_share", "stamp_share", "double_share", "airy_share")
+    shares = {name: getattr(cameras, name) for name in kinds}
     wrong = [
         name
         for name, share in {**shares, "correlated_share": cameras.correlated_share}.items()

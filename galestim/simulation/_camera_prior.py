@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._cutouts import Cutouts
+from ._airy import AiryPSF
 from ._camera_limits import check_cameras
 from ._observe import observe, widths_of
 from ._priors import Uniform, values_of
@@ -23,6 +25,7 @@ from ._survey import Band
 OF_CAMERAS = 1  # so that the same `random_state` gives numbers other than those of a `GalaxyPrior`
 ROUNDS = 1000  # of draws until all cameras are within their limits
 SMOOTHEST = 0.8  # length of the correlation of the noise over the width of the point-spread function
+OBSCURATION = Uniform(0.0, 0.45)  # of the mirrors of telescopes in space
 WINGS = {"wing_share": Uniform(0.05, 0.25), "wing_ratio": Uniform(1.5, 3.0), "wing_beta": Uniform(2.0, 3.5)}
 
 
@@ -47,6 +50,8 @@ class CameraPrior:
     double_share : float, default=0.0
         Share with a `DoubleMoffatPSF`: a core of exponent `beta`, and 5 to 25 % of the light in wings 1.5 to 3 times
         as wide, of exponents 2 to 3.5.
+    airy_share : float, default=0.0
+        Share with an `AiryPSF`, obscured by 0 to 0.45.
     stamps : sequence of ImagePSF, default=()
         Measured stars. They are scaled to `fwhm`, and turned and mirrored in one of the eight ways, at random.
     stamp_share : float, default=0.0
@@ -129,6 +134,7 @@ class CameraPrior:
     beta: Any = 3.0
     gaussian_share: float = 0.0
     double_share: float = 0.0
+    airy_share: float = 0.0
     stamps: Sequence[ImagePSF] = ()
     stamp_share: float = 0.0
     ellipticity: Any = 0.0
@@ -198,7 +204,7 @@ class CameraPrior:
         """
         seed = check_random_state(random_state).randint(2**31, size=4)
         names = [field.name for field in fields(self)]
-        streams = dict(zip(names, np.random.default_rng([*seed, OF_CAMERAS]).spawn(len(names))))
+        streams = {name: np.random.default_rng([*seed, OF_CAMERAS, crc32(name.encode())]) for name in names}
         fwhm, pixel_scale = self._scales(n, streams, galaxies)
         psfs = self._psfs(fwhm * pixel_scale, streams)
         relative = self.signal_to_noise is not None or self.photon_share is not None
@@ -249,6 +255,7 @@ class CameraPrior:
             "beta": values_of(self.beta, n, streams["beta"]),
             "ellipticity": values_of(self.ellipticity, n, streams["ellipticity"]),
             "position_angle": streams["stamp_share"].uniform(0, 180, n),
+            "obscuration": OBSCURATION.draw(n, streams["airy_share"]),
             **{name: values_of(prior, n, streams["double_share"]) for name, prior in WINGS.items()},
         }
         turned: list = _turned(self.stamps) or [None]
@@ -261,13 +268,12 @@ class CameraPrior:
 
     def _psf(self, kind: float, stamp, shape: dict[str, float]) -> Any:
         """The point-spread function that a random number from 0 to 1 chooses."""
-        if kind < self.gaussian_share:
-            return GaussianPSF(**{name: shape[name] for name in ("fwhm", "ellipticity", "position_angle")})
-        if kind < self.gaussian_share + self.stamp_share:
+        shares = [self.gaussian_share, self.stamp_share, self.double_share, self.airy_share]
+        which = int(np.searchsorted(np.cumsum(shares), kind, side="right"))
+        if which == 1:
             return Widened(stamp, shape["fwhm"] / stamp.fwhm)
-        if kind < self.gaussian_share + self.stamp_share + self.double_share:
-            return DoubleMoffatPSF(**shape)
-        return MoffatPSF(**{name: value for name, value in shape.items() if not name.startswith("wing")})
+        profile = (GaussianPSF, None, DoubleMoffatPSF, AiryPSF, MoffatPSF)[which]
+        return profile(**{field.name: shape[field.name] for field in fields(profile)})
 
     def _sky_noise(self, n: int, streams: Mapping, galaxies, profile: Profile | None) -> NDArray:
         if profile is None or self.signal_to_noise is None:

@@ -4,6 +4,7 @@ import torch
 from scipy.stats import kstest
 
 from galestim.simulation import (
+    AiryPSF,
     CameraPrior,
     DoubleMoffatPSF,
     GaussianPSF,
@@ -76,13 +77,21 @@ def test_no_two_entries_are_drawn_alike():
 
 
 def test_profiles_have_their_shares():
-    prior = cameras(gaussian_share=0.2, double_share=0.3, stamps=[STAR], stamp_share=0.1)
+    prior = cameras(gaussian_share=0.2, double_share=0.3, stamps=[STAR], stamp_share=0.1, airy_share=0.15)
     psfs = prior.draw(4000, random_state=0).psf
     counts = [
-        sum(isinstance(psf, kind) for psf in psfs) for kind in (GaussianPSF, DoubleMoffatPSF, Widened, MoffatPSF)
+        sum(isinstance(psf, kind) for psf in psfs)
+        for kind in (GaussianPSF, DoubleMoffatPSF, Widened, AiryPSF, MoffatPSF)
     ]
     error = 4 * np.sqrt(4000 * 0.25)
-    np.testing.assert_allclose(counts, [800, 1200, 400, 1600], atol=error)
+    np.testing.assert_allclose(counts, [800, 1200, 400, 600, 1000], atol=error)
+
+
+def test_entries_stay_as_they_were_when_others_change():
+    few, more = (cameras(airy_share=share, beta=Uniform(2.0, 5.0)).draw(200, random_state=0) for share in (0.0, 0.5))
+    kept = [(a.beta, b.beta) for a, b in zip(few.psf, more.psf) if isinstance(b, MoffatPSF)]
+    assert 50 < len(kept) < 150
+    assert all(a == b for a, b in kept)
 
 
 def test_measured_stars_have_the_width_that_is_drawn_and_are_turned():
