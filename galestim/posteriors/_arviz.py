@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,12 @@ def arviz_data(draws: NDArray, target_names: Sequence[str], units: Sequence, ids
 
 def from_arviz(data, var_names: str | Sequence[str] | None = None) -> DrawsPosterior:
     """The group ``posterior`` of a data set of arviz, its chains one behind the other."""
-    group = data["posterior"]
+    group: Any = data["posterior"] if hasattr(data, "__getitem__") and "posterior" in data else None
+    if not hasattr(group, "data_vars"):
+        raise TypeError(
+            f"got {type(data).__name__}; expected a DataTree or an InferenceData with a group 'posterior'. Arrays of "
+            "draws go to Posterior.from_draws."
+        )
     names = [str(name) for name in group.data_vars] if var_names is None else np.atleast_1d(var_names).tolist()
     if missing := [name for name in names if name not in group.data_vars]:
         raise ValueError(

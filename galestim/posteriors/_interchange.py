@@ -63,6 +63,8 @@ class Interchange(TargetStatistics):
 
         Raises
         ------
+        TypeError
+            If `data` has no group ``posterior``.
         ValueError
             If a variable is unknown, or has other dimensions or another number of galaxies than the rest.
         """
@@ -93,7 +95,8 @@ class Interchange(TargetStatistics):
             If qp is not installed: ``pip install 'galestim[qp]'``.
         ValueError
             If there are several targets, of which ``posterior[name]`` is one; if a galaxy is a missing cutout, for
-            which qp has quantiles of no kind; or if `latent` comes with `quantiles`.
+            which qp has no quantiles; if there are no galaxies; if `quantiles` do not increase; or if `latent`
+            comes with them.
         TypeError
             If `latent` is asked of draws.
 
@@ -132,6 +135,8 @@ class Interchange(TargetStatistics):
 
         Raises
         ------
+        TypeError
+            If `ensemble` is none.
         ValueError
             If `transform` is given for an ensemble that is no mixture, or a component has the width 0.
         """

@@ -25,6 +25,8 @@ def to_qp(posterior, quantiles=None, latent: bool = False):
             f"the posterior has the targets {', '.join(posterior.target_names)}, and an ensemble of qp is of one "
             f"number; choose one: posterior[{posterior.target_names[0]!r}].to_qp()"
         )
+    if len(posterior) == 0:
+        raise ValueError("a posterior of no galaxies; expected one or more, as an ensemble of qp has.")
     names = {} if posterior.ids is None else {"object_id": posterior.ids}
     kind, data = (
         _mixture(qp, posterior) if _is_mixture(posterior, quantiles, latent) else _table(qp, posterior, quantiles)
@@ -59,7 +61,7 @@ def _mixture(qp, posterior: MixturePosterior) -> tuple[Any, dict[str, NDArray]]:
 
 def _table(qp, posterior, quantiles) -> tuple[Any, dict[str, NDArray]]:
     """Quantiles of each galaxy in physical units, ``(n, q)``."""
-    probabilities = _QUANTILES if quantiles is None else np.asarray(quantiles, dtype=float)
+    probabilities = _QUANTILES if quantiles is None else _increasing(quantiles)
     values = posterior.quantile(probabilities)[..., 0]
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).all(axis=1)))
@@ -70,8 +72,18 @@ def _table(qp, posterior, quantiles) -> tuple[Any, dict[str, NDArray]]:
     return qp.quant, {"quants": probabilities, "locs": values}
 
 
+def _increasing(quantiles) -> NDArray[np.float64]:
+    """Probabilities, of which qp interpolates between one and the next."""
+    probabilities = np.atleast_1d(np.asarray(quantiles, dtype=float))
+    if probabilities.ndim > 1 or len(probabilities) < 2 or not (np.diff(probabilities) > 0).all():
+        raise ValueError(f"quantiles={quantiles!r}; expected increasing probabilities, two or more.")
+    return probabilities
+
+
 def from_qp(ensemble, target_name=None, unit=None, transform=None, n_samples: int = 1000):
     """The ensemble as a posterior of one target."""
+    if not hasattr(ensemble, "ancil"):
+        raise TypeError(f"got {type(ensemble).__name__}; expected a qp.Ensemble.")
     given: dict[str, Any] = {"target_names": None if target_name is None else [target_name], "units": [unit]}
     given["ids"] = _ids(ensemble)
     kind = ensemble.metadata["pdf_name"][0].decode()

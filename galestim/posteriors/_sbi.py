@@ -55,8 +55,11 @@ class SBIView:
         """Logarithm of the joint density of each galaxy of `x` ``(b, 1)`` at `theta` ``(q, b, k)``; ``(q, b)``."""
         import torch
 
-        points = np.swapaxes(np.asarray(theta, dtype=float), 0, 1)
-        return torch.from_numpy(self._posterior[self._rows(x)].log_prob(points).T.copy())
+        theta, rows = np.asarray(theta, dtype=float), self._rows(x)
+        if theta.shape[1:] != (len(rows), self._posterior.n_targets):
+            expected = f"(q, {len(rows)}, {self._posterior.n_targets})"
+            raise ValueError(f"theta has shape {theta.shape}; expected {expected}, q points for each row of x.")
+        return torch.from_numpy(self._posterior[rows].log_prob(np.swapaxes(theta, 0, 1)).T.copy())
 
     def _one(self, x):
         x = self.default_x if x is None else x

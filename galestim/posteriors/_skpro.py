@@ -26,8 +26,11 @@ def from_skpro(distribution, units=None, n_samples: int = 1000, random_state=Non
     """A distribution of skpro, one row per galaxy and one column per target, as a posterior."""
     if isinstance(distribution, _distribution_class()):
         return distribution.posterior
-    if distribution.ndim == 0:
-        raise ValueError("a scalar distribution; expected one with a row per galaxy and a column per target.")
+    if getattr(distribution, "ndim", 0) == 0:
+        raise ValueError(
+            f"got {type(distribution).__name__} without rows; expected a distribution of skpro with a row per galaxy "
+            "and a column per target."
+        )
     given = {
         "target_names": [str(name) for name in distribution.columns],
         "units": units,
@@ -69,7 +72,7 @@ def _names(index) -> list[str] | None:
 @cache
 def _distribution_class() -> Any:
     """The class, made when it is asked for, as its base comes with skpro."""
-    base = optional_import("skpro.distributions.base", "to_skpro", extra="skpro").BaseDistribution
+    base: Any = optional_import("skpro.distributions.base", "to_skpro", extra="skpro").BaseDistribution
 
     class PosteriorDistribution(base):
         """Marginal distributions of a posterior, whose draws are joint; of one galaxy and target without an index."""

@@ -62,6 +62,12 @@ def test_what_cannot_be_a_posterior(galaxies):
         Posterior.from_arviz(uneven)
 
 
+@pytest.mark.parametrize("data", [np.zeros((3, 4)), {"prior": 1}, 3])
+def test_what_is_no_data_set(data):
+    with pytest.raises(TypeError, match=f"got {type(data).__name__}; expected a DataTree or an InferenceData with a"):
+        Posterior.from_arviz(data)
+
+
 def test_names_of_dimensions_are_taken():
     posterior = MixturePosterior(np.zeros((2, 1, 1)), np.ones((2, 1, 1, 1)), target_names=["draw"])
     with pytest.raises(ValueError, match="target 'draw' has the name of a dimension; give it another"):

@@ -94,6 +94,19 @@ def test_what_has_no_ensemble(qp, galaxies, draws):
         galaxies["flux"].to_qp(quantiles=[0.5], latent=True)
 
 
+@pytest.mark.parametrize("quantiles", [0.5, [0.5], [0.9, 0.1], [0.5, 0.5]])
+def test_quantiles_that_do_not_increase(qp, galaxies, quantiles):
+    with pytest.raises(ValueError, match="expected increasing probabilities, two or more"):
+        galaxies[KNOWN]["flux"].to_qp(quantiles=quantiles)
+
+
+def test_no_ensemble_and_no_galaxies(qp, galaxies):
+    with pytest.raises(TypeError, match=r"got list; expected a qp\.Ensemble"):
+        Posterior.from_qp([1.0])
+    with pytest.raises(ValueError, match="a posterior of no galaxies; expected one or more"):
+        galaxies[:0]["flux"].to_qp()
+
+
 def test_missing_qp(galaxies, monkeypatch):
     monkeypatch.setitem(sys.modules, "qp", None)
     with pytest.raises(ImportError, match=r"to_qp needs qp, .*run: pip install 'galestim\[qp\]'"):

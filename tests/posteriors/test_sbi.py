@@ -51,6 +51,11 @@ def test_x_that_is_no_galaxy(galaxies):
             view.sample((5,), x)
 
 
+def test_points_of_another_shape(galaxies):
+    with pytest.raises(ValueError, match=r"theta has shape \(4, 3\); expected \(q, 2, 3\), q points for each row"):
+        galaxies.to_sbi().log_prob_batched(np.ones((4, 3)), [0, 1])
+
+
 def test_draws_have_no_density(draws):
     view = draws.to_sbi()
     assert view.sample((5,), 0).shape == (5, 3)

@@ -106,7 +106,7 @@ def test_others_come_in_as_draws(skpro):
     np.testing.assert_allclose(posterior.quantile(0.9), gamma.ppf(0.9), rtol=1e-3)
     correlation = np.corrcoef(posterior.draws[0].T)[0, 1]
     assert abs(correlation) < 4 / np.sqrt(2000)
-    with pytest.raises(ValueError, match="a scalar distribution; expected one with a row per galaxy"):
+    with pytest.raises(ValueError, match="got Normal without rows; expected a distribution of skpro with a row"):
         Posterior.from_skpro(skpro.Normal(0, 1))
 
 
