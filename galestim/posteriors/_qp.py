@@ -49,14 +49,11 @@ def _mixture(qp, posterior: MixturePosterior) -> tuple[Any, dict[str, NDArray]]:
 
     Those of a missing cutout have NaN for weights alone: qp looks for quantiles between the extremes of all galaxies.
     """
-    missing = np.isnan(posterior.weights)
+    known = ~np.isnan(posterior.weights)
     means, stds = posterior.means[..., 0], lengths(posterior.scale_trils[:, :, 0])
-    means = np.where(missing, means[~missing][0] if not missing.all() else 0.0, means)
-    return qp.mixmod, {
-        "means": means,
-        "stds": np.where(missing, np.nanmin(stds) if not missing.all() else 1.0, stds),
-        "weights": posterior.weights,
-    }
+    some = (means[known][0], stds[known][0]) if known.any() else (0.0, 1.0)
+    means, stds = (np.where(known, part, value) for part, value in zip((means, stds), some))
+    return qp.mixmod, {"means": means, "stds": stds, "weights": posterior.weights}
 
 
 def _table(qp, posterior, quantiles) -> tuple[Any, dict[str, NDArray]]:
