@@ -242,8 +242,8 @@ def _crowds_of(cutouts: Cutouts, first_row: int, psf_fwhm: float, search: Search
     photons = _photons(cutouts, noise)
     widths = _psf_widths(cutouts, psf_fwhm)
     return [
-        neighbors_of(*each, search, photons=of_light, told=told)
-        for *each, of_light in zip(light, good, widths, photons)
+        neighbors_of(image, known, width, search, photons=of_light, told=told)
+        for image, known, width, of_light in zip(light, good, widths, photons)
     ]
 
 
@@ -255,8 +255,7 @@ def _noise_of(cutouts: Cutouts, images: NDArray) -> NDArray:
     noise = np.asarray(cutouts.noise, dtype=np.float64)
     if noise.ndim > 2:
         each = np.where(np.isfinite(noise), noise, np.nan).reshape(n, -1, channels)
-        unknown = np.isnan(each).all(axis=1)
-        noise = np.nanmedian(np.where(unknown[:, None], 1.0, each), axis=1)
+        noise = np.nanmedian(np.where(np.isnan(each).all(axis=1, keepdims=True), 1.0, each), axis=1)
     noise = np.broadcast_to(noise if noise.ndim == 2 else noise.reshape(-1, 1), (n, channels))
     usable = np.isfinite(noise) & (noise > 0)
     return noise if usable.all() else np.where(usable, noise, sky_noise(np.nan_to_num(images)))

@@ -162,7 +162,7 @@ def _noise(light: NDArray, good: NDArray[np.bool_], width: float, told: bool) ->
     odd = (light - light[::-1, ::-1])[pairs] * 0.5**0.5
     measured = float(robust_sigma(odd, about=0)) if len(odd) else 0.0
     white = 1 / max(2 * math.sqrt(math.pi) * width, 1)
-    faintest = 1e-6 * float(abs(light).max()) + np.finfo(np.float32).tiny  # images may be free of noise
+    faintest = 1e-6 * float(abs(light).max()) + float(np.finfo(np.float32).tiny)  # images may be free of noise
     return max(min(max(measured, white), 1.0) if told else measured, faintest)
 
 

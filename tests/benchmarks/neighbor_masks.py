@@ -7,8 +7,8 @@ Simulated galaxies of galestim-sim-v2, each through a camera of its own, in imag
 
     lonely     how many lose more than 0.5 % of their light, and how many are flagged
     pairs      each with a neighbor of the same kind, three magnitudes brighter to three fainter, 3 to 48 pixels off:
-               shares of the neighbor's light that is masked and of the galaxy's that is kept, and the neighbor's light
-               left, over that of the galaxy; of neighbors with a signal-to-noise ratio above 15, by distance
+               shares of the neighbor's light that is masked and of the galaxy's that is kept, and the light of the
+               neighbor that is left, over that of the galaxy; of neighbors with S/N above 15, by distance
     filled     by how much such masks, filled as networks fill them, change a galaxy's center, size and flux
     speed      images per second of one process, by the time of its processor
 

@@ -5,13 +5,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FunctionTransformer, make_pipeline
 
-from galestim import CenterCrop, Cutouts, Downsampler, Normalizer
+from galestim import CenterCrop, Cutouts, Downsampler, HarmonicNet, Normalizer, PosteriorRegressor
+from galestim import make_pipeline as make_posterior_pipeline
 from galestim.datasets import SimulatedGalaxies
+from galestim.networks import looked_at as first_look
 from galestim.preprocessing import NeighborMasker
 from galestim.simulation import MoffatPSF, render, render_stars, sim_v2_cameras, sim_v2_prior
 
@@ -351,6 +354,28 @@ def test_in_pipelines_and_searches(crowded):
     y = crowded.images.sum(axis=(1, 2))
     search = GridSearchCV(model, {"neighbormasker__threshold": [4.0, 8.0]}, cv=2, error_score="raise")
     assert search.fit(crowded, y).predict(crowded).shape == (len(crowded),)
+
+
+def test_in_front_of_a_regressor_that_is_told_the_camera():
+    galaxies = SimulatedGalaxies(80, npix=NPIX, band=sim_v2_cameras(), prior=sim_v2_prior(), random_state=0)
+    regressor = PosteriorRegressor(HarmonicNet(hidden=8, blocks=1), max_epochs=1, random_state=0)
+    model = make_posterior_pipeline(NeighborMasker(), regressor).fit(galaxies[:], galaxies.target)
+    posterior = model.predict_posterior(seen(GALAXY, drawn(1000.0, 2.0, 22.0)))
+    assert np.isfinite(posterior.median()).all()
+
+
+def test_networks_measure_a_masked_pair_as_if_the_galaxy_were_alone():
+    def look(cutouts):
+        pixels = torch.from_numpy(np.asarray(cutouts))[:, None]
+        good = pixels[:, 0].isfinite()
+        star = torch.from_numpy(cutouts.psf)[None, None]
+        return first_look(pixels.nan_to_num(), star, None if good.all() else good)[1][0].numpy()
+
+    pair = seen(GALAXY, drawn(3000.0, 2.0, 15.0))
+    alone, masked, unmasked = map(look, (seen(GALAXY), NeighborMasker().transform(pair), pair))
+    np.testing.assert_allclose(masked[:2], alone[:2], atol=0.05)
+    np.testing.assert_allclose(masked[3:], alone[3:], rtol=0.02)
+    assert unmasked[5] > 1.5 * alone[5]  # the flux
 
 
 def test_masked_pixels_have_no_weight_in_what_follows(crowded):
