@@ -21,6 +21,7 @@ OF_TARGET = 2.5  # σ: the galaxy itself is looked for deeper, as its place is k
 LEAST_PIXELS = 4
 CONTRAST = 0.005  # share of the light of a deblended source that a part of it has at least
 SHARPER, WIDER = 0.5, (2, 4)  # widths of the point-spread function over which other images are smoothed
+BRIGHT = 10.0  # σ: above it, a peak in the light of a brighter source is no noise
 REACH = 4.0  # pixels, or a width if that is more, by which a galaxy may lie off the center of its image
 LEAST_AXIS_RATIO = 0.25
 
@@ -102,10 +103,8 @@ def neighbors_of(image: NDArray, good: NDArray[np.bool_], width: float, search: 
     error = np.sqrt(2 * sources.noise**2 + photons * model / (4 * math.pi * sources.width**2))
     error = np.hypot(error, search.contrast / search.threshold * model)
     table, labels = _extracted(excess, error, good, search.threshold)
-    if not len(table):
-        return Crowd(np.zeros(good.shape, dtype=bool), target.row >= 0, blended, flux_ratio=_or_nan(0.0, target))
-    offset = np.column_stack([table["xpeak"], table["ypeak"]]) - target.center
-    distance, fwhm = np.hypot(*offset.T), 2.355 * width
+    offset, fwhm = np.column_stack([table["xpeak"], table["ypeak"]]) - target.center, 2.355 * width
+    distance = np.hypot(*offset.T)
     beside = (distance >= fwhm) & _peaks(sources, target, table)
     mask = np.zeros(good.shape, dtype=bool)
     for row in np.flatnonzero(beside):
@@ -115,16 +114,12 @@ def neighbors_of(image: NDArray, good: NDArray[np.bool_], width: float, search: 
     own = np.where(mask, model, image)[sources.labels == target.row + 1].sum()
     return Crowd(
         mask,
-        target.row >= 0,
-        bool(blended or not beside.all()),
-        int(beside.sum()),
-        float(distance[beside].min()) if beside.any() else np.nan,
-        _or_nan(float((image - model)[mask].sum() / max(own, 1e-6)), target),
+        detected=target.row >= 0,
+        blended=bool(blended or not beside.all()),
+        n_neighbors=int(beside.sum()),
+        nearest=float(distance[beside].min()) if beside.any() else np.nan,
+        flux_ratio=float((image - model)[mask].sum() / max(own, 1e-6)) if target.row >= 0 else np.nan,
     )
-
-
-def _or_nan(ratio: float, target: _Target) -> float:
-    return ratio if target.row >= 0 else np.nan
 
 
 # ---- the galaxy
@@ -142,6 +137,8 @@ def _target_in(image: NDArray, good: NDArray[np.bool_], width: float, told: bool
         if row < 0:
             sources = _sources(image, good, factor * width, told)
             row = _row_of_middle(sources, middle, reach)
+            if factor < 1 and row >= 0 and sources.table["peak"][row] < BRIGHT * sources.noise:
+                row = -1  # a peak of the noise, in the light of another
     if row < 0:
         return first, _Target(-1, middle, np.eye(2))
     return sources, _Target(row, _center(sources, row), _ellipse(sources.table[row]))
@@ -250,6 +247,8 @@ def _symmetric(sources: _Sources, target: _Target, good: NDArray[np.bool_]) -> N
 def _peaks(sources: _Sources, target: _Target, table: NDArray) -> NDArray[np.bool_]:
     """Whether what exceeds the galaxy is a source of its own, or has a peak in the image, as no end of a bar has."""
     x, y = table["xpeak"], table["ypeak"]
+    if not len(table):
+        return np.zeros(0, dtype=bool)
     if target.row < 0:  # what is in the middle cannot be told from the galaxy
         label = _label_of_middle(sources.labels)
         return (sources.labels[y, x] != label) | (label == 0)
