@@ -76,11 +76,11 @@ class NeighborMasker(FlatRowNames, OneToOneFeatureMixin, ImageTransformer):
        images smoothed two and four times as wide.
     3. The image turned by 180 degrees about the galaxy's center is subtracted, and where that is of another source,
        masked or outside, the mean along the galaxy's ellipses. Two arms, or a bar, take each other away.
-    4. What sep finds in the rest is a neighbor, if it peaks a FWHM or more from the center. Its light is traced
-       outward, by medians along ellipses, and masked down to `depth` and `share`.
+    4. What sep finds in the rest is a neighbor, if it peaks a FWHM or more from the center, and does so in the image
+       as well. Its light is traced outward, by medians along ellipses, and masked down to `depth` and `share`.
 
     Within half a FWHM of the center nothing is masked. What peaks within one, or is not a peak of its own beside a
-    brighter one, is reported as blended, and a neighbor exactly on the center is not seen at all. Light that is
+    brighter one, is reported as blended and not masked, and a neighbor exactly on the center is not seen at all. Light that is
     symmetric is the galaxy's own: of two equal neighbors that lie opposite of each other both are found only if they
     are deblended from the galaxy.
 

@@ -267,7 +267,7 @@ def _traced(excess: NDArray, good: NDArray[np.bool_], source) -> NDArray:
     order = order[np.argsort(of_ring[order], kind="stable")]
     count = np.bincount(of_ring, minlength=ring.max() + 1)
     first = np.cumsum(count) - count
-    median = np.where(count > 0, values[order][np.minimum(first + count // 2, len(values) - 1)], 0)
+    median = np.where(count > 0, values[order][np.minimum(first + count // 2, len(values) - 1)], np.inf)
     return np.minimum.accumulate(median)[ring]
 
 
