@@ -80,9 +80,9 @@ class NeighborMasker(FlatRowNames, OneToOneFeatureMixin, ImageTransformer):
        as well. Its light is traced outward, by medians along ellipses, and masked down to `depth` and `share`.
 
     Within half a FWHM of the center nothing is masked. What peaks within one, or is not a peak of its own beside a
-    brighter one, is reported as blended and not masked, and a neighbor exactly on the center is not seen at all. Light that is
-    symmetric is the galaxy's own: of two equal neighbors that lie opposite of each other both are found only if they
-    are deblended from the galaxy.
+    brighter one, is reported as blended and not masked; a neighbor exactly on the center is not seen at all. Light
+    that is symmetric is the galaxy's own: of two equal neighbors that lie opposite of each other both are found only
+    if they are deblended from the galaxy.
 
     Pixels that are bad already stay so. Stretched images are refused: mask, then stretch. It needs no `fit`.
 
