@@ -17,6 +17,7 @@ _HOME = {
     "Downsampler": "preprocessing",
     "HarmonicNet": "networks",
     "MaskFiller": "preprocessing",
+    "NeighborMasker": "preprocessing",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
     "PosteriorRegressor": "regression",

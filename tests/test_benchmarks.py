@@ -47,6 +47,7 @@ def test_every_script_is_run_here():
         "harmonic_information.py",
         "memory.py",
         "mosaic_cutouts.py",
+        "neighbor_masks.py",
         "physical_limit.py",
         "posterior_summary.py",
         "real_cameras.py",
@@ -73,7 +74,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
     named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
-    assert {"mosaic_cutouts.py", *named} == set(needy)
+    assert {"mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
@@ -235,6 +236,19 @@ def test_mosaic_cutouts(tmp_path):
     assert {"Cutout2D", "aligned", "turned"} <= set(results)
     assert results["Cutout2D"]["times_as_fast_as_Cutout2D"] == [1.0]
     assert results["aligned"]["cutouts_per_second"] > 0
+
+
+def test_neighbor_masks(tmp_path):
+    out = tmp_path / "masks.jsonl"
+    run("neighbor_masks.py", "--smoke", "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    assert {row["what"] for row in rows} == {"lonely", "pairs", "filled", "speed"}
+    for row in rows:
+        if row["what"] == "pairs":
+            assert all(0 <= value <= 1 for name in ("removed", "kept") for value in row[name])
+    assert rows[0]["lose_more"] < 0.05
+    far = next(row for row in rows if row["what"] == "pairs" and row["widths"][0] == 8)
+    assert far["removed"][1] > 0.8
 
 
 def test_camera_cutouts(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import sklearn.utils.estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from galestim.preprocessing import CenterCrop, Downsampler, MaskFiller, Normalizer
+from galestim.preprocessing import CenterCrop, Downsampler, MaskFiller, NeighborMasker, Normalizer
 
 
 def as_images(X):
@@ -41,10 +41,16 @@ class LiftedNormalizer(Lift, Normalizer):
     pass
 
 
+class LiftedNeighborMasker(Lift, NeighborMasker):
+    def transform(self, X):
+        return np.asarray(super().transform(X))  # of images it makes Cutouts, which array libraries do not know
+
+
 LIFTED_CLASS = {
     Downsampler: LiftedDownsampler,
     CenterCrop: LiftedCenterCrop,
     MaskFiller: LiftedMaskFiller,
+    NeighborMasker: LiftedNeighborMasker,
     Normalizer: LiftedNormalizer,
 }
 PARAMETERS = [
@@ -54,6 +60,7 @@ PARAMETERS = [
     (CenterCrop, {}),
     (CenterCrop, {"npix": 2}),
     (MaskFiller, {}),
+    (NeighborMasker, {}),
     (Normalizer, {}),
     (Normalizer, {"per_channel": True}),
     (Normalizer, {"kind": "scale"}),
