@@ -16,6 +16,7 @@ _HOME = {
     "Cutouts": "cutouts",
     "Downsampler": "preprocessing",
     "HarmonicNet": "networks",
+    "MaskFiller": "preprocessing",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
     "PosteriorRegressor": "regression",

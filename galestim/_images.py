@@ -99,18 +99,24 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int
         if finite.all():
             continue
         n_nan = np.isnan(chunk).sum(axis=1)
-        _raise_if_any(finite.sum(axis=1) + n_nan < chunk.shape[1], first_row + rows.start, "infinite pixels (inf)")
+        _raise_if_any(
+            finite.sum(axis=1) + n_nan < chunk.shape[1],
+            first_row + rows.start,
+            "infinite pixels (inf). Make these NaN",
+        )
         missing[rows] = n_nan == chunk.shape[1]
         if not allow_partial:
-            _raise_if_any((n_nan > 0) & ~missing[rows], first_row + rows.start, "some NaN pixels")
+            _raise_if_any(
+                (n_nan > 0) & ~missing[rows], first_row + rows.start, "some NaN pixels. Put a MaskFiller in front"
+            )
     return missing
 
 
 def _raise_if_any(bad: NDArray[np.bool_], first_row: int, what: str) -> None:
     if bad.any():
         raise ValueError(
-            f"Input X contains NaN or infinity: row {first_row + int(np.argmax(bad))} has {what}. "
-            "Replace those pixels, drop the row, or make all of it NaN (a missing cutout)."
+            f"Input X contains NaN or infinity: row {first_row + int(np.argmax(bad))} has {what}, "
+            "drop the row, or make all of it NaN (a missing cutout)."
         )
 
 

@@ -71,9 +71,9 @@ class SimulatedGalaxies:
         For how many epochs, each with new noise, a redrawn galaxy is kept before another takes its place. Rendering
         takes most of the time if it is 1; then nothing is seen twice.
     replays : int, default=1
-        From how many looks at each galaxy a fit learns in an epoch: that of the epoch, and those of as many epochs
-        before, less one. Looks take most of a fit's time, and a network that digests images (`HarmonicNet`) can learn
-        from each several times; others learn from that of the epoch alone.
+        From how many looks at each galaxy a fit learns in an epoch: that of the epoch, and some of those before, at
+        random. Looks take most of a fit's time, and a network that digests images (`HarmonicNet`) can learn from each
+        several times; others learn from that of the epoch alone.
     noise_factor : float, default=1.0
         Factor on the noise of the band; 0 draws noiseless images.
     dtype : str or dtype, default="float32"

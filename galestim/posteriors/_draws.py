@@ -246,12 +246,14 @@ class DrawsMarginal:
         return np.where(np.isnan(y), np.nan, np.take_along_axis(steps, n_below, axis=1))
 
     def quantile(self, q: NDArray) -> NDArray:
-        """Smallest draws up to which the weights reach `q` ``(q,)``; ``(n, q)``."""
+        """Smallest draws up to which the weights reach `q`, ``(q,)`` or ``(n, q)``; ``(n, q)``."""
         values = self._drawn_quantile(q)
         return values if self.tails is None else self.tails.cut(values, q)
 
     def _drawn_quantile(self, q: NDArray) -> NDArray:
-        return np.take_along_axis(self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), len(q)))), axis=1)
+        return np.take_along_axis(
+            self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), q.shape[-1]))), axis=1
+        )
 
     def _reaching(self, q: NDArray) -> NDArray[np.intp]:
         """Columns at which the cumulative weight reaches `q` ``(n, q)``, but for its rounding."""
