@@ -322,6 +322,19 @@ def test_sim_v2(tmp_path, stand_in):
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()  # of B/T 0.289 without any image
 
 
+def test_sim_v2_crowded(tmp_path, stand_in):
+    run("sim_v2", "--smoke", "--crowded", "--galsim", 0, "--out", tmp_path, "--model", stand_in)
+    text = (tmp_path / "stand_in" / "crowded" / "table.jsonl").read_text()
+    rows = {row["measure"]: row for row in map(json.loads, text.splitlines())}
+    assert {row["recipe"] for row in rows.values()} == {"stand_in, crowded, renderer"}
+    assert rows["bins of neighbor distance × flux ratio that cover, of 25"]["target"] == 23
+    by_number = [rows[f"68 % intervals hold, {name}"]["galaxies"] for name in ("no neighbor", "one neighbor")]
+    assert 0 < sum(by_number) < 36
+    assert any(measure.startswith("RMSE / limit, S/N 30–1000") for measure in rows)
+    limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit_crowded*.npy")])
+    assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()
+
+
 def test_the_training_of_sim_v2(tmp_path):
     first, more = tmp_path / "first.safetensors", tmp_path / "more.safetensors"
     run("sim_v2/train.py", "--smoke", "--out", first)
