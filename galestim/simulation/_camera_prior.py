@@ -272,7 +272,8 @@ class CameraPrior:
         which = int(np.searchsorted(np.cumsum(shares), kind, side="right"))
         if which == 1:
             return Widened(stamp, shape["fwhm"] / stamp.fwhm)
-        profile = (GaussianPSF, None, DoubleMoffatPSF, AiryPSF, MoffatPSF)[which]
+        kinds: list[Any] = [GaussianPSF, None, DoubleMoffatPSF, AiryPSF, MoffatPSF]
+        profile = kinds[which]
         return profile(**{field.name: shape[field.name] for field in fields(profile)})
 
     def _sky_noise(self, n: int, streams: Mapping, galaxies, profile: Profile | None) -> NDArray:
