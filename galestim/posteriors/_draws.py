@@ -7,15 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from .._kernel import bandwidth, smoothed
 from .._masked import without_mask
 from ._base import Posterior
-from ._blocks import CHUNK, chosen_columns, row_searchsorted
+from ._blocks import CHUNK, row_searchsorted
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
 from ._moments import Moments, Shape, shape_of
+from ._strata import stratified
 from ._tails import Tails
 
 _ROUNDING = 1e-12  # of a sum of weights
@@ -148,7 +149,7 @@ class DrawsPosterior(Posterior):
         return self.draws, self.weights
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the draws by their weights, with replacement.
+        """Draw from the draws, each as often as its weight says, to within one or two; in random order.
 
         Parameters
         ----------
@@ -162,9 +163,10 @@ class DrawsPosterior(Posterior):
         ndarray of shape (n, n_samples, k)
             In physical units.
         """
-        uniform = check_random_state(random_state).uniform(size=(len(self), check_n_samples(n_samples)))
-        chosen = chosen_columns(self.weights, uniform)
-        return np.take_along_axis(self.draws, chosen[..., None], axis=1)
+        drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
+        for rows, strata in stratified(len(self), n_samples, random_state):
+            drawn[rows] = self.draws[rows].reshape(-1, self.n_targets)[strata.choices(self.weights[rows])]
+        return drawn
 
     def cov(self) -> NDArray[np.float64]:
         """Covariance matrix of the targets.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from .._masked import without_mask
 from ..targets import resolve_transforms
 from ._base import Posterior
-from ._blocks import CHUNK, blocks, chosen_columns
+from ._blocks import CHUNK, blocks
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content, described_transform
 from ._marginals import MixtureMarginal, lengths
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
+from ._strata import Strata, stratified
 
 
 class MixturePosterior(Posterior):
@@ -176,17 +177,36 @@ class MixturePosterior(Posterior):
         -------
         ndarray of shape (n, n_samples, k)
             In physical units.
+
+        Notes
+        -----
+        Draws are stratified. In the latent space those of a galaxy are a Latin hypercube [1]_, in random order, over
+        the standardized targets and the choice of the component, so their means and quantiles are much nearer to those
+        of the posterior than of as many independent ones. Any one draw is as if it were independent.
+
+        References
+        ----------
+        .. [1] McKay, Beckman & Conover 1979, Technometrics 21, 239.
         """
-        rng = check_random_state(random_state)
-        uniform = rng.uniform(size=(len(self), check_n_samples(n_samples)))
-        draws = rng.standard_normal(size=(*uniform.shape, self.n_targets))
-        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (n_samples * self.n_targets**2))):
-            component = (np.arange(len(self))[rows, None], chosen_columns(self.weights[rows], uniform[rows]))
-            draws[rows] = self.means[component] + np.einsum("nsij,nsj->nsi", self.scale_trils[component], draws[rows])
-        for j, transform in enumerate(self.transforms):
-            with np.errstate(all="ignore"):
-                draws[..., j] = transform.inverse(draws[..., j])
+        draws = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
+        for rows, strata in stratified(len(self), n_samples, random_state):
+            self._draw(draws[rows], rows, strata)
         return draws
+
+    def _draw(self, draws: NDArray, rows: slice, strata: Strata) -> None:
+        """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
+        component = strata.choices(self.weights[rows])
+        means, factors = (
+            part[rows].reshape(-1, part[0, 0].size).T.copy() for part in (self.means, self.scale_trils)
+        )
+        normal: list[NDArray] = []
+        for j, transform in enumerate(self.transforms):
+            normal.append(strata.normal())
+            latent = means[j].take(component)
+            for factor, z in zip(factors[j * self.n_targets :], normal):
+                latent = latent + factor.take(component) * z
+            with np.errstate(all="ignore"):
+                draws[..., j] = transform.inverse(latent)
 
     def log_prob(self, y) -> NDArray[np.float64]:
         """Logarithm of the joint density in physical units.

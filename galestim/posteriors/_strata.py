@@ -1,0 +1,84 @@
+"""Stratified draws: Latin hypercubes, by which few draws tell a distribution as well as many independent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from sklearn.utils import check_random_state, gen_batches
+
+from ._blocks import BLOCK
+
+SHARED = 16  # draws of a galaxy for each galaxy that has the same numbers, in an order of its own
+TINY = 2.0**-60  # no number is 0, whose quantile is infinite
+
+
+def stratified(n: int, n_samples: int, random_state) -> Iterator[tuple[slice, Strata]]:
+    """Rows of `n` galaxies, and what draws `n_samples` of each."""
+    seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
+    rng = np.random.Generator(np.random.SFC64(seed))
+    for rows in gen_batches(n, max(1, BLOCK // (4 * n_samples))) if n else ():
+        yield rows, Strata(rng, rows.stop - rows.start, n_samples)
+
+
+class Strata:
+    """A Latin hypercube [1]_ of `n_samples` points for each of `n` galaxies: each dimension has one in each stratum.
+
+    Some galaxies share a table of numbers. Each begins it at a place of its own in every dimension, so at any place
+    what they draw is independent.
+
+    Parameters
+    ----------
+    rng : Generator
+    n, n_samples : int
+
+    References
+    ----------
+    .. [1] McKay, Beckman & Conover 1979, Technometrics 21, 239.
+    """
+
+    def __init__(self, rng: np.random.Generator, n: int, n_samples: int):
+        self.rng, self.n, self.n_samples = rng, n, n_samples
+        self.table_of = np.arange(n) // max(1, n_samples // SHARED)
+        self.shape = int(self.table_of[-1]) + 1, n_samples
+
+    def normal(self) -> NDArray[np.float64]:
+        """Standard normal numbers ``(n, n_samples)`` of one more dimension."""
+        return self._each_in_its_order(ndtri((self._shuffled() + self._within()) / self.n_samples))
+
+    def choices(self, weights: NDArray) -> NDArray[np.intp]:
+        """Places ``(n, n_samples)`` in the flat array of what has `weights` ``(n, m)``, chosen by these.
+
+        Each is chosen as often as its weight says, to within one or two.
+        """
+        m = weights.shape[1]
+        if m == 1:
+            return np.arange(self.n)[:, None]
+        ends = np.nan_to_num(np.cumsum(weights, axis=1), nan=1.0)
+        ends /= ends[:, -1:]
+        sorted_numbers = (np.arange(self.n_samples) + self._within()) / self.n_samples
+        shift = 2.0 * np.arange(self.shape[0])[:, None]  # one long increasing sequence
+        found = np.searchsorted((sorted_numbers + shift).ravel(), ends + shift[self.table_of])
+        found -= self.n_samples * self.table_of[:, None]
+        found[:, -1] = self.n_samples
+        counts = np.diff(found, axis=1, prepend=0)
+        places = np.repeat(np.arange(self.n * m), counts.ravel())
+        order = self._each_in_its_order(self._shuffled())
+        order += self.n_samples * np.arange(self.n)[:, None]
+        return places[order]
+
+    def _within(self) -> NDArray[np.float64]:
+        """Where in its stratum each number of the tables lies."""
+        return self.rng.uniform(TINY, 1.0, size=self.shape)
+
+    def _shuffled(self) -> NDArray[np.intp]:
+        return self.rng.permuted(np.broadcast_to(np.arange(self.n_samples), self.shape), axis=1)
+
+    def _each_in_its_order(self, tables: NDArray) -> NDArray:
+        """Rows ``(n, n_samples)``: that of its table for each galaxy, from a place of its own on."""
+        twice = np.concatenate([tables, tables], axis=1).ravel()
+        start = 2 * self.n_samples * self.table_of + self.rng.integers(self.n_samples, size=self.n)
+        return sliding_window_view(twice, self.n_samples)[start]

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from galestim.posteriors import DrawsPosterior, MixturePosterior
+from galestim.posteriors._strata import stratified
+
+
+def strata_of(n, n_samples, seed=0):
+    return next(stratified(n, n_samples, seed))[1]
+
+
+@pytest.mark.parametrize("n_samples", [1, 5, 100, 1000])
+def test_each_stratum_has_one_number(n_samples):
+    for z in strata_of(20, n_samples).normal(), strata_of(20, n_samples, 1).normal():
+        assert z.shape == (20, n_samples)
+        strata = np.sort(np.floor(stats.norm.cdf(z) * n_samples), axis=1)
+        np.testing.assert_array_equal(strata, np.broadcast_to(np.arange(n_samples), z.shape))
+
+
+def test_single_draws_are_normal_and_galaxies_independent():
+    z = np.concatenate([strata.normal() for _, strata in stratified(20_000, 1, 0)])[:, 0]
+    assert stats.kstest(z, "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 4 / np.sqrt(len(z))
+
+
+def test_galaxies_are_independent_at_each_draw():
+    """Sums over galaxies scatter as those of independent ones, also of galaxies that share their numbers."""
+    sums = [strata_of(30, 1000, seed).normal()[:, :10].sum(axis=0) for seed in range(200)]
+    variance = np.mean(np.square(sums)) / 30
+    assert abs(variance - 1) < 4 * np.sqrt(2 / 2000)
+
+
+def test_dimensions_are_independent():
+    strata = strata_of(30, 1000)
+    x, y = strata.normal(), strata.normal()
+    assert abs((x * y).mean(axis=1)).max() < 5 / np.sqrt(1000)
+    assert stats.kstest((x * y).mean(axis=1) * np.sqrt(1000), "norm").pvalue > 1e-3
+
+
+def test_choices_are_as_frequent_as_their_weights():
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.full(7, 0.3), size=30)
+    weights[:, 2] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights[3] = np.nan
+    chosen = strata_of(30, 1000).choices(weights) - 7 * np.arange(30)[:, None]
+    counts = np.stack([(chosen == i).sum(axis=1) for i in range(7)], axis=1)
+    known = np.arange(30) != 3
+    assert abs(counts - 1000 * weights)[known].max() < 2
+    assert not counts[known, 2].any()
+    runs = (np.diff(chosen, axis=1) == 0).mean(axis=1)[known]  # as of a random order
+    expected = (weights**2).sum(axis=1)[known]
+    assert np.all(abs(runs - expected) < 5 * np.sqrt(expected * (1 - expected) / 999) + 2e-3)
+
+
+def test_one_choice_of_many():
+    weights = np.broadcast_to([0.25, 0.75], (20_000, 2))
+    chosen = np.concatenate([strata.choices(weights[rows])[:, 0] % 2 for rows, strata in stratified(20_000, 1, 0)])
+    assert abs(chosen.mean() - 0.75) < 4 * np.sqrt(0.25 * 0.75 / 20_000)
+
+
+def test_the_mean_of_draws_is_that_of_the_posterior():
+    """A hundred draws of a Gaussian have its mean to a hundredth of σ, where independent ones have it to a tenth."""
+    posterior = MixturePosterior(np.zeros((200, 1, 2)), np.broadcast_to(np.eye(2), (200, 1, 2, 2)))
+    assert posterior.sample(100, random_state=0).mean(axis=1).std() < 0.01
+
+
+def test_draws_of_draws_are_all_of_them():
+    draws = np.random.default_rng(0).normal(size=(3, 200, 2))
+    drawn = DrawsPosterior(draws).sample(400, random_state=0)
+    for own, others in zip(draws, drawn):
+        counts = [(others == row).all(axis=1).sum() for row in own]
+        assert min(counts) >= 1 and max(counts) <= 3
+
+
+def test_seeds_determine_the_draws():
+    one, other = (DrawsPosterior(np.arange(30.0).reshape(1, 30, 1)) for _ in range(2))
+    np.testing.assert_array_equal(one.sample(50, random_state=1), other.sample(50, random_state=1))
+    assert not np.array_equal(one.sample(50, random_state=1), other.sample(50, random_state=2))
+    state = np.random.RandomState(0)
+    assert not np.array_equal(one.sample(50, state), one.sample(50, state))
