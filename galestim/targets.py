@@ -257,7 +257,7 @@ class LogitTransform(_TargetTransform):
         low, high = self.support
         odds = np.exp(-np.abs(z))
         distance = (high - low) * (odds / (1 + odds))  # from the nearer bound: no rounding leads beyond it
-        return np.where(z < 0, low + distance, high - distance)
+        return np.where(np.signbit(z), low, high) - np.copysign(distance, z)
 
     def _log_slope(self, y):
         low, high = self.support

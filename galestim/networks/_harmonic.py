@@ -103,6 +103,7 @@ class HarmonicNet(NetworkSpec):
 
 class _HarmonicNetwork(SplitNetwork):
     wants_examples = True
+    standardizes = True
     mean: torch.Tensor
     scale: torch.Tensor
     harmonics: Any
@@ -127,9 +128,9 @@ class _HarmonicNetwork(SplitNetwork):
         return self.read(self.digest(x, *camera))
 
     @torch.no_grad()
-    def digest(self, x, *camera):
+    def digest(self, x, *camera, **pixels):
         with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            parts = self.harmonics(x.to(self.mean.dtype), *camera)
+            parts = self.harmonics(x.to(self.mean.dtype), *camera, **pixels)
         real = (torch.view_as_real(part) if part.is_complex() else part for part in parts)
         return torch.cat([part.flatten(1) for part in real], dim=1)
 
@@ -157,7 +158,10 @@ class _HarmonicNetwork(SplitNetwork):
 
 
 class _Harmonics(nn.Module):
-    """Images ``(n, C, H, W)`` → for each order its sums, in units of the noise, ``(n, C, n_scales)``."""
+    """Images ``(n, C, H, W)`` → for each order its sums, in units of the noise, ``(n, C, n_scales)``.
+
+    The images are standardized after they are summed, so pixels are read once.
+    """
 
     noise: torch.Tensor
     filters: torch.Tensor
@@ -169,9 +173,10 @@ class _Harmonics(nn.Module):
         self.register_buffer("filters", _filters(*image_shape[:2], n_scales), persistent=False)
         self.sides = tuple(image_shape[:2])
 
-    def forward(self, x):
-        filters = self.filters if x.shape[2:] == self.sides else _filters(*x.shape[2:], self.n_scales)
-        sums = (x / self.noise[:, None, None]).flatten(2) @ filters.to(x).T
+    def forward(self, x, mean=0.0, scale=1.0):
+        filters = self.filters if x.shape[2:] == self.sides else _filters(*x.shape[2:], self.n_scales).to(x)
+        sums = nn.functional.linear(x.flatten(2), filters)
+        sums = (sums - mean * filters.sum(dim=1)) / (scale * self.noise[:, None])
         real, *parts = sums.split(self.n_scales, dim=2)
         return real, *(torch.complex(a, b) for a, b in zip(parts[::2], parts[1::2]))
 

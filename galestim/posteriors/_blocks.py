@@ -12,6 +12,10 @@ BLOCK = 2**17
 CHUNK = 4 * BLOCK
 """Numbers held at a time by outer loops, over ``gen_batches`` of rows."""
 
+# Blocks come and go. glibc hands those back to the system that are larger than any that was freed before (mallopt(3),
+# M_MMAP_THRESHOLD), and page faults then cost more than the arithmetic. So one of 16 MB, of which no page is used, is freed.
+np.empty(2**24, dtype=np.uint8)
+
 
 def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
     """Slices of rows and columns that cover values of `shape` ``(n, q)``, each of which needs `cost` numbers."""

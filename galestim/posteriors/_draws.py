@@ -165,7 +165,8 @@ class DrawsPosterior(Posterior):
         """
         drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
         for rows, strata in stratified(len(self), n_samples, random_state):
-            drawn[rows] = self.draws[rows].reshape(-1, self.n_targets)[strata.choices(self.weights[rows])]
+            counts, order = strata.choices(self.weights[rows])
+            drawn[rows] = np.repeat(self.draws[rows].reshape(len(counts), -1), counts, axis=0)[order]
         return drawn
 
     def cov(self) -> NDArray[np.float64]:

@@ -195,18 +195,19 @@ class MixturePosterior(Posterior):
 
     def _draw(self, draws: NDArray, rows: slice, strata: Strata) -> None:
         """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
-        component = strata.choices(self.weights[rows])
+        counts, order = strata.choices(self.weights[rows])
+        normal = strata.normal(self.n_targets).reshape(self.n_targets, -1)
         means, factors = (
-            part[rows].reshape(-1, part[0, 0].size).T.copy() for part in (self.means, self.scale_trils)
+            part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils)
         )
-        normal: list[NDArray] = []
         for j, transform in enumerate(self.transforms):
-            normal.append(strata.normal())
-            latent = means[j].take(component)
-            for factor, z in zip(factors[j * self.n_targets :], normal):
-                latent = latent + factor.take(component) * z
+            latent = np.repeat(means[j], counts)
+            for factor, z in zip(factors[j * self.n_targets :], normal[: j + 1]):
+                step = np.repeat(factor, counts)
+                step *= z
+                latent += step
             with np.errstate(all="ignore"):
-                draws[..., j] = transform.inverse(latent)
+                draws[..., j] = transform.inverse(latent).take(order)
 
     def log_prob(self, y) -> NDArray[np.float64]:
         """Logarithm of the joint density in physical units.

@@ -20,7 +20,7 @@ def stratified(n: int, n_samples: int, random_state) -> Iterator[tuple[slice, St
     """Rows of `n` galaxies, and what draws `n_samples` of each."""
     seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
     rng = np.random.Generator(np.random.SFC64(seed))
-    for rows in gen_batches(n, max(1, BLOCK // (4 * n_samples))) if n else ():
+    for rows in gen_batches(n, max(1, BLOCK // (2 * n_samples))) if n else ():
         yield rows, Strata(rng, rows.stop - rows.start, n_samples)
 
 
@@ -45,40 +45,38 @@ class Strata:
         self.table_of = np.arange(n) // max(1, n_samples // SHARED)
         self.shape = int(self.table_of[-1]) + 1, n_samples
 
-    def normal(self) -> NDArray[np.float64]:
-        """Standard normal numbers ``(n, n_samples)`` of one more dimension."""
-        return self._each_in_its_order(ndtri((self._shuffled() + self._within()) / self.n_samples))
+    def normal(self, k: int) -> NDArray[np.float64]:
+        """Standard normal numbers ``(k, n, n_samples)`` of k more dimensions."""
+        return self._each_in_its_order(ndtri((self._shuffled(k) + self._within(k)) / self.n_samples))
 
-    def choices(self, weights: NDArray) -> NDArray[np.intp]:
-        """Places ``(n, n_samples)`` in the flat array of what has `weights` ``(n, m)``, chosen by these.
+    def choices(self, weights: NDArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """How often what has `weights` ``(n, m)`` is chosen, ``(n * m,)``, and in which order ``(n, n_samples)``.
 
-        Each is chosen as often as its weight says, to within one or two.
+        ``np.repeat(values, counts)[order]`` are the chosen of the values ``(n * m,)``; each is chosen as often as its
+        weight says, to within one or two.
         """
-        m = weights.shape[1]
-        if m == 1:
-            return np.arange(self.n)[:, None]
+        n, m = weights.shape
         ends = np.nan_to_num(np.cumsum(weights, axis=1), nan=1.0)
         ends /= ends[:, -1:]
-        sorted_numbers = (np.arange(self.n_samples) + self._within()) / self.n_samples
+        sorted_numbers = (np.arange(self.n_samples) + self._within(1)[0]) / self.n_samples
         shift = 2.0 * np.arange(self.shape[0])[:, None]  # one long increasing sequence
         found = np.searchsorted((sorted_numbers + shift).ravel(), ends + shift[self.table_of])
         found -= self.n_samples * self.table_of[:, None]
         found[:, -1] = self.n_samples
-        counts = np.diff(found, axis=1, prepend=0)
-        places = np.repeat(np.arange(self.n * m), counts.ravel())
-        order = self._each_in_its_order(self._shuffled())
-        order += self.n_samples * np.arange(self.n)[:, None]
-        return places[order]
+        order = self._each_in_its_order(self._shuffled(1))[0]
+        order += self.n_samples * np.arange(n)[:, None]
+        return np.diff(found, axis=1, prepend=0).ravel(), order
 
-    def _within(self) -> NDArray[np.float64]:
+    def _within(self, k: int) -> NDArray[np.float64]:
         """Where in its stratum each number of the tables lies."""
-        return self.rng.uniform(TINY, 1.0, size=self.shape)
+        return self.rng.uniform(TINY, 1.0, size=(k, *self.shape))
 
-    def _shuffled(self) -> NDArray[np.intp]:
-        return self.rng.permuted(np.broadcast_to(np.arange(self.n_samples), self.shape), axis=1)
+    def _shuffled(self, k: int) -> NDArray[np.intp]:
+        return self.rng.permuted(np.broadcast_to(np.arange(self.n_samples), (k, *self.shape)), axis=2)
 
     def _each_in_its_order(self, tables: NDArray) -> NDArray:
-        """Rows ``(n, n_samples)``: that of its table for each galaxy, from a place of its own on."""
-        twice = np.concatenate([tables, tables], axis=1).ravel()
-        start = 2 * self.n_samples * self.table_of + self.rng.integers(self.n_samples, size=self.n)
-        return sliding_window_view(twice, self.n_samples)[start]
+        """Rows ``(k, n, n_samples)``: that of its table for each galaxy, from a place of its own on."""
+        k, n_tables, n = tables.shape
+        twice = np.concatenate([tables, tables], axis=2).ravel()
+        start = 2 * n * (n_tables * np.arange(k)[:, None] + self.table_of)
+        return sliding_window_view(twice, n)[start + self.rng.integers(n, size=start.shape)]
