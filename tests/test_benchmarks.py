@@ -82,8 +82,8 @@ def test_speed():
     """Against itself as the older revision."""
     shipped, published = map(json.loads, run("speed.py", "--smoke", "--old", BENCHMARKS.parents[1]).splitlines())
     assert shipped["microseconds_of_the_processor"].keys() == {"old", "new"}
-    assert all(0.1 < ratio < 10 for ratio in shipped["old/new both"])
-    assert published["largest_mean_error_in_sigma"] < 0.2 and published["ratio"] > 1
+    assert len(shipped["old/new both"]) == 1
+    assert published["float32"]["largest_mean_error_in_sigma"] < 0.05
 
 
 def test_spin_ceiling(tmp_path):

@@ -54,8 +54,9 @@ class ImageNetwork(nn.Module):
 
     def forward(self, pixels: torch.Tensor | None = None, *, digest=None, **camera: torch.Tensor) -> torch.Tensor:
         """``(n, H, W, C)`` of any real dtype, or their digests → ``(n, n_outputs)``."""
-        digest = self._raw_digest(pixels, camera) if digest is None else digest
-        if digest is not None:
+        if pixels is not None:
+            digest = self._raw_digest(pixels, camera)
+        if pixels is None or digest is not None:
             return self.network.rest(self.network.read(digest))
         images, told = self.prepare(pixels, **camera)
         return self.network(images) if told is None else self.network(images, told)
@@ -82,7 +83,7 @@ class ImageNetwork(nn.Module):
             return self.network.digest(images)
         return self.network.digest(images, told) if isinstance(told, Camera) else None
 
-    def _raw_digest(self, pixels, camera: Inputs) -> torch.Tensor | None:
+    def _raw_digest(self, pixels: torch.Tensor, camera: Inputs) -> torch.Tensor | None:
         """Digests by a network that standardizes by itself; None of others, or if it is told something."""
         if camera or not getattr(self.network, "standardizes", False):
             return None

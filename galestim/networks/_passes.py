@@ -41,8 +41,8 @@ def repeated_passes(network: ImageNetwork, inputs: Inputs, seed: int, n_passes: 
 def enough_passes(means: NDArray, variances: NDArray) -> int:
     r"""Number of dropout passes whose mean and σ are those of endlessly many, to twice their standard errors.
 
-    With the share r of the variance that is between passes, the mean of p passes errs by :math:`\sqrt{r/p}` σ, and σ by a
-    share of :math:`r/\sqrt{2p}`. Nine tenths of the galaxies are to be within `MEAN_ERROR` and `WIDTH_ERROR`.
+    With the share r of the variance that is between passes, the mean of p passes errs by :math:`\sqrt{r/p}` σ, and
+    σ by a share of :math:`r/\sqrt{2p}`. Nine tenths of the galaxies are to be within `MEAN_ERROR` and `WIDTH_ERROR`.
 
     Parameters
     ----------

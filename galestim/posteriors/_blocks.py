@@ -13,7 +13,8 @@ CHUNK = 4 * BLOCK
 """Numbers held at a time by outer loops, over ``gen_batches`` of rows."""
 
 # Blocks come and go. glibc hands those back to the system that are larger than any that was freed before (mallopt(3),
-# M_MMAP_THRESHOLD), and page faults then cost more than the arithmetic. So one of 16 MB, of which no page is used, is freed.
+# M_MMAP_THRESHOLD), and page faults then cost more than the arithmetic. So one of 16 MB is freed; none of its pages
+# was ever used.
 np.empty(2**24, dtype=np.uint8)
 
 

@@ -181,8 +181,8 @@ class MixturePosterior(Posterior):
         Notes
         -----
         Draws are stratified. In the latent space those of a galaxy are a Latin hypercube [1]_, in random order, over
-        the standardized targets and the choice of the component, so their means and quantiles are much nearer to those
-        of the posterior than of as many independent ones. Any one draw is as if it were independent.
+        the whitened targets and the choice of the component, so their means and quantiles are much nearer to those of
+        the posterior than those of as many independent draws. Draws of different galaxies are uncorrelated.
 
         References
         ----------
@@ -197,9 +197,7 @@ class MixturePosterior(Posterior):
         """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
         counts, order = strata.choices(self.weights[rows])
         normal = strata.normal(self.n_targets).reshape(self.n_targets, -1)
-        means, factors = (
-            part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils)
-        )
+        means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
         for j, transform in enumerate(self.transforms):
             latent = np.repeat(means[j], counts)
             for factor, z in zip(factors[j * self.n_targets :], normal[: j + 1]):

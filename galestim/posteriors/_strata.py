@@ -55,7 +55,7 @@ class Strata:
         ``np.repeat(values, counts)[order]`` are the chosen of the values ``(n * m,)``; each is chosen as often as its
         weight says, to within one or two.
         """
-        n, m = weights.shape
+        n = len(weights)
         ends = np.nan_to_num(np.cumsum(weights, axis=1), nan=1.0)
         ends /= ends[:, -1:]
         sorted_numbers = (np.arange(self.n_samples) + self._within(1)[0]) / self.n_samples

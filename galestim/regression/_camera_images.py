@@ -150,7 +150,9 @@ class CameraImages:
         return self._units
 
 
-def _in_noise(pixels: NDArray, noise: NDArray, known: NDArray[np.bool_], dtype, rows) -> tuple[NDArray, NDArray | None]:
+def _in_noise(
+    pixels: NDArray, noise: NDArray, known: NDArray[np.bool_], dtype, rows
+) -> tuple[NDArray, NDArray | None]:
     """Images ``(n, H, W, C)`` in units of their noise, and their good pixels ``(n, H, W)``; None if all are.
 
     In one pass, without a copy in double precision, unless a pixel is bad or too large.

@@ -384,7 +384,9 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         if self.n_passes != "auto":
             return self.n_passes
         if not hasattr(self, "n_passes_"):
-            raise ValueError("n_passes='auto' is found by fit, which had another n_passes; fit again, or pass an int.")
+            raise ValueError(
+                "n_passes='auto' is found by fit, which had another n_passes; fit again, or pass an int."
+            )
         return self.n_passes_
 
     def _passes_per_member(self, n_components: int) -> int:
