@@ -41,17 +41,19 @@ def repeated_passes(network: ImageNetwork, inputs: Inputs, seed: int, n_passes: 
 def enough_passes(means: NDArray, variances: NDArray) -> int:
     r"""Number of dropout passes whose mean and σ are those of endlessly many, to twice their standard errors.
 
-    With the share r of the variance that is between passes, the mean of p passes errs by :math:`\sqrt{r/p}` σ, and
-    σ by a share of :math:`r/\sqrt{2p}`. Nine tenths of the galaxies are to be within `MEAN_ERROR` and `WIDTH_ERROR`.
+    The mean of p passes errs by :math:`\sqrt{r/p}` σ, with the share r of the variance :math:`σ^2` that is between
+    passes; :math:`σ^2` is the mean of what each pass has about that mean, :math:`σ_i^2 + (μ_i - μ)^2`, and errs by
+    their scatter over :math:`\sqrt{p}`. Nine tenths of the galaxies are to be within `MEAN_ERROR` and `WIDTH_ERROR`.
 
     Parameters
     ----------
     means, variances : ndarray of shape (n, n_passes, k)
         Of the targets in each of some passes.
     """
-    between = means.var(axis=1, ddof=1)
-    share = between / (between + variances.mean(axis=1))
-    needed = 4 * np.maximum(share / MEAN_ERROR**2, share**2 / (2 * WIDTH_ERROR**2))
+    squares = variances + (means - means.mean(axis=1, keepdims=True)) ** 2
+    total = squares.mean(axis=1)
+    of_mean, of_width = means.var(axis=1, ddof=1) / total, squares.var(axis=1, ddof=1) / (2 * total) ** 2
+    needed = 4 * np.maximum(of_mean / MEAN_ERROR**2, of_width / WIDTH_ERROR**2)
     known = needed[np.isfinite(needed).all(axis=1)]
     worst = np.quantile(known.max(axis=1), 0.9) if len(known) else MOST_PASSES
     return int(np.clip(np.ceil(worst), 1, MOST_PASSES))

@@ -17,6 +17,14 @@ def test_enough_passes_are_enough(share):
     assert (abs(np.sqrt(some.var(axis=1) + 1 - share) / sigma - 1) < 0.02).mean() > 0.9
 
 
+def test_widths_that_differ_need_passes_too():
+    widths = np.random.default_rng(0).lognormal(0, 0.3, size=(400, 4000, 1))
+    n_passes = enough_passes(np.zeros((400, 32, 1)), widths[:, :32])
+    some, all_of_them = widths[:, -n_passes:, 0].mean(axis=1), widths.mean(axis=1)[:, 0]
+    assert 1 < n_passes < 1000
+    assert (abs(np.sqrt(some / all_of_them) - 1) < 0.02).mean() > 0.9
+
+
 def test_of_passes_that_agree_one_is_enough():
     assert enough_passes(np.zeros((5, 32, 2)), np.ones((5, 32, 2))) == 1
 
