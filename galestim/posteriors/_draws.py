@@ -15,8 +15,8 @@ from ._base import Posterior
 from ._blocks import CHUNK, row_searchsorted
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
+from ._drawing import numbers
 from ._moments import Moments, Shape, shape_of
-from ._strata import stratified
 from ._tails import Tails
 
 _ROUNDING = 1e-12  # of a sum of weights
@@ -149,7 +149,7 @@ class DrawsPosterior(Posterior):
         return self.draws, self.weights
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the draws, each as often as its weight says, to within one or two; in random order.
+        """Draw from the draws by their weights, with replacement.
 
         Parameters
         ----------
@@ -164,8 +164,8 @@ class DrawsPosterior(Posterior):
             In physical units.
         """
         drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
-        for rows, strata in stratified(len(self), n_samples, random_state):
-            counts, order = strata.choices(self.weights[rows])
+        for rows, chosen in numbers(len(self), n_samples, random_state):
+            counts, order = chosen.choices(self.weights[rows])
             drawn[rows] = np.repeat(self.draws[rows].reshape(len(counts), -1), counts, axis=0)[order]
         return drawn
 

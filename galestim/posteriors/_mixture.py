@@ -13,9 +13,9 @@ from ._base import Posterior
 from ._blocks import CHUNK, blocks
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content, described_transform
+from ._drawing import Numbers, numbers
 from ._marginals import MixtureMarginal, lengths
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
-from ._strata import Strata, stratified
 
 
 class MixturePosterior(Posterior):
@@ -177,26 +177,16 @@ class MixturePosterior(Posterior):
         -------
         ndarray of shape (n, n_samples, k)
             In physical units.
-
-        Notes
-        -----
-        Draws are stratified. In the latent space those of a galaxy are a Latin hypercube [1]_, in random order, over
-        the whitened targets and the choice of the component, so their means and quantiles are much nearer to those of
-        the posterior than those of as many independent draws. Draws of different galaxies are uncorrelated.
-
-        References
-        ----------
-        .. [1] McKay, Beckman & Conover 1979, Technometrics 21, 239.
         """
         draws = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
-        for rows, strata in stratified(len(self), n_samples, random_state):
-            self._draw(draws[rows], rows, strata)
+        for rows, drawn in numbers(len(self), n_samples, random_state):
+            self._draw(draws[rows], rows, drawn)
         return draws
 
-    def _draw(self, draws: NDArray, rows: slice, strata: Strata) -> None:
+    def _draw(self, draws: NDArray, rows: slice, drawn: Numbers) -> None:
         """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
-        counts, order = strata.choices(self.weights[rows])
-        normal = strata.normal(self.n_targets).reshape(self.n_targets, -1)
+        counts, order = drawn.choices(self.weights[rows])
+        normal = drawn.normal(self.n_targets).reshape(self.n_targets, -1)
         means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
         for j, transform in enumerate(self.transforms):
             latent = np.repeat(means[j], counts)

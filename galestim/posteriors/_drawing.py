@@ -1,4 +1,4 @@
-"""Stratified draws: Latin hypercubes, by which few draws tell a distribution as well as many independent ones."""
+"""Random numbers of draws: tables that some galaxies share, each in an order of its own."""
 
 from __future__ import annotations
 
@@ -7,37 +7,31 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from sklearn.utils import check_random_state, gen_batches
 
 from ._blocks import BLOCK
 
-SHARED = 16  # draws of a galaxy for each galaxy that has the same numbers, in an order of its own
-TINY = 2.0**-60  # no number is 0, whose quantile is infinite
+SHARED = 64  # draws of a galaxy for each galaxy that has the same numbers
 
 
-def stratified(n: int, n_samples: int, random_state) -> Iterator[tuple[slice, Strata]]:
+def numbers(n: int, n_samples: int, random_state) -> Iterator[tuple[slice, Numbers]]:
     """Rows of `n` galaxies, and what draws `n_samples` of each."""
     seed = check_random_state(random_state).randint(2**32, size=4, dtype=np.uint32)
     rng = np.random.Generator(np.random.SFC64(seed))
     for rows in gen_batches(n, max(1, BLOCK // (2 * n_samples))) if n else ():
-        yield rows, Strata(rng, rows.stop - rows.start, n_samples)
+        yield rows, Numbers(rng, rows.stop - rows.start, n_samples)
 
 
-class Strata:
-    """A Latin hypercube [1]_ of `n_samples` points for each of `n` galaxies: each dimension has one in each stratum.
+class Numbers:
+    """Independent random numbers for `n_samples` draws of each of `n` galaxies.
 
-    Some galaxies share a table of numbers. Each begins it at a place of its own in every dimension, so at any place
-    what they draw is independent.
+    A few galaxies share a table. Each begins it at a place of its own in every dimension: so those of a galaxy are
+    independent, and so are those of all galaxies at any one draw. Of few draws no two galaxies share any.
 
     Parameters
     ----------
     rng : Generator
     n, n_samples : int
-
-    References
-    ----------
-    .. [1] McKay, Beckman & Conover 1979, Technometrics 21, 239.
     """
 
     def __init__(self, rng: np.random.Generator, n: int, n_samples: int):
@@ -47,32 +41,25 @@ class Strata:
 
     def normal(self, k: int) -> NDArray[np.float64]:
         """Standard normal numbers ``(k, n, n_samples)`` of k more dimensions."""
-        return self._each_in_its_order(ndtri((self._shuffled(k) + self._within(k)) / self.n_samples))
+        return self._each_in_its_order(self.rng.standard_normal(size=(k, *self.shape)))
 
     def choices(self, weights: NDArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """How often what has `weights` ``(n, m)`` is chosen, ``(n * m,)``, and in which order ``(n, n_samples)``.
 
-        ``np.repeat(values, counts)[order]`` are the chosen of the values ``(n * m,)``; each is chosen as often as its
-        weight says, to within one or two.
+        ``np.repeat(values, counts)[order]`` are the chosen of the values ``(n * m,)``.
         """
         n = len(weights)
         ends = np.nan_to_num(np.cumsum(weights, axis=1), nan=1.0)
         ends /= ends[:, -1:]
-        sorted_numbers = (np.arange(self.n_samples) + self._within(1)[0]) / self.n_samples
+        sorted_numbers = np.sort(self.rng.random(size=self.shape), axis=1)
         shift = 2.0 * np.arange(self.shape[0])[:, None]  # one long increasing sequence
         found = np.searchsorted((sorted_numbers + shift).ravel(), ends + shift[self.table_of])
         found -= self.n_samples * self.table_of[:, None]
         found[:, -1] = self.n_samples
-        order = self._each_in_its_order(self._shuffled(1))[0]
+        ranks = np.broadcast_to(np.arange(self.n_samples), (1, *self.shape))
+        order = self._each_in_its_order(self.rng.permuted(ranks, axis=2))[0]
         order += self.n_samples * np.arange(n)[:, None]
         return np.diff(found, axis=1, prepend=0).ravel(), order
-
-    def _within(self, k: int) -> NDArray[np.float64]:
-        """Where in its stratum each number of the tables lies."""
-        return self.rng.uniform(TINY, 1.0, size=(k, *self.shape))
-
-    def _shuffled(self, k: int) -> NDArray[np.intp]:
-        return self.rng.permuted(np.broadcast_to(np.arange(self.n_samples), (k, *self.shape)), axis=2)
 
     def _each_in_its_order(self, tables: NDArray) -> NDArray:
         """Rows ``(k, n, n_samples)``: that of its table for each galaxy, from a place of its own on."""
