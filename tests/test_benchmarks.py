@@ -55,6 +55,7 @@ def test_every_script_is_run_here():
         "real_structure.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
+        "speed.py",
         "spin_ceiling.py",
         "spin_posterior.py",
         "structure_coverage.py",
@@ -76,6 +77,14 @@ def test_scripts_that_need_data_say_where_it_is_public():
     named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
     assert {"mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
+
+
+def test_speed():
+    """Against itself as the older revision."""
+    shipped, published = map(json.loads, run("speed.py", "--smoke", "--old", BENCHMARKS.parents[1]).splitlines())
+    assert shipped["microseconds_of_the_processor"].keys() == {"old", "new"}
+    assert len(shipped["old/new both"]) == 1
+    assert published["float32"]["largest_mean_error_in_sigma"] < 0.05
 
 
 def test_spin_ceiling(tmp_path):

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from .._kernel import bandwidth, smoothed
 from .._masked import without_mask
 from ._base import Posterior
-from ._blocks import CHUNK, chosen_columns, row_searchsorted
+from ._blocks import CHUNK, row_searchsorted
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
+from ._drawing import numbers
 from ._moments import Moments, Shape, shape_of
 from ._tails import Tails
 
@@ -162,9 +163,11 @@ class DrawsPosterior(Posterior):
         ndarray of shape (n, n_samples, k)
             In physical units.
         """
-        uniform = check_random_state(random_state).uniform(size=(len(self), check_n_samples(n_samples)))
-        chosen = chosen_columns(self.weights, uniform)
-        return np.take_along_axis(self.draws, chosen[..., None], axis=1)
+        drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
+        for rows, chosen in numbers(len(self), n_samples, random_state):
+            counts, order = chosen.choices(self.weights[rows])
+            drawn[rows] = np.repeat(self.draws[rows].reshape(len(counts), -1), counts, axis=0)[order]
+        return drawn
 
     def cov(self) -> NDArray[np.float64]:
         """Covariance matrix of the targets.
