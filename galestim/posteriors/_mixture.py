@@ -186,7 +186,7 @@ class MixturePosterior(Posterior):
     def _draw(self, draws: NDArray, rows: slice, drawn: Numbers) -> None:
         """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
         counts, order = drawn.choices(self.weights[rows])
-        normal = drawn.normal(self.n_targets).reshape(self.n_targets, -1)
+        normal = drawn.normal(self.n_targets)
         means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
         for j, transform in enumerate(self.transforms):
             latent = np.repeat(means[j], counts)

@@ -9,29 +9,15 @@ def numbers_of(n, n_samples, seed=0):
     return next(numbers(n, n_samples, seed))[1]
 
 
-def test_draws_of_a_galaxy_are_independent():
-    z = np.concatenate([drawn.normal(1)[0, 0] for seed in range(20) for _, drawn in numbers(60, 1000, seed)])
-    assert stats.kstest(z, "norm").pvalue > 1e-3
-    assert abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 4 / np.sqrt(len(z))
-
-
-def test_single_draws_are_normal_and_galaxies_independent():
-    z = np.concatenate([drawn.normal(1)[0] for _, drawn in numbers(20_000, 1, 0)])[:, 0]
-    assert stats.kstest(z, "norm").pvalue > 1e-3
-    assert abs(np.corrcoef(z[1:], z[:-1])[0, 1]) < 4 / np.sqrt(len(z))
-
-
-def test_galaxies_are_independent_at_each_draw():
-    """Sums over galaxies scatter as those of independent ones, also of galaxies that share their numbers."""
-    sums = [numbers_of(60, 1000, seed).normal(1)[0, :, :10].sum(axis=0) for seed in range(200)]
-    variance = np.mean(np.square(sums)) / 60
-    assert abs(variance - 1) < 4 * np.sqrt(2 / 2000)
-
-
-def test_dimensions_are_independent():
-    x, y = numbers_of(60, 1000).normal(2)
-    assert abs((x * y).mean(axis=1)).max() < 5 / np.sqrt(1000)
-    assert stats.kstest((x * y).mean(axis=1) * np.sqrt(1000), "norm").pvalue > 1e-3
+def test_numbers_are_normal_and_independent_of_galaxy_to_galaxy():
+    """Also means over many draws, whose errors must average out over galaxies."""
+    z = numbers_of(60, 1000).normal(2).reshape(2, 60, 1000)
+    assert stats.kstest(z.ravel(), "norm").pvalue > 1e-3
+    each = [numbers_of(60, 1000, seed).normal(1).reshape(60, 1000) for seed in range(20)]
+    means = np.concatenate(each).mean(axis=1)
+    assert stats.kstest(means * np.sqrt(1000), "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 4 / np.sqrt(len(means))
+    assert abs((z[0] * z[1]).mean(axis=1)).max() < 5 / np.sqrt(1000)
 
 
 def test_choices_are_as_frequent_as_their_weights():
@@ -57,6 +43,13 @@ def test_one_choice_of_many():
     counts = np.concatenate([drawn.choices(weights[rows])[0] for rows, drawn in numbers(20_000, 1, 0)])
     np.testing.assert_array_equal(counts.reshape(-1, 2).sum(axis=1), 1)
     assert abs(counts[1::2].mean() - 0.75) < 4 * np.sqrt(0.25 * 0.75 / 20_000)
+
+
+def test_shares_of_components_are_independent_of_galaxy_to_galaxy():
+    weights = np.broadcast_to([0.3, 0.7], (500, 2))
+    counts = np.concatenate([drawn.choices(weights[rows])[0] for rows, drawn in numbers(500, 1000, 0)])[::2]
+    assert abs(np.var(counts) / (1000 * 0.3 * 0.7) - 1) < 4 * np.sqrt(2 / 500)
+    assert abs(np.corrcoef(counts[1:], counts[:-1])[0, 1]) < 4 / np.sqrt(500)
 
 
 def test_seeds_determine_the_draws():
