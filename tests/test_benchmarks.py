@@ -57,6 +57,7 @@ def test_every_script_is_run_here():
         "spin_ceiling.py",
         "spin_posterior.py",
         "structure_coverage.py",
+        "survey.py",
     }
 
 
@@ -235,6 +236,17 @@ def test_mosaic_cutouts(tmp_path):
     assert {"Cutout2D", "aligned", "turned"} <= set(results)
     assert results["Cutout2D"]["times_as_fast_as_Cutout2D"] == [1.0]
     assert results["aligned"]["cutouts_per_second"] > 0
+
+
+def test_survey(tmp_path):
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "survey.jsonl"
+    run("survey.py", "--smoke", "--out", out)
+    result = json.loads(out.read_text())
+    assert (result["rows"], result["ok"]) == (300, 300)
+    assert result["one_processor_in_turn"] < min(
+        result[part]["per_processor_second"] for part in ("network", "cutting")
+    )
 
 
 def test_camera_cutouts(tmp_path):

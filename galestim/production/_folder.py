@@ -64,14 +64,13 @@ class Folder:
         self.counts: Counter[str] = Counter()
 
     def begin(self, resume: bool) -> dict[int, Counter]:
-        """Write the manifest, or compare it with the one that is there; returns the partitions that are done."""
+        """Compare the manifest with the one that is there, if any; returns the partitions that are done."""
         found = self.path / MANIFEST
         if not found.exists():
             if foreign := sorted(name for name in os.listdir(self.path) if name.endswith(_ENDING)):
                 raise FileExistsError(
                     f"{self.path} has {foreign[0]!r}, and no manifest of predict_catalog; take another."
                 )
-            self.note()
             return {}
         if not resume:
             raise FileExistsError(
@@ -88,12 +87,10 @@ class Folder:
         """Refuse to mix what is not of one kind."""
         for name, (what, cure) in CHANGES.items():
             if before.get(name) != self.manifest[name]:
-                was, now = (
-                    _difference(one, other) for one, other in _both_ways(before.get(name), self.manifest[name])
-                )
+                was, now = _differences(before.get(name), self.manifest[name])
                 raise ValueError(f"{self.path} was begun with another {what}: {was} then, {now} now. {cure}")
         if before["versions"] != self.manifest["versions"]:
-            was, now = (_difference(one, other) for one, other in _both_ways(before["versions"], versions()))
+            was, now = _differences(before["versions"], self.manifest["versions"])
             warnings.warn(f"{self.path} was begun with {was}, now {now}; the last bits may differ.", stacklevel=4)
 
     def _counts_of(self, name: str) -> Counter | None:
@@ -138,18 +135,23 @@ def _name(number: int) -> str:
     return f"part-{number:06d}{_ENDING}"
 
 
-def _both_ways(one, other):
-    return (one, other), (other, one)
+def _differences(was, now) -> tuple[str, str]:
+    """What was and is no more, and what is new, in few words."""
+    return _difference(was, now), _difference(now, was)
 
 
 def _difference(one, other) -> str:
     """What `one` has that `other` has not, in few words."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in one.items() if other.get(key) != value) or "nothing more"
+        return ", ".join(f"{key} {_short(value)}" for key, value in one.items() if other.get(key) != value) or "no more"
     if isinstance(one, list) and isinstance(other, list):
         pairs: list[tuple[Any, Any]] = list(zip_longest(one, other, fillvalue={}))
         first, second = next(pair for pair in pairs if pair[0] != pair[1])
         name = f"{first['file']}: " if isinstance(first, Mapping) and first else ""
         return name + _difference(first, second)
-    text = str(one)
+    return _short(one)
+
+
+def _short(value) -> str:
+    text = str(value)
     return text if len(text) < 60 else text[:12] + "…"

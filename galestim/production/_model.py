@@ -46,19 +46,25 @@ class Model:
 
 
 def _split(estimator) -> tuple[CutoutFetcher | None, Any]:
-    """The fetcher that an estimator begins with, and a shallow copy of the estimator without it."""
+    """The fetcher that an estimator begins with, or None, and a shallow copy of the estimator without it."""
     estimator = best_of(estimator)
     steps = getattr(estimator, "steps", None)
     if steps and isinstance(steps[0][1], CutoutFetcher):
-        rest = copy.copy(estimator)
-        rest.steps = list(steps[1:])
-        return steps[0][1], (best_of(rest.steps[0][1]) if len(rest.steps) == 1 else rest) if rest.steps else None
-    inner = steps[0][1] if steps and len(steps) == 1 else getattr(estimator, "estimator_", None)
-    if inner is None:
-        return None, None
-    fetcher, predictor = _split(inner)
+        return steps[0][1], _without_first(estimator)
     if steps:
-        return fetcher, predictor
+        return _split(steps[0][1]) if len(steps) == 1 else (None, None)
+    if not hasattr(estimator, "estimator_"):
+        return None, None
+    fetcher, predictor = _split(estimator.estimator_)
     outer = copy.copy(estimator)
     outer.estimator_ = predictor
     return fetcher, outer
+
+
+def _without_first(pipeline) -> Any:
+    """The other steps of a pipeline: itself without the first one, its last step, or None."""
+    rest = copy.copy(pipeline)
+    rest.steps = list(pipeline.steps[1:])
+    if len(rest.steps) > 1:
+        return rest
+    return best_of(rest.steps[0][1]) if rest.steps else None

@@ -1,8 +1,8 @@
 """Runs of `predict_catalog` in children of this process, which are killed, or have no room on their disk.
 
 Everything is imported once, before the children are made; a line of the input says what the next one does:
-``OUT SECONDS LIMIT``, to kill it after so many seconds if these are not 0, and to let it write no files larger than LIMIT
-bytes if these are not 0. A line of the output says how it ended.
+``OUT SECONDS LIMIT``, to kill it after so many seconds if these are not 0, and to let it write no files larger than
+LIMIT bytes if these are not 0. A line of the output says how it ended.
 """
 
 import os

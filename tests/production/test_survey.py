@@ -367,6 +367,7 @@ def test_a_catalog_without_any_image(survey, tmp_path):
         ValueError, match="none of 32 galaxies that were tried, all over the catalog, has an image: G00000 at"
     ):
         predict_catalog(survey.model, table, tmp_path)
+    assert list(tmp_path.iterdir()) == []  # so that one may try again
 
 
 def test_a_folder_that_cannot_be_written_to(survey, tmp_path):
