@@ -143,7 +143,9 @@ def _differences(was, now) -> tuple[str, str]:
 def _difference(one, other) -> str:
     """What `one` has that `other` has not, in few words."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return ", ".join(f"{key} {_short(value)}" for key, value in one.items() if other.get(key) != value) or "no more"
+        return (
+            ", ".join(f"{key} {_short(value)}" for key, value in one.items() if other.get(key) != value) or "no more"
+        )
     if isinstance(one, list) and isinstance(other, list):
         pairs: list[tuple[Any, Any]] = list(zip_longest(one, other, fillvalue={}))
         first, second = next(pair for pair in pairs if pair[0] != pair[1])

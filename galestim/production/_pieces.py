@@ -78,6 +78,7 @@ def tables_of(catalog) -> list[Rows]:
 
 def _files_of(folder: Path) -> list[Path]:
     """Parquet files of a folder, of all levels; of a HATS catalog, those of its pixels."""
+    folder = _primary(folder)
     is_hats = any((folder / name).is_file() for name in ("hats.properties", "properties"))
     found = folder.rglob("Npix=*.parquet" if is_hats else "*.parquet")
     hidden = ("_", ".")
@@ -87,6 +88,14 @@ def _files_of(folder: Path) -> list[Path]:
     if not files:
         raise FileNotFoundError(f"{folder} has no .parquet file; expected a folder of them, or one file.")
     return files
+
+
+def _primary(folder: Path) -> Path:
+    """Of a collection of HATS, the folder of the catalog itself, without the margins beside it."""
+    collection = folder / "collection.properties"
+    lines = collection.read_text(encoding="utf-8").splitlines() if collection.is_file() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    return folder / told.get("hats_primary_table_url", "")
 
 
 def _opened(path: Path) -> Rows:

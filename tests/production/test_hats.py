@@ -11,8 +11,8 @@ lsdb = pytest.importorskip("lsdb")
 
 @pytest.mark.filterwarnings("ignore")  # of lsdb and what it needs
 def test_a_hats_catalog_goes_in_and_one_comes_out(survey, tmp_path):
-    frame = survey.catalog.to_pandas()
-    hats = lsdb.from_dataframe(frame, catalog_name="survey", ra_column="ra", dec_column="dec", highest_order=9)
+    columns = {"ra_column": "ra", "dec_column": "dec", "margin_threshold": None}  # a margin takes a minute to compile
+    hats = lsdb.from_dataframe(survey.catalog.to_pandas(), catalog_name="survey", **columns)
     hats.write_catalog(tmp_path / "hats")
     done = predict_catalog(survey.model, tmp_path / "hats", tmp_path / "out")
     found = read_predictions(tmp_path / "out")
@@ -24,7 +24,7 @@ def test_a_hats_catalog_goes_in_and_one_comes_out(survey, tmp_path):
         import pyarrow.parquet as pq
 
         predicted = pq.read_table(tmp_path / "out").to_pandas()
-        catalog = lsdb.from_dataframe(predicted, catalog_name="predicted", ra_column="ra", dec_column="dec")
+        catalog = lsdb.from_dataframe(predicted, catalog_name="predicted", **columns)
         catalog.write_catalog(tmp_path / "predicted")
         again = lsdb.open_catalog(tmp_path / "predicted").compute()
     assert sorted(again["row"]) == list(range(300))
