@@ -26,6 +26,7 @@ _HOME = {
     "SpinCNN": "networks",
     "VGG16": "networks",
     "make_pipeline": "model_selection",
+    "predict_catalog": "production",
     "trust_report": "trust",
 }
 _SUBPACKAGES = [
@@ -39,6 +40,7 @@ _SUBPACKAGES = [
     "networks",
     "posteriors",
     "preprocessing",
+    "production",
     "regression",
     "simulation",
     "targets",

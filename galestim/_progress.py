@@ -6,12 +6,16 @@ import sys
 from typing import Any
 
 
-def progress_bar(total: int, unit: str, verbose: int, *, leave: bool = True) -> Any:
-    """A bar of tqdm, the one that fits the place, if `verbose` asks for it and someone can see it."""
+def progress_bar(total: int, unit: str, verbose: int, *, leave: bool = True, done: int = 0) -> Any:
+    """A bar of tqdm, the one that fits the place, if `verbose` asks for it and someone can see it.
+
+    `done` of the total were done before, and do not count for the rate.
+    """
     from tqdm.auto import tqdm
 
     # disable=None is silent where there is no terminal, and a notebook is none to tqdm
-    return tqdm(total=total, unit=unit, leave=leave, disable=(False if _in_notebook() else None) if verbose else True)
+    hidden = (False if _in_notebook() else None) if verbose else True
+    return tqdm(total=total, unit=unit, leave=leave, initial=done, disable=hidden)
 
 
 def _in_notebook() -> bool:

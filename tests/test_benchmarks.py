@@ -59,6 +59,7 @@ def test_every_script_is_run_here():
         "spin_ceiling.py",
         "spin_posterior.py",
         "structure_coverage.py",
+        "survey.py",
     }
 
 
@@ -258,6 +259,17 @@ def test_neighbor_masks(tmp_path):
     assert rows[0]["lose_more"] < 0.05
     far = next(row for row in rows if row["what"] == "pairs" and row["widths"][0] == 8)
     assert far["removed"][1] > 0.8
+
+
+def test_survey(tmp_path):
+    pytest.importorskip("pyarrow")
+    out = tmp_path / "survey.jsonl"
+    run("survey.py", "--smoke", "--out", out)
+    result = json.loads(out.read_text())
+    assert (result["rows"], result["ok"]) == (300, 300)
+    assert result["one_processor_in_turn"] < min(
+        result[part]["per_processor_second"] for part in ("network", "cutting")
+    )
 
 
 def test_camera_cutouts(tmp_path):

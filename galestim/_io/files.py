@@ -75,6 +75,32 @@ def read_whole(path: str | os.PathLike, expected: str, passed_on: tuple = (Impor
         raise ValueError(f"{path} cannot be read: {said}. {expected}") from error
 
 
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Have `folder` for oneself, until the end of the block or of the process, in whatever way it ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody else has it. File systems without locks lock nothing.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise BlockingIOError(f"{folder} is in use by another run; wait for it, or take another folder.") from error
+    except OSError:  # this file system knows no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def file_names(names: Sequence[str], ending: str) -> list[str]:
     """Names of files, made of names from outside, which could lead out of their folder or be of one file.
 

@@ -31,7 +31,7 @@ _COMMON = {
     "object_id": "objectid objid id sourceid galaxyid targetid plateifu dr7objid dr8objid",
 }
 _NAMES = {quantity: frozenset(names.split()) for quantity, names in _COMMON.items()}
-_RANGES = dict(zip(POSITIONS, [(0, 360), (-90, 90)]))
+RANGES = dict(zip(POSITIONS, [(0, 360), (-90, 90)]))
 
 
 def _key(name: str) -> str:
@@ -79,7 +79,7 @@ def standard_columns(table: Table, given: dict[str, str | None]) -> dict[str, An
     named = set(given.values())  # what the user named for one quantity is no candidate for another
     chosen = {quantity: _find(table, quantity, name, named) for quantity, name in given.items()}
     for quantity, name in chosen.items():
-        if name is None and quantity in _RANGES:
+        if name is None and quantity in RANGES:
             raise _not_found(table, quantity)
         if name not in (None, quantity) and quantity in table.colnames:
             raise _taken(quantity, name)
@@ -98,11 +98,11 @@ def _with_coordinates(table: Table, given: dict[str, str | None]) -> dict[str, s
     """Put `ra` and `dec` into `table` if a SkyCoord column has them; which columns are given then."""
     candidates = [name for name, column in table.columns.items() if isinstance(column, SkyCoord)]
     name = given["ra"] if given["ra"] in candidates else None
-    if name is None and candidates and not any(_find(table, quantity, given[quantity]) for quantity in _RANGES):
+    if name is None and candidates and not any(_find(table, quantity, given[quantity]) for quantity in RANGES):
         name = _only("ra", candidates)
     if name is None:
         return given
-    for quantity in _RANGES:
+    for quantity in RANGES:
         if quantity in table.colnames:
             raise _taken(quantity, name)
     position = table[name].icrs
@@ -126,7 +126,7 @@ def has_units(catalog: Table) -> bool:
 
 def check_positions(columns) -> None:
     """Raise a ValueError that names the first row without a position on the sky."""
-    for name, (low, high) in _RANGES.items():
+    for name, (low, high) in RANGES.items():
         values = columns[name].value
         bad = ~((values >= low) & (values <= high))
         if not bad.any():

@@ -59,16 +59,22 @@ def read_table(path, object_id: str | None = None) -> Table:
 
 
 def _read_csv(path: Path, object_id: str | None) -> Table:
-    """The CSV file with its identifiers as text: they are names, and 00123 keeps its zeros."""
-    lines = _without_comments(path.read_text(encoding="utf-8-sig").splitlines())
+    return read_csv_lines(without_comments(path.read_text(encoding="utf-8-sig").splitlines()), object_id)
+
+
+def read_csv_lines(lines: list[str], object_id: str | None = None, types: Mapping[str, type] | None = None) -> Table:
+    """The table of the lines of a CSV, the header first; its identifiers are text: names, and 00123 keeps its zeros.
+
+    `types` are those of the other columns, where they must not depend on which lines these are.
+    """
     header = [name.strip() for name in next(csv.reader(lines), [])]
     if doubles := [name for name, count in Counter(header).items() if count > 1]:
         raise ValueError(f"there is more than one column {listed(doubles)}; rename or remove some")
     ids = [name for name in header if name == object_id or may_be(name, "object_id")]
-    return Table.read(lines, format="ascii.csv", converters=dict.fromkeys(ids, str))
+    return Table.read(lines, format="ascii.csv", converters={**(types or {}), **dict.fromkeys(ids, str)})
 
 
-def _without_comments(lines: list[str]) -> list[str]:
+def without_comments(lines: list[str]) -> list[str]:
     """The lines from the header on: what begins with # before it is no table, unless it is the header itself."""
     before = list(takewhile(lambda line: line.startswith("#") or not line.strip(), lines))
     lines = lines[len(before) :]

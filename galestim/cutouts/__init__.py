@@ -11,6 +11,7 @@ from ._legacy import LegacySurvey
 from ._mosaic import FitsMosaic
 from ._psf_models import PSFColumns, PSFEx, PSFStamps
 from ._remote import RemoteSource
+from ._reported import fetch_reported
 from ._skyserver import SkyServer
 from ._soda import Soda
 from ._source import CutoutRequest, CutoutSource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from astropy import units as u
@@ -78,12 +79,18 @@ def _of_hubble(header: Mapping) -> float | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> u.UnitBase:
+    """The unit; astropy takes milliseconds for one that it does not know, and every cutout asks."""
+    return u.Unit(text, parse_strict="silent") if text else u.dimensionless_unscaled
+
+
 def _of_unit(header: Mapping, pixel_area: float) -> float | None:
     """Of a BUNIT that is a flux density, or one per solid angle."""
     text = unit_of(header)
     if _MAGGIES.match(text):
         return 22.5
-    unit = u.Unit(text, parse_strict="silent") if text else u.dimensionless_unscaled
+    unit = _parsed(text)
     for per in (u.one, u.pix):
         if unit.is_equivalent(u.Jy / per):
             return _JANSKY - 2.5 * np.log10(unit.to(u.Jy / per))

@@ -182,16 +182,32 @@ def _target_of(header: fits.Header, n: int) -> dict:
 
 def _write_parquet(path: Path, content: Content) -> None:
     parquet = optional_import("pyarrow.parquet", "a .parquet file")
-    groups = {} if content.groups is None else {"groups": content.groups.tolist()}
-    metadata = {"version": content.version, "form": content.form, "targets": content.targets, **groups}
     arrow = optional_import("pyarrow", "a .parquet file")
     ids = {} if content.ids is None else {"object_id": arrow.array(content.ids.tolist(), "string")}
-    table = arrow.table(
-        {name: _nested(numbers) for name, numbers in content.columns.items()} | ids,
-        metadata={"galestim": json.dumps(metadata)},
-    )
+    table = arrow.table(_arrow_columns(content.columns) | ids, metadata={"galestim": _arrow_metadata(content)})
     row = sum(numbers[:1].size for numbers in content.columns.values())
     parquet.write_table(table, path, row_group_size=max(1, _ROW_GROUP // max(1, row)))
+
+
+def as_arrow(posterior, rows: NDArray, n: int) -> tuple[dict, str]:
+    """Columns of a posterior as rows of n, NaN elsewhere, and its description, for Parquet files with more in them.
+
+    With the description as the metadata ``galestim`` of the schema, `Posterior.read` reads such a file.
+    """
+    content = posterior._content()
+    columns = {name: np.full((n, *numbers.shape[1:]), np.nan) for name, numbers in content.columns.items()}
+    for name, numbers in content.columns.items():
+        columns[name][rows] = numbers
+    return _arrow_columns(columns), _arrow_metadata(content)
+
+
+def _arrow_columns(columns: dict[str, NDArray]) -> dict:
+    return {name: _nested(numbers) for name, numbers in columns.items()}
+
+
+def _arrow_metadata(content: Content) -> str:
+    groups = {} if content.groups is None else {"groups": content.groups.tolist()}
+    return json.dumps({"version": content.version, "form": content.form, "targets": content.targets, **groups})
 
 
 def _nested(numbers: NDArray):

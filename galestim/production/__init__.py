@@ -1,0 +1,6 @@
+"""Predictions for whole surveys: resumed after a crash, in constant memory, on one machine or many."""
+
+from ._read import read_predictions
+from ._survey import CatalogPredictions, predict_catalog
+
+__all__ = ["CatalogPredictions", "predict_catalog", "read_predictions"]

@@ -1,0 +1,151 @@
+"""Rate and memory of `predict_catalog` on a mosaic, beside the rates of its parts: the network and the cutting.
+
+    python tests/benchmarks/survey.py --rows 20000                    # the run quoted in docs/benchmarks.md
+    python tests/benchmarks/survey.py --rows 1000000 --jobs 2
+    python tests/benchmarks/survey.py --smoke                         # to try it out
+
+Galaxies like those that the shipped model knows lie on a grid in a mosaic; the catalog has them again and again, each
+time a fraction of a pixel off. Rates are galaxies per second of the clock, and per second of processor time, all
+threads together, which a busy machine changes little. Where nothing overlaps, a processor that cuts and predicts has
+the rate 1 / (1 / cutting + 1 / network). Memory is resident, of this process (Linux).
+"""
+
+import argparse
+import os
+import resource
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _record import record
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from galestim import CutoutFetcher, make_pipeline, predict_catalog
+from galestim.checkpoints import load_pretrained
+from galestim.cutouts import FitsMosaic
+from galestim.datasets import SimulatedGalaxies
+
+SCALE, NPIX, CELLS = 0.168, 96, 20
+TOGETHER = 100_000  # rows of the catalog that are written together
+
+
+def write_mosaic(path: Path) -> WCS:
+    """Galaxies on a grid, north up."""
+    stamps = SimulatedGalaxies(CELLS**2, random_state=0)[:]
+    rows = [np.hstack(stamps[first : first + CELLS]) for first in range(0, CELLS**2, CELLS)]
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [150.0, 2.0]
+    wcs.wcs.crpix, wcs.wcs.cdelt = [(CELLS * NPIX + 1) / 2] * 2, [-SCALE / 3600, SCALE / 3600]
+    fits.PrimaryHDU(np.vstack(rows).astype(np.float32), wcs.to_header()).writeto(path)
+    return wcs
+
+
+def write_catalog(path: Path, wcs: WCS, n: int) -> None:
+    """Positions of `n` galaxies, near the middles of cells; not of those at the rim."""
+    rng = np.random.default_rng(1)
+    with pq.ParquetWriter(
+        path, pa.schema({"object_id": pa.string(), "ra": pa.float64(), "dec": pa.float64()})
+    ) as out:
+        for first in range(0, n, TOGETHER):
+            count = min(TOGETHER, n - first)
+            cells = rng.integers(1, CELLS - 1, (2, count)) * NPIX + (NPIX - 1) / 2
+            ra, dec = wcs.pixel_to_world_values(*(cells + rng.uniform(-0.5, 0.5, (2, count))))
+            names = [f"G{row:08d}" for row in range(first, first + count)]
+            out.write_table(pa.table({"object_id": names, "ra": ra, "dec": dec}))
+
+
+def rate(work, n: int) -> dict[str, float]:
+    """Galaxies per second of the clock and of the processor."""
+    work()  # once before: what is loaded only once
+    clock, processor = time.perf_counter(), time.process_time()
+    work()
+    seconds, of_processor = time.perf_counter() - clock, time.process_time() - processor
+    return {"per_second": round(n / seconds, 1), "per_processor_second": round(n / of_processor, 1)}
+
+
+class Resident(threading.Thread):
+    """Resident memory of this process [MiB], looked at every quarter of a second."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seen, self._over = [], threading.Event()
+
+    def run(self):
+        while not self._over.wait(0.25):
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.seen.append(pages * resource.getpagesize() / 2**20)
+
+    def end(self):
+        self._over.set()
+        self.join()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--parts-of", type=int, default=2048, help="galaxies for the rates of network and cutting")
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.smoke:
+        options.rows, options.parts_of = 300, 64
+    model = load_pretrained()
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        wcs = write_mosaic(folder / "field.fits")
+        write_catalog(folder / "catalog.parquet", wcs, options.rows)
+        fetcher = CutoutFetcher(FitsMosaic(folder / "field.fits"), npix=NPIX)
+        some = pq.read_table(folder / "catalog.parquet").slice(0, options.parts_of).to_pydict()
+        images = fetcher.transform(some)
+        network = rate(lambda: summarized(model, images), len(images))
+        cutting = rate(lambda: fetcher.transform(some), len(images))
+        memory = Resident()
+        memory.start()
+        clock, processor = time.perf_counter(), time.process_time()
+        jobs = None if options.jobs == 1 else options.jobs
+        done = predict_catalog(
+            make_pipeline(fetcher, model), folder / "catalog.parquet", folder / "out", n_jobs=jobs, verbose=0
+        )
+        seconds, of_processor = time.perf_counter() - clock, time.process_time() - processor
+        memory.end()
+        n_bytes = sum(path.stat().st_size for path in (folder / "out").iterdir())
+    n = len(memory.seen)
+    in_turn = 1 / (1 / network["per_processor_second"] + 1 / cutting["per_processor_second"])
+    record(
+        options.out,
+        what="survey",
+        rows=done.n_rows,
+        ok=done.n_ok,
+        jobs=options.jobs,
+        processors=len(os.sched_getaffinity(0)),
+        network=network,
+        cutting=cutting,
+        one_processor_in_turn=round(in_turn, 1),
+        per_second=round(options.rows / seconds, 1),
+        per_processor_second=round(options.rows / of_processor, 1) if options.jobs == 1 else None,
+        share=round(options.rows / seconds / min(network["per_second"], cutting["per_second"]), 3),
+        bytes_per_row=round(n_bytes / options.rows),
+        resident_mebibytes={
+            "after a tenth": round(memory.seen[n // 10]) if n else None,
+            "in the middle": round(memory.seen[n // 2]) if n else None,
+            "at the end": round(memory.seen[-1]) if n else None,
+            "at most": round(max(memory.seen)) if n else None,
+        },
+    )
+
+
+def summarized(model, images) -> None:
+    """What the network and the summaries of its posteriors take."""
+    for first in range(0, len(images), 512):
+        posterior = model.predict_posterior(images[first : first + 512])
+        posterior.mean(), posterior.std(), posterior.quantile([0.5, 0.16, 0.84, 0.025, 0.975])
+
+
+if __name__ == "__main__":
+    main()

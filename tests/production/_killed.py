@@ -1,0 +1,45 @@
+"""Runs of `predict_catalog` in children of this process, which are killed, or have no room on their disk.
+
+Everything is imported once, before the children are made; a line of the input says what the next one does:
+``OUT SECONDS LIMIT``, to kill it after so many seconds if these are not 0, and to let it write no files larger than
+LIMIT bytes if these are not 0. A line of the output says how it ended.
+"""
+
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+from galestim import predict_catalog
+
+folder, chunk_size = Path(sys.argv[1]), int(sys.argv[2])
+model = pickle.loads((folder / "model.pickle").read_bytes())
+
+
+def child(out: str, limit: int) -> None:
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        predict_catalog(model, folder / "catalog.csv", out, chunk_size=chunk_size)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        os._exit(1)
+    print("done", flush=True)
+    os._exit(0)
+
+
+print("ready", flush=True)
+for line in sys.stdin:
+    out, seconds, limit = line.split()
+    pid = os.fork()
+    if not pid:
+        child(out, int(limit))
+    if float(seconds):
+        time.sleep(float(seconds))
+        os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        print("killed", flush=True)

@@ -1,0 +1,60 @@
+import os
+import signal
+import threading
+import time
+import warnings
+
+import pytest
+
+from galestim import predict_catalog
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with (
+        warnings.catch_warnings(action="ignore"),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        yield cluster
+
+
+def visible(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
+
+
+@pytest.mark.filterwarnings("ignore")  # of Dask, about what workers do when they end
+def test_a_cluster_changes_nothing_even_if_a_worker_is_killed(survey, tmp_path, cluster):
+    catalog, options = survey.folder / "catalog.parquet", {"chunk_size": 30}
+    predict_catalog(survey.model, catalog, tmp_path / "serial", **options)
+    with distributed.Client(cluster) as client:
+        done = predict_catalog(survey.model, catalog, tmp_path / "dask", client=client, **options)
+        assert (done.n_rows, done.n_ok) == (300, 299)
+        assert visible(tmp_path / "dask") == visible(tmp_path / "serial")
+
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def kill_in_the_midst():
+            while not len(list((tmp_path / "killed").glob("part-*"))) > 2:
+                time.sleep(0.01)
+            os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_in_the_midst)
+        killer.start()
+        predict_catalog(survey.model, catalog, tmp_path / "killed", client=client, **options)
+        killer.join()
+        assert visible(tmp_path / "killed") == visible(tmp_path / "serial")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_with_several_threads_are_refused(survey, tmp_path):
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        pytest.raises(ValueError, match="client has workers with 2 threads; expected threads_per_worker=1"),
+    ):
+        predict_catalog(survey.model, survey.catalog, tmp_path / "out", client=client)
+    assert not (tmp_path / "out").exists()
