@@ -15,11 +15,8 @@ from pathlib import Path
 
 from galestim import predict_catalog
 
-folder, chunk_size = Path(sys.argv[1]), int(sys.argv[2])
-model = pickle.loads((folder / "model.pickle").read_bytes())
 
-
-def child(out: str, limit: int) -> None:
+def child(model, folder: Path, out: str, chunk_size: int, limit: int) -> None:
     if limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
@@ -31,15 +28,21 @@ def child(out: str, limit: int) -> None:
     os._exit(0)
 
 
-print("ready", flush=True)
-for line in sys.stdin:
-    out, seconds, limit = line.split()
-    pid = os.fork()
-    if not pid:
-        child(out, int(limit))
-    if float(seconds):
-        time.sleep(float(seconds))
-        os.kill(pid, signal.SIGKILL)
-    status = os.waitpid(pid, 0)[1]
-    if os.WIFSIGNALED(status):
-        print("killed", flush=True)
+def main(folder: Path, chunk_size: int) -> None:
+    model = pickle.loads((folder / "model.pickle").read_bytes())
+    print("ready", flush=True)
+    for line in sys.stdin:
+        out, seconds, limit = line.split()
+        pid = os.fork()
+        if not pid:
+            child(model, folder, out, chunk_size, int(limit))
+        if float(seconds):
+            time.sleep(float(seconds))
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        if os.WIFSIGNALED(status):
+            print("killed", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
