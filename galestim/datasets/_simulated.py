@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
 
-from .._sklearn import Interval, StrOptions, validate_params
+from .._sklearn import HasMethods, Interval, StrOptions, validate_params
 from ._population import (
     TARGET_NAMES,
     checked_band,
@@ -64,6 +64,9 @@ class SimulatedGalaxies:
         What the galaxies are drawn from, or anything with its ``draw``; None means ``sim_v1_prior()``.
     neighbors : NeighborPrior or None, default=None
         What else is in the images, and redrawn with its galaxy; None: nothing. Targets and cameras stay the same.
+    masker : transformer or None, default=None
+        What masks the neighbors in each look, as `NeighborMasker()`, so that a network learns from images as they are
+        later. It needs a `CameraPrior`, as images without a camera have no mask.
     redraw : {"noise", "galaxies"}, default="noise"
         What is drawn anew in each epoch of a fit: the noise alone, which is quick, or galaxies too, so that a network
         cannot learn them by heart.
@@ -93,7 +96,7 @@ class SimulatedGalaxies:
     neighbor_parameters : dict of str to ndarray of shape (n_all_neighbors,) or None
         All neighbors, as `NeighborPrior.draw` gives them, with ``galaxy``, the row of theirs, ``distance`` from it
         [pixels] and ``flux_ratio``. ``parameters["n_neighbors"]`` is how many each galaxy has.
-    neighbors : NeighborPrior or None
+    neighbors, masker : NeighborPrior or None, transformer or None
         As passed.
     band : Band or CameraPrior
     cameras : Band
@@ -163,6 +166,7 @@ class SimulatedGalaxies:
             "band": "no_validation",
             "prior": "no_validation",
             "neighbors": "no_validation",
+            "masker": [HasMethods(["transform"], "NeighborMasker()"), None],
             "redraw": [StrOptions({"noise", "galaxies"})],
             "lifetime": [Interval(Integral, 1, None, closed="left")],
             "replays": [Interval(Integral, 1, None, closed="left")],
@@ -180,6 +184,7 @@ class SimulatedGalaxies:
         band=None,
         prior=None,
         neighbors=None,
+        masker=None,
         redraw="noise",
         lifetime=10,
         replays=1,
@@ -191,6 +196,9 @@ class SimulatedGalaxies:
         self.neighbors = checked_neighbors(neighbors)
         self._sizes = checked_sizes(npix)
         self._own_cameras = hasattr(self.band, "observe")
+        if masker is not None and not self._own_cameras:
+            raise ValueError(f"masker={masker!r} with one camera for all; expected band to be a CameraPrior.")
+        self.masker = masker
         self.redraw, self.lifetime, self.replays = redraw, int(lifetime), int(replays)
         self.noise_factor = noise_factor
         self.shape, self.dtype = (int(n_samples), max(self._sizes), max(self._sizes)), checked_dtype(dtype)
@@ -331,7 +339,8 @@ class SimulatedGalaxies:
             return np.concatenate(seen)
         from .._cutouts import Cutouts
 
-        return seen[0] if len(seen) == 1 else Cutouts.concatenate(seen)
+        looks = seen[0] if len(seen) == 1 else Cutouts.concatenate(seen)
+        return looks if self.masker is None else self.masker.transform(looks)
 
     def _seen(self, images: Any, stars: list, rows: NDArray, living: _Population, seed: int) -> Any:
         """What the cameras make of noiseless images: an array, or cutouts."""

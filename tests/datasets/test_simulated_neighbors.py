@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from galestim import HarmonicNet, NeighborMasker, PosteriorRegressor
 from galestim.datasets import SimulatedGalaxies, make_galaxies
 from galestim.simulation import (
     NeighborPrior,
@@ -116,3 +117,17 @@ def test_what_is_no_prior():
         galaxies(neighbors=1.2)
     with pytest.raises(ValueError, match=r"neighbors='many'; expected a galestim.simulation.NeighborPrior, or None."):
         make_galaxies(3, neighbors="many")
+
+
+def test_looks_are_masked_as_images_will_be():
+    pytest.importorskip("sep")
+    masker = NeighborMasker()
+    plain, masked = galaxies(20, redraw="galaxies"), galaxies(20, redraw="galaxies", masker=masker)
+    for before, after in ((plain[:], masked[:]), (plain.redrawn(range(20), 2)[0], masked.redrawn(range(20), 2)[0])):
+        np.testing.assert_array_equal(after.images, before.images)
+        np.testing.assert_array_equal(after.mask, masker.transform(before).mask)
+        assert after.mask.any()
+    fitted = PosteriorRegressor(HarmonicNet(hidden=8, blocks=1), max_epochs=1, random_state=0)
+    assert fitted.fit(masked, masked.target).camera_
+    with pytest.raises(ValueError, match=r"masker=NeighborMasker\(\) with one camera for all"):
+        SimulatedGalaxies(10, masker=masker)
