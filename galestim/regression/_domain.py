@@ -113,7 +113,7 @@ class Domain:
         astropy.table.Table of n rows
             ``score``: 0 for what is as usual, 1 at the limit, growing beyond; NaN for missing cutouts.
             ``reason``: empty within the domain; else that of the largest score, unless the camera is told outside of
-            it or the galaxy is off the center: ``"camera"``, ``"masked"``, ``"no galaxy"``, ``"off center"``,
+            it, the core is masked, or the galaxy is off the center: ``"camera"``, ``"masked"``, ``"no galaxy"``, ``"off center"``,
             ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``, ``"neighbor"``, or ``"missing"``. Then what
             was measured:
 
@@ -194,9 +194,10 @@ class Domain:
         missing = images.missing()
         each[missing] = np.nan
         told = scores[:, n : -self.image_shape_[2]].max(axis=1) > 1  # else measures of images mean little
-        which = np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1)
-        astray = 1 + list(SLACK).index("offset")  # then what is seen about the wrong center means little, too
-        which = np.where(missing | told, 0, np.where(each[:, astray] > 1, astray, which))
+        which, names = np.nan_to_num(each, posinf=np.finfo(float).max).argmax(axis=1), ["camera", *SLACK]
+        for cause in ("offset", "masked"):  # then what else is seen means little, too
+            which = np.where(each[:, names.index(cause)] > 1, names.index(cause), which)
+        which = np.where(missing | told, 0, which)
         score = np.maximum(each.max(axis=1), 0.0)
         return score, which, np.where(missing[:, None], np.nan, found[:, :n]), each[:, 0]
 

@@ -57,7 +57,7 @@ SPOILED = {
     "empty sky": ("no galaxy", lambda c, pure: c.replace(c.images - pure)),
     "all zero": ("noise", lambda c, pure: c.replace(0 * c.images)),
     "a bright level": ("noise", lambda c, pure: c.replace(0 * c.images + 65535.0)),
-    "sky 1.5 sigma high": ("sky", lambda c, pure: c.replace(c.images + 1.5 * sigma(c))),
+    "sky 2 sigma high": ("sky", lambda c, pure: c.replace(c.images + 2 * sigma(c))),
     "noise told twice as large": ("noise", lambda c, pure: c.replace(noise=2 * c.noise)),
     "noise told half as large": ("noise", lambda c, pure: c.replace(noise=0.5 * c.noise)),
     "star": ("point source", lambda c, pure: c.replace(c.images - pure + stars(c, pure))),
