@@ -113,9 +113,9 @@ class Domain:
         astropy.table.Table of n rows
             ``score``: 0 for what is as usual, 1 at the limit, growing beyond; NaN for missing cutouts.
             ``reason``: empty within the domain; else that of the largest score, unless the camera is told outside of
-            it, the core is masked, or the galaxy is off the center: ``"camera"``, ``"masked"``, ``"no galaxy"``, ``"off center"``,
-            ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``, ``"neighbor"``, or ``"missing"``. Then what
-            was measured:
+            it, the core is masked, or the galaxy is off the center: ``"camera"``, ``"masked"``, ``"no galaxy"``,
+            ``"off center"``, ``"noise"``, ``"sky"``, ``"point source"``, ``"not smooth"``, ``"neighbor"``, or
+            ``"missing"``. Then what was measured:
 
             - ``camera``: score of point-spread function (width, profile, ellipticity), size of the image, photons of
               the galaxy, `sky_error` and `psf_error`;
