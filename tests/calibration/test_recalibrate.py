@@ -117,7 +117,7 @@ def test_leaves_right_posteriors_alone(method):
 @pytest.mark.parametrize("form", ["mixture", "draws", "array"])
 def test_three_sigma_from_many_galaxies(form):
     # Posteriors of 300 draws end before 3 σ of the truth, which is 7.5 of theirs.
-    (X, y), (new_X, new_y) = galaxies(6000, 0), galaxies(2000, 1)
+    (X, y), (new_X, new_y) = galaxies(6000, 0), galaxies(6000, 1)
     model = RecalibratedRegressor(Claim(width=0.4, form=form), cv="prefit").fit(X, y)
     assert (coverage(Claim(width=0.4).predict_posterior(new_X), new_y, [0.9973]).coverage < 0.8).all()
     after = coverage(model.predict_posterior(new_X, n_samples=700), new_y, [0.9973]).coverage
