@@ -18,10 +18,13 @@ DATA = {
     "units": "radii by pixel_scale, fluxes in the units of the images",
 }
 LIMITS = [
-    "Galaxies of a bulge and a disk, alone in the image. in_domain() flags what is unlike these, and neighbors of a "
-    "fifth of the flux or more; fainter ones make posteriors too narrow without a flag.",
-    "A point-spread function told with a wrong width makes radii wrong without a flag: say how well it is known by "
-    "psf_error=, which widens them.",
+    "Galaxies of a bulge and a disk, alone in the image. in_domain() flags most of what is unlike these; neighbors of "
+    "a tenth of the flux and less make posteriors too narrow, half of them without a flag: mask them "
+    "(NeighborMasker).",
+    "A point-spread function told with a wrong width or profile makes radii wrong without a flag: say how well it is "
+    "known by psf_error=, which widens them.",
+    "Bulge-to-total ratios are less sharp than the image would let them be; see the numbers.",
+    "Stars of telescopes in space are known less well: 68 % intervals hold 57 to 64 % there.",
     "Galaxies outside of the prior are pulled into it; real ones have arms, bars and halos that it does not know.",
 ]
 

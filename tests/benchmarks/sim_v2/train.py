@@ -17,6 +17,8 @@ import logging
 import time
 from pathlib import Path
 
+from astropy.table import Table
+
 from galestim import HarmonicNet, PosteriorRegressor
 from galestim.checkpoints import load_estimator, save_estimator
 from galestim.datasets import SimulatedGalaxies
@@ -91,7 +93,7 @@ def main():
         model = load_estimator(options.start).set_params(warm_start=True, max_epochs=model.max_epochs, lr=5e-4)
         seed += len(model.history_)
     source = galaxies(options.smoke, seed)
-    model.fit(source, source.target)
+    model.fit(source, Table(source.target, names=source.target_names, units=[None, "arcsec", None]))
     hours = (time.monotonic() - start) / 3600
     card = {"data": repr(source), "epochs": len(model.history_), "hours": hours, "seed": seed}
     save_estimator(model, options.out, card=card)
