@@ -37,6 +37,7 @@ _SUBPACKAGES = [
     "networks",
     "posteriors",
     "preprocessing",
+    "refinement",
     "regression",
     "simulation",
     "targets",

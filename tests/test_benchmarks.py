@@ -52,6 +52,7 @@ def test_every_script_is_run_here():
         "real_cameras.py",
         "real_field.py",
         "real_structure.py",
+        "refinement.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
         "spin_ceiling.py",
