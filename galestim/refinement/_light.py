@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from torch.special import ndtr, ndtri
+from torch.special import ndtri
 
 from ..simulation import enclosed_light
 
@@ -39,9 +39,14 @@ def _cut_off(mean, width, most, uniform) -> tuple[torch.Tensor, torch.Tensor]:
     low, high = -mean / width, (most - mean) / width
     turned = low > 0  # so that both ends are where the distribution is accurate
     low, high = torch.where(turned, -high, low), torch.where(turned, -low, high)
-    share = (ndtr(high) - ndtr(low)).clamp(min=1e-300)
-    score = ndtri((ndtr(low) + uniform * share).clamp(min=1e-300, max=1 - 1e-16))
+    share = (_below(high) - _below(low)).clamp(min=1e-300)
+    score = ndtri((_below(low) + uniform * share).clamp(min=1e-300, max=1 - 1e-16))
     return (mean + width * torch.where(turned, -score, score)).clamp(min=0), share.log().expand_as(uniform)
+
+
+def _below(score: torch.Tensor) -> torch.Tensor:
+    """Normal cumulative distribution, accurate in the lower tail, where that of torch is 0."""
+    return 0.5 * torch.erfc(score / -math.sqrt(2))
 
 
 def log_half_light_radius(bulge_to_total, bulge_ln_radius, disk_ln_radius, bulge_index, disk_index) -> torch.Tensor:

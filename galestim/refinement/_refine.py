@@ -15,7 +15,7 @@ N_CANDIDATES = 24  # shapes that are looked at before the best of them climb
 FIRST_STEPS, N_KEPT = 6, 2  # of all starts; so many of them, the best, climb on
 STEPS = 24, 8, 6  # at most, of a climb; after it, the variances of pixels become those of the model that was found
 FLUXES = 4  # draws of fluxes for each shape
-ROUNDS = 5  # of draws, between which the proposal is adapted
+MOST_ROUNDS, LEAST_DRAWS = 5, 80  # of draws of shapes, between which the proposal is adapted
 LEAST_EFFECTIVE, LARGEST_K = 50.0, 0.7  # of draws of shapes; else there are more of them
 MORE = 2  # times as many draws then
 
@@ -34,16 +34,17 @@ class Refined(NamedTuple):
 def refine(likelihood, prior, candidates: torch.Tensor, *, n_starts: int, n_samples: int, generator) -> Refined:
     """Refine the galaxies of a `Likelihood`, from shapes ``(G, n, d)`` that might be theirs."""
     found, chi2 = _search(likelihood, candidates, n_starts)
-    n_shapes = n_samples // FLUXES
+    n_shapes = -(-n_samples // FLUXES)
     drawn = _Drawn(likelihood, prior, found.place[:, :1], at_modes(found))
-    for _ in range(ROUNDS):
-        drawn.more(n_shapes // ROUNDS, generator)
+    n_rounds = min(MOST_ROUNDS, n_shapes // LEAST_DRAWS)
+    for i in range(n_rounds):
+        drawn.more(n_shapes // n_rounds + (i < n_shapes % n_rounds), generator)
     refined = drawn.weighed(chi2)
     poor = torch.nonzero((refined.effective < LEAST_EFFECTIVE) | ~(refined.k_hat < LARGEST_K))[:, 0]
     if len(poor):
         again = drawn.of_rows(poor)
-        for _ in range(ROUNDS):
-            again.more(MORE * n_shapes // ROUNDS, generator)
+        for _ in range(MOST_ROUNDS):
+            again.more(MORE * n_shapes // MOST_ROUNDS, generator)
         _replace(refined, poor, again.weighed(chi2[poor]), generator)
     return refined
 

@@ -30,7 +30,7 @@ from ._likelihood import Likelihood
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
 from ._prior import LogPrior
-from ._refine import LARGEST_K, N_CANDIDATES, Refined, refine
+from ._refine import FLUXES, LARGEST_K, N_CANDIDATES, Refined, refine
 from ._starts import starts
 
 AUTO = 150.0  # signal to noise of an image above which refinement gains
@@ -94,7 +94,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
         pixels over which that is alike. None: galaxies are what the model is.
     n_samples : int, default=1600
-        Number of draws for each galaxy, at least 400.
+        Number of draws for each galaxy, four for each shape (rounded up to that); at least 800.
     n_starts : int, default=4
         From how many shapes to climb, the best of 24 that the network makes probable; the two best arrive.
     device : str or torch.device, default="cpu"
@@ -140,7 +140,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
     >>> from galestim.simulation import Uniform, hsc_like, sim_v1_prior
     >>> bright = sim_v1_prior().replace(magnitude=Uniform(18.0, 19.0))
     >>> galaxies = SimulatedGalaxies(2, prior=bright, random_state=0)
-    >>> model = RefinedRegressor(load_pretrained(), prior=sim_v1_prior(), band=hsc_like("i"), n_samples=400)
+    >>> model = RefinedRegressor(load_pretrained(), prior=sim_v1_prior(), band=hsc_like("i"), n_samples=800)
     >>> posterior, report = model.refine(galaxies)
     >>> posterior
     DrawsPosterior(2 galaxies; targets: bulge_to_total, half_light_radius [arcsec], flux)
@@ -158,7 +158,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         "band": [Band, None],
         "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
         "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
-        "n_samples": [Interval(Integral, 400, None, closed="left")],
+        "n_samples": [Interval(Integral, 800, None, closed="left")],
         "n_starts": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
         "device": "no_validation",
         "random_state": ["random_state"],
@@ -335,7 +335,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
     def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
         """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
-        n, s = len(seen.images), self.n_samples
+        n, s = len(seen.images), FLUXES * -(-self.n_samples // FLUXES)
         draws = {name: np.full((n, s), np.nan) for name in [*names, "weights"]}
         ratio = seen.signal_to_noise()
         report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})

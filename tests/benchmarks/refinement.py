@@ -149,7 +149,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
     if options.smoke:
-        options.galaxies, options.samples, options.ranges = 2, 400, [0, 3]
+        options.galaxies, options.samples, options.ranges = 2, 800, [0, 3]
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     for first in range(0, options.galaxies, PART):

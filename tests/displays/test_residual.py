@@ -80,7 +80,7 @@ def test_bad_pixels_and_rectangles(images, galaxies):
 
 
 def test_from_estimator(images):
-    model = RefinedRegressor(Broad(), prior=PRIOR, band=BAND, n_samples=400, when=1e9).fit(images, np.ones((3, 2)))
+    model = RefinedRegressor(Broad(), prior=PRIOR, band=BAND, n_samples=800, when=1e9).fit(images, np.ones((3, 2)))
     display = ResidualDisplay.from_estimator(model, images, row=1)
     assert display.chi2 < 1.2
     np.testing.assert_allclose(display.image, images[1])

@@ -83,7 +83,7 @@ def cutouts(images):
 
 @pytest.fixture(scope="module")
 def model(images, target):
-    return RefinedRegressor(Broad(), prior=PRIOR, band=BAND, n_samples=400).fit(images, target)
+    return RefinedRegressor(Broad(), prior=PRIOR, band=BAND, n_samples=1600).fit(images, target)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_missing_cutouts(model, images):
 
 
 def test_cutouts_know_their_camera(cutouts, model, refined):
-    own = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, n_samples=400)
+    own = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, n_samples=800)
     posterior, report = own.refine(cutouts[:2])
     assert list(report["status"]) == ["refined", "refined"]
     off = (posterior.mean() - refined.posterior.mean()[:2]) / refined.posterior.std()[:2]
@@ -165,7 +165,7 @@ def test_masked_pixels_may_hold_anything(cutouts):
     mask = np.zeros(cutouts.shape, dtype=bool)
     mask[:, 5:9, 30:34] = True
     wild = np.where(mask, 1e6, cutouts.images)
-    own = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, n_samples=400)
+    own = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, n_samples=800)
     first, second = (own.predict_posterior(cutouts[:1].replace(x[:1], mask=mask[:1])) for x in (cutouts.images, wild))
     np.testing.assert_array_equal(first.draws, second.draws)
 
@@ -196,7 +196,7 @@ def clone_of(model, **changes):
 def test_galaxies_that_are_no_bulge_and_disk_are_noticed(images):
     row, column = np.indices((NPIX, NPIX)) - (NPIX - 1) / 2
     ring = 1.0 * np.exp(-((np.hypot(row, column) - 9) ** 2) / 2) * np.cos(2 * np.arctan2(row, column))
-    model = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, band=BAND, n_samples=400)
+    model = RefinedRegressor(Broad().fit(None, []), prior=PRIOR, band=BAND, n_samples=800)
     odd = (images[:1] + ring).astype(np.float32)
     with pytest.warns(UserWarning, match="A bulge and a disk do not describe 1 of 1 galaxies, first row 0"):
         narrow = model.refine(odd)
@@ -206,32 +206,32 @@ def test_galaxies_that_are_no_bulge_and_disk_are_noticed(images):
 
 
 def test_units_are_those_of_the_estimator(images, refined):
-    small = RefinedRegressor(Broad(unit="marcsec").fit(None, []), prior=PRIOR, band=BAND, n_samples=400)
+    small = RefinedRegressor(Broad(unit="marcsec").fit(None, []), prior=PRIOR, band=BAND, n_samples=800)
     posterior = small.predict_posterior(images)
     assert str(posterior.units[1]) == "marcsec"
     np.testing.assert_allclose(posterior.draws[..., 1], 1000 * refined.posterior.draws[..., 1], rtol=0.3)
 
 
 def test_pipelines_and_searches(cutouts, target):
-    own = RefinedRegressor(Broad(), prior=PRIOR, n_samples=400)
+    own = RefinedRegressor(Broad(), prior=PRIOR, n_samples=800)
     inside = make_pipeline(Normalizer("scale"), own)
     search = GridSearchCV(Broad(), {"n_draws": [100]}, cv=KFold(2))
-    around = RefinedRegressor(make_pipeline(Normalizer("scale"), search), prior=PRIOR, n_samples=400)
+    around = RefinedRegressor(make_pipeline(Normalizer("scale"), search), prior=PRIOR, n_samples=800)
     for model in (inside, around):
         posterior = model.fit(cutouts, target).predict_posterior(cutouts[:1])
-        assert posterior.draws.shape == (1, 400, 3)
+        assert posterior.draws.shape == (1, 800, 3)
 
 
 def test_behind_recalibration(images, target):
     recalibrated = RecalibratedRegressor(Broad().fit(None, []), cv="prefit")
     many = np.repeat(images, 2, axis=0)
     recalibrated.fit(many, np.repeat(target, 2, axis=0))
-    model = RefinedRegressor(recalibrated, prior=PRIOR, band=BAND, n_samples=400)
+    model = RefinedRegressor(recalibrated, prior=PRIOR, band=BAND, n_samples=800)
     assert model.refine(images[:1]).report["status"][0] == "refined"
 
 
 def test_the_estimator_is_cloned_fitted_and_pickled(model, images, target, refined):
-    assert clone(model).get_params()["n_samples"] == 400
+    assert clone(model).get_params()["n_samples"] == 1600
     with pytest.raises(NotFittedError):
         clone(RefinedRegressor(Unfitted())).predict(images)
     assert model.estimator is not model.estimator_
