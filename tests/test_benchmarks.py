@@ -253,6 +253,14 @@ def test_contact_sheet(tmp_path):
         assert np.ptp(np.asarray(sheet.convert("L"))) > 200
 
 
+def test_refinement(tmp_path):
+    table = run("refinement.py", "--smoke", "--out", tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+    parts = [dict(np.load(path)) for path in tmp_path.glob("*.npz")]
+    assert all(abs(part["chi2"] - 1).max() < 0.1 for part in parts)
+    assert "| 17.5–19 (2) |" in table
+
+
 def test_physical_limit(tmp_path):
     out = tmp_path / "limit.jsonl"
     run("physical_limit.py", "--galaxies", 40, "--out", out)

@@ -4,11 +4,11 @@
     python tests/benchmarks/refinement.py --smoke --out results      # does it run?
 
 As many galaxies of each range of magnitudes, drawn by the renderer or by GalSim (whose Sérsic indices are rounded to
-0.05 for bulges and 0.02 for disks, as it makes a table of each), with independent Gaussian sky and Poisson photons.
-All are refined, whatever the rule says. Compared are the posterior means of B/T, ln R_e and ln F of the network and
-of the refinement, with the network's where that says itself that it is not reliable. Errors are root mean squares over
-that of the Cramér–Rao limit of the same galaxies, intervals 95 % bootstraps over galaxies. Each part of a run writes
-a file, which another run does not repeat and the table is made of: a long run can be stopped, and several be added up.
+0.05 for bulges and 0.02 for disks, as it makes a table of each), with Gaussian sky and Poisson photons. All are
+refined, whatever the rule says. Compared are the posterior means of B/T, ln R_e and ln F of the network and of the
+refinement, with the network's where that says itself that it is not reliable. Errors are root mean squares over that
+of the Cramér–Rao limit of the same galaxies, intervals 95 % bootstraps over galaxies. Each part of a run writes a
+file, which another run does not repeat and the table is made of: a long run can be stopped, and several be added up.
 """
 
 import argparse
