@@ -9,8 +9,9 @@ import torch
 FREEDOM = 6.0  # degrees of freedom of the proposals
 WIDER = 1.15  # than the curvature at a mode says, in variance
 LEAST_SHARE = 0.03  # of a mode
+ADAPTED_WIDER = 1.25  # in variance, than the draws are
 ADAPTED_SHARE = 0.85  # of an adapted covariance that comes from the draws
-EFFECTIVE = 40.0  # draws that weights are tempered for, from which a proposal is adapted
+EFFECTIVE = 60.0  # draws that weights are tempered for, from which a proposal is adapted
 
 
 class Mixture:
@@ -22,6 +23,12 @@ class Mixture:
     def of_rows(self, rows: torch.Tensor) -> Mixture:
         """Those of some galaxies."""
         return Mixture(self.place[rows], self.factor[rows], self.share[rows])
+
+    def beside(self, other: Mixture, share: float) -> Mixture:
+        """Both together, with a `share` of the other."""
+        pairs = ((self.place, other.place), (self.factor, other.factor))
+        shares = torch.cat([(1 - share) * self.share, share * other.share], 1)
+        return Mixture(*(torch.cat(pair, 1) for pair in pairs), shares)
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Draws ``(G, n, d)``."""
@@ -77,7 +84,7 @@ def adapted(proposal: Mixture, u: torch.Tensor, log_weights: torch.Tensor) -> Mi
     means = torch.where(few, proposal.place, means)
     mixed = torch.where(few[..., None], old, ADAPTED_SHARE * covariance + (1 - ADAPTED_SHARE) * old)
     share = torch.where(proposal.share > 0, share.clamp(min=LEAST_SHARE), 0)
-    return Mixture(means, torch.linalg.cholesky(1.05 * mixed), share / share.sum(1, keepdim=True))
+    return Mixture(means, torch.linalg.cholesky(ADAPTED_WIDER * mixed), share / share.sum(1, keepdim=True))
 
 
 def effective(log_weights: torch.Tensor) -> torch.Tensor:

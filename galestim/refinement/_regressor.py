@@ -122,7 +122,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
     limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, adapted four
-    times, and weights from all proposals together [2]_, with a smoothed tail whose shape k̂ says whether they can be
+    times [2]_, and have weights with a smoothed tail whose shape k̂ says whether they can be
     relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get two times more. Priors with
     single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
 
