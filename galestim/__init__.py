@@ -16,6 +16,8 @@ _HOME = {
     "Cutouts": "cutouts",
     "Downsampler": "preprocessing",
     "HarmonicNet": "networks",
+    "MaskFiller": "preprocessing",
+    "NeighborMasker": "preprocessing",
     "Normalizer": "preprocessing",
     "PosteriorPipeline": "model_selection",
     "PosteriorRegressor": "regression",

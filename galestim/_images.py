@@ -94,23 +94,29 @@ def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int
         return missing
     for rows in row_chunks(images):
         chunk = images[rows].reshape(rows.stop - rows.start, -1)
-        finite = np.isfinite(chunk)
+        with np.errstate(all="ignore"):
+            odd = np.flatnonzero(~np.isfinite(chunk.sum(axis=1)))  # as are those of rows with an odd pixel
+        if len(odd):
+            missing[rows.start + odd] = _missing_of(chunk[odd], first_row + rows.start + odd, allow_partial)
         release_pages(images)
-        if finite.all():
-            continue
-        n_nan = np.isnan(chunk).sum(axis=1)
-        _raise_if_any(finite.sum(axis=1) + n_nan < chunk.shape[1], first_row + rows.start, "infinite pixels (inf)")
-        missing[rows] = n_nan == chunk.shape[1]
-        if not allow_partial:
-            _raise_if_any((n_nan > 0) & ~missing[rows], first_row + rows.start, "some NaN pixels")
     return missing
 
 
-def _raise_if_any(bad: NDArray[np.bool_], first_row: int, what: str) -> None:
+def _missing_of(chunk: NDArray, rows: NDArray[np.intp], allow_partial: bool) -> NDArray[np.bool_]:
+    """Mask of the missing among flat images, after a look at every pixel; errors call them `rows`."""
+    n_nan, n_infinite = (test(chunk).sum(axis=1) for test in (np.isnan, np.isinf))
+    _raise_if_any(n_infinite > 0, rows, "infinite pixels (inf). Make these NaN")
+    missing = n_nan == chunk.shape[1]
+    if not allow_partial:
+        _raise_if_any((n_nan > 0) & ~missing, rows, "some NaN pixels. Put a MaskFiller in front")
+    return missing
+
+
+def _raise_if_any(bad: NDArray[np.bool_], rows: NDArray[np.intp], what: str) -> None:
     if bad.any():
         raise ValueError(
-            f"Input X contains NaN or infinity: row {first_row + int(np.argmax(bad))} has {what}. "
-            "Replace those pixels, drop the row, or make all of it NaN (a missing cutout)."
+            f"Input X contains NaN or infinity: row {rows[np.argmax(bad)]} has {what}, "
+            "drop the row, or make all of it NaN (a missing cutout)."
         )
 
 

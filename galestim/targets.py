@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator
 
 from ._masked import without_mask
@@ -256,8 +255,9 @@ class LogitTransform(_TargetTransform):
 
     def _inverse(self, z):
         low, high = self.support
-        distance = (high - low) * expit(-np.abs(z))  # from the nearer bound: no rounding leads beyond it
-        return np.where(z < 0, low + distance, high - distance)
+        odds = np.exp(-np.abs(z))
+        distance = (high - low) * (odds / (1 + odds))  # from the nearer bound: no rounding leads beyond it
+        return np.where(np.signbit(z), low, high) - np.copysign(distance, z)
 
     def _log_slope(self, y):
         low, high = self.support

@@ -47,6 +47,7 @@ def test_every_script_is_run_here():
         "harmonic_information.py",
         "memory.py",
         "mosaic_cutouts.py",
+        "neighbor_masks.py",
         "physical_limit.py",
         "posterior_summary.py",
         "real_cameras.py",
@@ -55,6 +56,7 @@ def test_every_script_is_run_here():
         "refinement.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
+        "speed.py",
         "spin_ceiling.py",
         "spin_posterior.py",
         "structure_coverage.py",
@@ -74,8 +76,16 @@ def test_scripts_that_need_data_say_where_it_is_public():
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
     named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
-    assert {"mosaic_cutouts.py", *named} == set(needy)
+    assert {"mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
+
+
+def test_speed():
+    """Against itself as the older revision."""
+    shipped, published = map(json.loads, run("speed.py", "--smoke", "--old", BENCHMARKS.parents[1]).splitlines())
+    assert shipped["microseconds_of_the_processor"].keys() == {"old", "new"}
+    assert len(shipped["old/new both"]) == 1
+    assert published["float32"]["largest_mean_error_in_sigma"] < 0.05
 
 
 def test_spin_ceiling(tmp_path):
@@ -238,6 +248,19 @@ def test_mosaic_cutouts(tmp_path):
     assert results["aligned"]["cutouts_per_second"] > 0
 
 
+def test_neighbor_masks(tmp_path):
+    out = tmp_path / "masks.jsonl"
+    run("neighbor_masks.py", "--smoke", "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    assert {row["what"] for row in rows} == {"lonely", "pairs", "filled", "speed"}
+    for row in rows:
+        if row["what"] == "pairs":
+            assert all(0 <= value <= 1 for name in ("removed", "kept") for value in row[name])
+    assert rows[0]["lose_more"] < 0.05
+    far = next(row for row in rows if row["what"] == "pairs" and row["widths"][0] == 8)
+    assert far["removed"][1] > 0.8
+
+
 def test_camera_cutouts(tmp_path):
     out = tmp_path / "camera.jsonl"
     run("camera_cutouts.py", "--cutouts", 100, "--side", 600, "--out", out)
@@ -315,6 +338,19 @@ def test_sim_v2(tmp_path, stand_in):
     assert speed["galaxies"] == 12
     limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit*.npy")])
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()  # of B/T 0.289 without any image
+
+
+def test_sim_v2_crowded(tmp_path, stand_in):
+    run("sim_v2", "--smoke", "--crowded", "--galsim", 0, "--out", tmp_path, "--model", stand_in)
+    text = (tmp_path / "stand_in" / "crowded" / "table.jsonl").read_text()
+    rows = {row["measure"]: row for row in map(json.loads, text.splitlines())}
+    assert {row["recipe"] for row in rows.values()} == {"stand_in, crowded, renderer"}
+    assert rows["bins of neighbor distance × flux ratio that cover, of 25"]["target"] == 23
+    by_number = [rows[f"68 % intervals hold, {name}"]["galaxies"] for name in ("no neighbor", "one neighbor")]
+    assert 0 < sum(by_number) < 36
+    assert any(measure.startswith("RMSE / limit, S/N 30–1000") for measure in rows)
+    limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit_crowded*.npy")])
+    assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()
 
 
 def test_the_training_of_sim_v2(tmp_path):

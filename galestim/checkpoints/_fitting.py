@@ -25,6 +25,8 @@ def check_fitted(fitted: Mapping[str, Any]) -> None:
     _require("n_features_in_", n_features, n_features == prod(shape) and _is_count(n_features), f"{prod(shape)}")
     for name in ("_seed", "n_parameters_"):
         _require(name, fitted[name], type(fitted[name]) is int and fitted[name] >= 0, "a whole number")
+    passes = fitted.get("n_passes_", 1)
+    _require("n_passes_", passes, _is_count(passes), "a whole number above 0")
     flat = fitted["_one_dimensional_y"]
     _require("_one_dimensional_y", flat, flat is False or (flat is True and n_targets == 1), "a bool")
     history = fitted["history_"]

@@ -10,26 +10,29 @@ FOLDER = Path(__file__).parent / "pretrained"
 ENDING = ".safetensors"
 
 
-def load_pretrained(name="hsc-sim-i", *, device="auto"):
+def load_pretrained(name="any-camera", *, device="auto"):
     """Read an estimator that is trained already, with a card that says on what, and what it is good for.
 
-    ``"hsc-sim-i"`` infers bulge-to-total ratio, half-light radius [arcsec] and flux [ADU, zero point 27] of galaxies
-    like those of the wide survey of Hyper Suprime-Cam in the i band. It learned from simulations
-    (`SimulatedGalaxies`) and wants what these are:
+    ``"any-camera"`` infers bulge-to-total ratio, half-light radius [arcsec] and flux [units of the images] of a
+    galaxy in the middle of `Cutouts` that know their camera: ``psf`` and ``noise`` of each, and ``gain``, ``mask``,
+    ``pixel_scale``, ``sky_error`` and ``psf_error`` as far as they are known. It learned from simulations of
 
-    - 96×96 pixels of 0.168 arcsec, with one galaxy, centered to half a pixel;
-    - linear flux in ADU of zero point 27, sky subtracted: neither stretched nor normalized;
-    - a Moffat point-spread function (β = 3) of FWHM 0.58 arcsec;
-    - sky noise of σ = 0.055 ADU per pixel, and magnitudes from 17.5 to 23.
+    - bulges and disks alone in images of 64 to 128 pixels, with half-light radii from a quarter to three times the
+      width of the point-spread function and up to 12 pixels, and signal-to-noise ratios of 10 to 3000;
+    - point-spread functions 1.8 to 8 pixels wide: Moffat's, Gaussian, with wings, and of telescopes in space;
+    - noise that is independent or correlated, linear fluxes, a sky that is subtracted to 0.03 to 0.4 of the noise.
 
-    Only the number of pixels is checked. Of images with another pixel scale, zero point, point-spread function or
-    noise, or with neighbors, its posteriors are wrong without a warning: train one of your own on such images.
+    Its method ``in_domain`` says which images are unlike these.
+
+    ``"hsc-sim-i"`` knows one camera: the same of galaxies like those of the wide survey of Hyper Suprime-Cam in the i
+    band, from 96×96 pixels of 0.168 arcsec, linear in ADU of zero point 27, seen through a Moffat point-spread
+    function (β = 3) of FWHM 0.58 arcsec with a sky noise of 0.055 ADU. Only the number of pixels is checked.
 
     .. versionadded:: 0.1.0
 
     Parameters
     ----------
-    name : {"hsc-sim-i"}, default="hsc-sim-i"
+    name : {"any-camera", "hsc-sim-i"}, default="any-camera"
         Which one.
     device : str or torch.device, default="auto"
         Where to compute; ``"auto"`` is CUDA, else MPS, else the CPU.
@@ -37,8 +40,8 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
     Returns
     -------
     PosteriorRegressor
-        Fitted. Its attribute ``card_`` is a dict of what there is to know: ``"data"``, ``"band"``, ``"prior"``,
-        ``"seeds"``, ``"date"``, ``"training"``, ``"numbers"``, ``"limits"`` of its use, ``"license"``.
+        Fitted. Its attribute ``card_`` is a dict of what there is to know: ``"data"``, ``"prior"``, ``"cameras"`` or
+        ``"band"``, ``"seeds"``, ``"date"``, ``"training"``, ``"numbers"``, ``"limits"`` of its use, ``"license"``.
 
     Raises
     ------
@@ -54,15 +57,17 @@ def load_pretrained(name="hsc-sim-i", *, device="auto"):
     --------
     >>> from galestim.checkpoints import load_pretrained
     >>> from galestim.datasets import SimulatedGalaxies
+    >>> from galestim.simulation import sim_v2_cameras, sim_v2_prior
     >>> model = load_pretrained()
-    >>> model.predict_posterior(SimulatedGalaxies(5, random_state=1))
+    >>> galaxies = SimulatedGalaxies(5, npix=64, band=sim_v2_cameras(), prior=sim_v2_prior(), random_state=1)
+    >>> model.predict_posterior(galaxies[:])
     MixturePosterior(5 galaxies; targets: bulge_to_total, half_light_radius [arcsec], flux)
     >>> model.card_["license"]
     'BSD-3-Clause'
     >>> load_pretrained("hsc-sim-z")
     Traceback (most recent call last):
         ...
-    ValueError: name='hsc-sim-z'; expected one of 'hsc-sim-i'.
+    ValueError: name='hsc-sim-z'; expected one of 'any-camera', 'hsc-sim-i'.
     """
     names = sorted(path.stem for path in FOLDER.glob(f"*{ENDING}"))
     if name not in names:

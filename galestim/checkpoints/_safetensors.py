@@ -50,7 +50,7 @@ FITTED = {
 }
 WIDTHS = {"width_factors_", "width_spreads_"}  # of posteriors
 OF_CAMERAS = {"camera_", "domain_", "_learned_in", "_on_sky"}  # of fits to images that know their camera
-OF_SOME = {"feature_names_in_"} | OF_CAMERAS  # of fits to data frames
+OF_SOME = {"feature_names_in_", "n_passes_"} | OF_CAMERAS  # of fits to data frames, and with n_passes="auto"
 
 
 class _Content(NamedTuple):
@@ -237,8 +237,10 @@ def _estimator(content: _Content, device):
     check_counts(sizes, weights, fitted["image_shape_"])
     estimator = made(kind, description["parameters"], tensors).set_params(device=device)
     estimator._validate_params()
-    if getattr(estimator, "n_passes", 1) > MAX_PASSES:
-        raise ValueError(f"n_passes is {estimator.n_passes}; expected at most {MAX_PASSES}.")
+    passes = getattr(estimator, "n_passes", 1)
+    passes = fitted.get("n_passes_", 1) if passes == "auto" else passes
+    if passes > MAX_PASSES:
+        raise ValueError(f"n_passes is {passes}; expected at most {MAX_PASSES}.")
     versions = {"_galestim_version": description["galestim"]}
     with no_more_than(weights):
         estimator.__setstate__({**vars(estimator), **fitted, **versions, "_weights": weights})

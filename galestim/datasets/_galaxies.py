@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state, gen_batches
 
 from .._sklearn import Interval, validate_params
-from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies, target_of
+from ._population import TARGET_NAMES, checked_band, checked_neighbors, checked_prior, draw_galaxies, target_of
 
 BATCH_PIXELS = 2**22  # drawn at a time, so that memory stays small
 PLACING_ROUNDS = 1000  # draws of a neighbor's position, before there is said to be no room for it
@@ -22,6 +22,7 @@ PLACING_ROUNDS = 1000  # draws of a neighbor's position, before there is said to
         "band": "no_validation",
         "prior": "no_validation",
         "n_neighbors": [Interval(Real, 0, None, closed="left")],
+        "neighbors": "no_validation",
         "noise_factor": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "return_X_y": ["boolean"],
@@ -35,6 +36,7 @@ def make_galaxies(
     band=None,
     prior=None,
     n_neighbors=0,
+    neighbors=None,
     noise_factor=1.0,
     random_state=None,
     return_X_y=False,
@@ -62,6 +64,8 @@ def make_galaxies(
     n_neighbors : float, default=0
         Mean number of neighbors in an image (Poisson). They are drawn from the same prior, at positions uniform
         in the stamp outside of the half-light radius of its galaxy.
+    neighbors : NeighborPrior or None, default=None
+        What neighbors are drawn from instead, also outside of the stamp.
     noise_factor : float, default=1.0
         Factor on the noise; 0 draws noiseless images.
     random_state : int, RandomState instance or None, default=None
@@ -88,7 +92,7 @@ def make_galaxies(
             ``n_neighbors``.
         neighbors : dict of ndarray of shape (n_all_neighbors,)
             The same of all neighbors, but with ``galaxy``, the row of the image they are in, for
-            ``n_neighbors``.
+            ``n_neighbors``; and what else `NeighborPrior.draw` gives.
         band : Band
             The camera.
         DESCR : str
@@ -98,8 +102,8 @@ def make_galaxies(
     Raises
     ------
     ValueError
-        If `band` or `prior` is not one, the point-spread function is too sharp for the pixels, or a galaxy leaves no
-        room for its neighbors in the stamp.
+        If `band`, `prior` or `neighbors` is not one, the point-spread function is too sharp for the pixels, a galaxy
+        leaves no room for its neighbors in the stamp, or both `n_neighbors` and `neighbors` are given.
 
     See Also
     --------
@@ -142,13 +146,19 @@ def make_galaxies(
     >>> dict(zip(galaxies.target_names, galaxies.target[0].round(2).tolist()))
     {'bulge_to_total': 0.35, 'half_light_radius': 0.82, 'flux': 1086.49}
     """
-    band, prior = checked_band(band), checked_prior(prior)
+    band, prior, crowd = checked_band(band), checked_prior(prior), checked_neighbors(neighbors)
+    if crowd is not None and n_neighbors:
+        raise ValueError(f"n_neighbors={n_neighbors} and neighbors are given; expected one of them.")
     rng = check_random_state(random_state)
     truth = draw_galaxies(prior, n_samples, band, rng)
     neighbor_rng, noise_rng = (np.random.RandomState(seed) for seed in rng.randint(2**31, size=2))
-    truth["n_neighbors"] = neighbor_rng.poisson(n_neighbors, n_samples)
-    neighbors = _draw_neighbors(prior, truth, band, npix, neighbor_rng)
-    images = _draw_images(truth, neighbors, band, npix, noise_factor, noise_rng)
+    if crowd is None:
+        truth["n_neighbors"] = neighbor_rng.poisson(n_neighbors, n_samples)
+        around = _draw_neighbors(prior, truth, band, npix, neighbor_rng)
+    else:
+        around = crowd.draw(truth, band, prior, neighbor_rng)
+        truth["n_neighbors"] = np.bincount(around["galaxy"], minlength=n_samples)
+    images = _draw_images(truth, around, band, npix, noise_factor, noise_rng)
 
     target = target_of(truth)
     if return_X_y:
@@ -158,7 +168,7 @@ def make_galaxies(
         target=target,
         target_names=list(TARGET_NAMES),
         parameters=truth,
-        neighbors=neighbors,
+        neighbors=around,
         band=band,
         DESCR=make_galaxies.__doc__,
     )

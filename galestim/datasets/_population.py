@@ -1,6 +1,9 @@
-"""Band, prior and galaxies of a simulated set: their checks, and the draw of what is true."""
+"""What a simulated set is made of: checks of band, priors, sizes and dtype, and the draw of what is true."""
 
 from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +39,15 @@ def checked_prior(prior):
     return prior
 
 
+def checked_neighbors(neighbors):
+    """A `NeighborPrior`, or None."""
+    from ..simulation import NeighborPrior
+
+    if neighbors is not None and not isinstance(neighbors, NeighborPrior):
+        raise ValueError(f"neighbors={neighbors!r}; expected a galestim.simulation.NeighborPrior, or None.")
+    return neighbors
+
+
 def draw_galaxies(prior, n: int, band, random_state) -> dict[str, NDArray]:
     """Draw what is true of `n` galaxies: the targets first, then all that is drawn."""
     from ..simulation import half_light_radius
@@ -48,3 +60,29 @@ def draw_galaxies(prior, n: int, band, random_state) -> dict[str, NDArray]:
 def target_of(galaxies: dict[str, NDArray]) -> NDArray:
     """The targets: ``(n, 3)``."""
     return np.column_stack([galaxies[name] for name in TARGET_NAMES])
+
+
+def checked_sizes(npix) -> list[int]:
+    """Sizes that are cut out of the largest of them."""
+    sizes = [int(npix)] if isinstance(npix, Integral) else list(npix)
+    if not sizes or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
+        raise ValueError(f"npix={npix!r}; expected a positive number of pixels, or some of them.")
+    if len({size % 2 for size in sizes}) > 1:
+        raise ValueError(f"npix={npix!r}; expected all even or all odd, so that they have the same center.")
+    return [int(size) for size in sizes]
+
+
+def checked_dtype(dtype) -> np.dtype:
+    """A dtype of real floating-point numbers."""
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f":
+        raise ValueError(f"dtype={dtype}; expected one of floating-point numbers, such as float32.")
+    return dtype
+
+
+def with_neighbors(known: dict[str, NDArray] | None, rows: NDArray, new: dict[str, NDArray] | None) -> Any:
+    """Neighbors with those of the galaxies `rows` replaced by `new` ones."""
+    if known is None or new is None:
+        return None
+    stay, new = ~np.isin(known["galaxy"], rows), new | {"galaxy": rows[new["galaxy"]]}
+    return {name: np.concatenate([values[stay], new[name]]) for name, values in known.items()}

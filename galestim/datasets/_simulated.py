@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
 
 from .._sklearn import Interval, StrOptions, validate_params
-from ._population import TARGET_NAMES, checked_band, checked_prior, draw_galaxies, target_of
+from ._population import (
+    TARGET_NAMES,
+    checked_band,
+    checked_dtype,
+    checked_neighbors,
+    checked_prior,
+    checked_sizes,
+    draw_galaxies,
+    target_of,
+    with_neighbors,
+)
 
 # galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
 
@@ -21,12 +31,13 @@ CACHE_BYTES = 2 * 2**30  # of noiseless images; rows that do not fit are drawn a
 
 
 class _Population(NamedTuple):
-    """Galaxies of an epoch: parameters, targets (n, 3), the epoch that each was born in (n,), and their cameras."""
+    """Galaxies of an epoch: parameters, targets (n, 3), epochs of birth (n,), cameras, and neighbors, if any."""
 
     parameters: dict[str, NDArray]
     target: NDArray
     birth: NDArray
     cameras: Any  # a Band with entries one per galaxy, or that of all
+    neighbors: dict[str, NDArray] | None
 
 
 class SimulatedGalaxies:
@@ -51,6 +62,8 @@ class SimulatedGalaxies:
         The camera of all galaxies, or what that of each is drawn from; None means ``hsc_like("i")``.
     prior : GalaxyPrior or None, default=None
         What the galaxies are drawn from, or anything with its ``draw``; None means ``sim_v1_prior()``.
+    neighbors : NeighborPrior or None, default=None
+        What else is in the images, and redrawn with its galaxy; None: nothing. Targets and cameras stay the same.
     redraw : {"noise", "galaxies"}, default="noise"
         What is drawn anew in each epoch of a fit: the noise alone, which is quick, or galaxies too, so that a network
         cannot learn them by heart.
@@ -58,9 +71,9 @@ class SimulatedGalaxies:
         For how many epochs, each with new noise, a redrawn galaxy is kept before another takes its place. Rendering
         takes most of the time if it is 1; then nothing is seen twice.
     replays : int, default=1
-        From how many looks at each galaxy a fit learns in an epoch: that of the epoch, and those of as many epochs
-        before, less one. Looks take most of a fit's time, and a network that digests images (`HarmonicNet`) can learn
-        from each several times; others learn from that of the epoch alone.
+        From how many looks at each galaxy a fit learns in an epoch: that of the epoch, and some of those before, at
+        random. Looks take most of a fit's time, and a network that digests images (`HarmonicNet`) can learn from each
+        several times; others learn from that of the epoch alone.
     noise_factor : float, default=1.0
         Factor on the noise of the band; 0 draws noiseless images.
     dtype : str or dtype, default="float32"
@@ -77,6 +90,11 @@ class SimulatedGalaxies:
     target_names : list of str
         ``bulge_to_total``; ``half_light_radius`` [arcsec], of bulge and disk together, circularized; ``flux``
         [image units].
+    neighbor_parameters : dict of str to ndarray of shape (n_all_neighbors,) or None
+        All neighbors, as `NeighborPrior.draw` gives them, with ``galaxy``, the row of theirs, ``distance`` from it
+        [pixels] and ``flux_ratio``. ``parameters["n_neighbors"]`` is how many each galaxy has.
+    neighbors : NeighborPrior or None
+        As passed.
     band : Band or CameraPrior
     cameras : Band
         That of all galaxies, or with entries one per galaxy; of the galaxies of epoch 0.
@@ -144,6 +162,7 @@ class SimulatedGalaxies:
             "npix": [Interval(Integral, 1, None, closed="left"), "array-like"],
             "band": "no_validation",
             "prior": "no_validation",
+            "neighbors": "no_validation",
             "redraw": [StrOptions({"noise", "galaxies"})],
             "lifetime": [Interval(Integral, 1, None, closed="left")],
             "replays": [Interval(Integral, 1, None, closed="left")],
@@ -160,6 +179,7 @@ class SimulatedGalaxies:
         npix=96,
         band=None,
         prior=None,
+        neighbors=None,
         redraw="noise",
         lifetime=10,
         replays=1,
@@ -168,15 +188,16 @@ class SimulatedGalaxies:
         random_state=None,
     ):
         self.band, self.prior = checked_band(band, own_cameras=True), checked_prior(prior)
-        self._sizes = _checked_sizes(npix)
+        self.neighbors = checked_neighbors(neighbors)
+        self._sizes = checked_sizes(npix)
         self._own_cameras = hasattr(self.band, "observe")
         self.redraw, self.lifetime, self.replays = redraw, int(lifetime), int(replays)
         self.noise_factor = noise_factor
-        self.shape, self.dtype = (int(n_samples), max(self._sizes), max(self._sizes)), _checked_dtype(dtype)
+        self.shape, self.dtype = (int(n_samples), max(self._sizes), max(self._sizes)), checked_dtype(dtype)
         self.target_names = list(TARGET_NAMES)
         self._seed = int(check_random_state(random_state).randint(2**31))
         of_galaxies, of_noise = self._seeds(2, 0)
-        self.parameters, self.target, self.cameras = self._draw(len(self), of_galaxies)
+        self.parameters, self.target, self.cameras, self.neighbor_parameters = self._draw(len(self), of_galaxies)
         self._row_seeds = np.random.default_rng(of_noise).integers(2**31, size=len(self))
         self._forget()
 
@@ -233,16 +254,41 @@ class SimulatedGalaxies:
         npix = self._sizes[self._seeds(1, epoch, these, 1)[0] % len(self._sizes)]
         return self._looked_at(rows, living, seeds, per_seed=CHUNK, npix=npix), living.target[rows]
 
+    def noiseless(self, rows, *, alone=False) -> NDArray:
+        """Draw the light of epoch 0 without noise, level of the sky and bad pixels.
+
+        Parameters
+        ----------
+        rows : array-like of int, shape (n,)
+            Which galaxies.
+        alone : bool, default=False
+            Whether without their neighbors.
+
+        Returns
+        -------
+        ndarray of shape (n, npix, npix)
+        """
+        rows = np.arange(len(self))[rows]
+        living = self._first._replace(neighbors=None) if alone else self._first
+        parts = gen_batches(len(rows), CHUNK) if len(rows) else [slice(0, 0)]
+        images = np.concatenate([self._render(living, rows[part])[0].numpy() for part in parts])
+        return images.astype(self.dtype, copy=False)
+
     # ---- how they are drawn
 
     def _seeds(self, n: int, *what: int) -> list[int]:
         return np.random.SeedSequence([self._seed, *what]).generate_state(n).tolist()
 
-    def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray, Any]:
-        """Parameters, targets and cameras of new galaxies."""
+    def _draw(self, n: int, seed: int) -> tuple[dict[str, NDArray], NDArray, Any, dict[str, NDArray] | None]:
+        """Parameters, targets, cameras and neighbors of new galaxies."""
         galaxies = draw_galaxies(self.prior, n, self.band, seed)
         cameras = self.band.draw(n, seed, galaxies) if self._own_cameras else self.band
-        return galaxies, target_of(galaxies), cameras
+        target, around = target_of(galaxies), None
+        if self.neighbors is not None:
+            own = self.band if self._own_cameras else None
+            around = self.neighbors.draw(galaxies, cameras, self.prior, seed, cameras=own)
+            galaxies["n_neighbors"] = np.bincount(around["galaxy"], minlength=n)
+        return galaxies, target, cameras, around
 
     def _living(self, epoch: int) -> _Population:
         """The galaxies of an epoch: every `lifetime`-th row has a new one, each epoch other rows."""
@@ -257,16 +303,17 @@ class SimulatedGalaxies:
     def _renewed(self, known: _Population, births: Sequence[int]) -> _Population:
         """A population whose groups of rows were born in these epochs."""
         parameters = {name: values.copy() for name, values in known.parameters.items()}
-        target, birth, cameras = known.target.copy(), known.birth.copy(), known.cameras
+        target, birth, cameras, neighbors = known.target.copy(), known.birth.copy(), known.cameras, known.neighbors
         for group, born in enumerate(births):
             rows = np.arange(group, len(self), self.lifetime)
             if born > 0 and len(rows) and birth[rows[0]] != born:
-                drawn, target[rows], new = self._draw(len(rows), self._seeds(1, born)[0])
+                drawn, target[rows], new, around = self._draw(len(rows), self._seeds(1, born)[0])
+                neighbors = with_neighbors(neighbors, rows, around)
                 birth[rows] = born
                 cameras = cameras.with_rows(rows, new) if self._own_cameras else new
                 for name, values in drawn.items():
                     parameters[name][rows] = values
-        return _Population(parameters, target, birth, cameras)
+        return _Population(parameters, target, birth, cameras, neighbors)
 
     def _looked_at(
         self, rows: NDArray, living: _Population, seeds: Sequence[int], *, per_seed: int, npix: int
@@ -322,18 +369,20 @@ class SimulatedGalaxies:
         return tuple(kept[rows] for kept in self._cache)
 
     def _render(self, living: _Population, rows) -> tuple:
-        from ..simulation import render, render_with_stars
+        from ..simulation import neighbors_of, render, render_with_stars
 
         galaxies = {name: values[rows] for name, values in living.parameters.items()}
         band = living.cameras.of_rows(rows)
-        camera = {"npix": self.shape[1], "pixel_scale": band.pixel_scale, "psf": band.psf}
+        around = None if living.neighbors is None else neighbors_of(living.neighbors, rows)
+        camera = {"npix": self.shape[1], "pixel_scale": band.pixel_scale, "psf": band.psf, "neighbors": around}
         if self._own_cameras:
             return render_with_stars(galaxies, stamp_npix=self.band.stamp_npix, **camera)
         return (render(galaxies, **camera),)
 
     @property
     def _first(self) -> _Population:
-        return _Population(self.parameters, self.target, np.zeros(len(self), dtype=int), self.cameras)
+        birth = np.zeros(len(self), dtype=int)
+        return _Population(self.parameters, self.target, birth, self.cameras, self.neighbor_parameters)
 
     # ---- files: what they are drawn from; no images
 
@@ -352,24 +401,6 @@ class SimulatedGalaxies:
         self._forget()
 
 
-def _checked_sizes(npix) -> list[int]:
-    """Sizes that are cut out of the largest of them."""
-    sizes = [int(npix)] if isinstance(npix, Integral) else list(npix)
-    if not sizes or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
-        raise ValueError(f"npix={npix!r}; expected a positive number of pixels, or some of them.")
-    if len({size % 2 for size in sizes}) > 1:
-        raise ValueError(f"npix={npix!r}; expected all even or all odd, so that they have the same center.")
-    return [int(size) for size in sizes]
-
-
 def _center(images: Any, npix: int) -> Any:
     start = (images.shape[-1] - npix) // 2
     return images[:, start : start + npix, start : start + npix]
-
-
-def _checked_dtype(dtype) -> np.dtype:
-    """A dtype of real floating-point numbers."""
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise ValueError(f"dtype={dtype}; expected one of floating-point numbers, such as float32.")
-    return dtype

@@ -53,7 +53,7 @@ class RegressionDisplay:
     y_true, y_pred : ndarray of shape (n_samples,)
         Actual and predicted values, finite.
     pearson, spearman : Correlation
-        Named tuples ``(value, low, high)``.
+        Named tuples ``(value, low, high, p_value)``: the bootstrap interval, and the p-value of no correlation.
     rmse : float
         Root mean squared error, in the units of the target.
     bins : BinnedMeans
@@ -311,7 +311,7 @@ def _bins_label(n_bins: int) -> str:
 
 def _format(correlation: Correlation) -> str:
     """``= 0.75 [0.72, 0.78]``, a third decimal where two would hide the interval."""
-    value, low, high = correlation
+    value, low, high, _ = correlation
     if np.isnan(value):
         return "undefined"
     digits = 2 if high - low >= 0.02 else 3

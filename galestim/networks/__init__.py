@@ -9,7 +9,7 @@ from ._harmonic import HarmonicNet
 from ._image_network import ImageNetwork, Inputs, as_images, cast_pixels, pixel_tensor
 from ._losses import POINTWISE, NegativeLogLikelihood, WeightedLoss
 from ._oddities import n_told, oddities
-from ._passes import repeated_passes
+from ._passes import WATCHED_PASSES, enough_passes, repeated_passes
 from ._spatial_transformer import N_NUMBERS, CroppedNetwork, SpatialTransformer
 from ._spec import NetworkSpec, build_network
 from ._spin_cnn import SpinCNN

@@ -103,6 +103,7 @@ class HarmonicNet(NetworkSpec):
 
 class _HarmonicNetwork(SplitNetwork):
     wants_examples = True
+    standardizes = True
     mean: torch.Tensor
     scale: torch.Tensor
     harmonics: Any
@@ -127,9 +128,9 @@ class _HarmonicNetwork(SplitNetwork):
         return self.read(self.digest(x, *camera))
 
     @torch.no_grad()
-    def digest(self, x, *camera):
+    def digest(self, x, *camera, **pixels):
         with torch.autocast(x.device.type, enabled=False):  # complex numbers have no bfloat16
-            parts = self.harmonics(x.to(self.mean.dtype), *camera)
+            parts = self.harmonics(x.to(self.mean.dtype), *camera, **pixels)
         real = (torch.view_as_real(part) if part.is_complex() else part for part in parts)
         return torch.cat([part.flatten(1) for part in real], dim=1)
 
@@ -157,7 +158,11 @@ class _HarmonicNetwork(SplitNetwork):
 
 
 class _Harmonics(nn.Module):
-    """Images ``(n, C, H, W)`` → for each order its sums, in units of the noise, ``(n, C, n_scales)``."""
+    """Images ``(n, C, H, W)`` → for each order its sums, in units of the noise, ``(n, C, n_scales)``.
+
+    The images are standardized after they are summed, so pixels are read once. Filters are even or odd in y, and so
+    see but one half of the sum or the difference of an image's upper and lower half.
+    """
 
     noise: torch.Tensor
     filters: torch.Tensor
@@ -169,27 +174,42 @@ class _Harmonics(nn.Module):
         self.register_buffer("filters", _filters(*image_shape[:2], n_scales), persistent=False)
         self.sides = tuple(image_shape[:2])
 
-    def forward(self, x):
+    def forward(self, x, mean=0.0, scale=1.0):
         filters = self.filters if x.shape[2:] == self.sides else _filters(*x.shape[2:], self.n_scales)
-        sums = (x / self.noise[:, None, None]).flatten(2) @ filters.to(x).T
+        filters = filters.to(x)
+        sums = _folded(x, filters) if x.shape[2] % 2 == 0 else nn.functional.linear(x.flatten(2), filters)
+        sums = (sums - mean * filters.sum(dim=1)) / (scale * self.noise[:, None])
         real, *parts = sums.split(self.n_scales, dim=2)
-        return real, *(torch.complex(a, b) for a, b in zip(parts[::2], parts[1::2]))
+        return real, *(torch.complex(a, b) for a, b in zip(parts[:3], parts[3:]))
+
+
+def _folded(x: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Sums ``(n, C, n_filters)`` with filters of which the first four sevenths are even in y, the others odd."""
+    half, n_even = x.shape[2] // 2, 4 * len(filters) // 7
+    upper, lower = x[:, :, :half], x[:, :, half:].flip(2)
+    even, odd = filters[:, : filters.shape[1] // 2].split([n_even, len(filters) - n_even])
+    parts = [
+        nn.functional.linear((upper + lower).flatten(2), even),
+        nn.functional.linear((upper - lower).flatten(2), odd),
+    ]
+    return torch.cat(parts, dim=2)
 
 
 @lru_cache(maxsize=8)
 def _filters(height: int, width: int, n_scales: int) -> torch.Tensor:
-    """Filters as rows: order 0, then real and imaginary parts of the others.
+    """Filters as rows: order 0 and real parts of the others, which are even in y, then imaginary ones, which are odd.
 
     Those of one order are made orthogonal, from the smallest Gaussian on, which keeps how they turn; so white noise
     stays white, and each ring tells what those within it did not.
     """
-    rows = []
+    real, imaginary = [], []
     for order in ORDERS:
         filters = circular_harmonics(height, width, log_scales(height, width, n_scales), order).reshape(n_scales, -1)
         gram = (filters.conj() @ filters.T).real
         orthogonal = np.linalg.solve(np.linalg.cholesky(gram + 1e-8 * np.eye(n_scales)), filters)
-        rows += [orthogonal.real] if order == 0 else [orthogonal.real, orthogonal.imag]
-    return torch.from_numpy(np.concatenate(rows))
+        real.append(orthogonal.real)
+        imaginary += [orthogonal.imag] if order else []
+    return torch.from_numpy(np.concatenate(real + imaginary))
 
 
 class _Invariants(nn.Module):

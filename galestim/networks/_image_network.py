@@ -54,13 +54,18 @@ class ImageNetwork(nn.Module):
 
     def forward(self, pixels: torch.Tensor | None = None, *, digest=None, **camera: torch.Tensor) -> torch.Tensor:
         """``(n, H, W, C)`` of any real dtype, or their digests → ``(n, n_outputs)``."""
-        if pixels is None:
+        if pixels is not None:
+            digest = self._raw_digest(pixels, camera)
+        if pixels is None or digest is not None:
             return self.network.rest(self.network.read(digest))
         images, told = self.prepare(pixels, **camera)
         return self.network(images) if told is None else self.network(images, told)
 
     def trunk(self, pixels: torch.Tensor, **camera: torch.Tensor) -> tuple[Any, torch.Tensor | None]:
         """Features of a `SplitNetwork` and its context: what its ``rest`` takes."""
+        digest = self._raw_digest(pixels, camera)
+        if digest is not None:
+            return self.network.read(digest), None
         images, told = self.prepare(pixels, **camera)
         if isinstance(told, Camera):
             return self.network.trunk(images, told), None
@@ -70,10 +75,20 @@ class ImageNetwork(nn.Module):
         """Digests ``(n, n_digest)`` of images, if they are all that `forward` needs; None if not."""
         if not isinstance(self.network, SplitNetwork) or not isinstance(self.augmentation, nn.Identity):
             return None
+        digest = self._raw_digest(pixels, camera)
+        if digest is not None:
+            return digest
         images, told = self.prepare(pixels, **camera)
         if told is None:
             return self.network.digest(images)
         return self.network.digest(images, told) if isinstance(told, Camera) else None
+
+    def _raw_digest(self, pixels: torch.Tensor, camera: Inputs) -> torch.Tensor | None:
+        """Digests by a network that standardizes by itself; None of others, or if it is told something."""
+        if camera or not getattr(self.network, "standardizes", False):
+            return None
+        mean, scale = self.pixel_mean.flatten()[:, None], self.pixel_scale.flatten()[:, None]
+        return self.network.digest(self._seen(pixels)[0], mean=mean, scale=scale)
 
     @property
     def wants_examples(self) -> bool:
@@ -131,12 +146,12 @@ def as_images(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def pixel_tensor(images: NDArray, dtype, rows: NDArray | None = None) -> torch.Tensor:
-    """A tensor that owns its pixels: uint8 as it is, anything else as `dtype`; see `cast_pixels` of the rest."""
+    """Pixels to be read only, uint8 as they are, all else as `dtype`; see `cast_pixels` of the rest."""
     return torch.from_numpy(cast_pixels(images, np.uint8 if images.dtype == np.uint8 else dtype, rows))
 
 
 def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
-    """A copy of images ``(n, H, W, C)`` in the arithmetic of the network.
+    """Images ``(n, H, W, C)`` in the arithmetic of the network; a copy unless they are in it, and may be written to.
 
     Parameters
     ----------
@@ -151,10 +166,11 @@ def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
         If a pixel is finite but infinite as `dtype`. Names the first such row.
     """
     with np.errstate(over="ignore"):  # said below
-        cast = np.array(images, dtype=dtype, order="C")
+        # torch makes no tensor of what is not to be written to, such as most memmaps
+        cast = np.array(images, dtype=dtype, order="C", copy=None if images.flags.writeable else True)
     if images.dtype.kind == "f" and images.dtype.itemsize > cast.itemsize:
-        too_large = np.isinf(cast) & np.isfinite(images)
-        if too_large.any():
+        too_large = np.isinf(cast)
+        if too_large.any() and (too_large := too_large & np.isfinite(images)).any():
             i = int(np.argmax(too_large.reshape(len(cast), -1).any(axis=1)))
             raise ValueError(
                 f"Input X contains values too large: row {i if rows is None else rows[i]} has the pixel "

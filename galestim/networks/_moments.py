@@ -55,10 +55,11 @@ def _weights(size: int, center: torch.Tensor, scales: torch.Tensor, powers: int)
     """(x/s)^a exp(-x²/2s²) along one axis: ``(n, n_scales, powers + 1, size)``."""
     pixel = torch.arange(size, dtype=center.dtype, device=center.device) - (size - 1) / 2
     position = (pixel - center[:, None])[:, None] / scales[:, :, None]
-    weights = [torch.exp(-0.5 * position * position)]
-    for _ in range(powers):
-        weights.append(weights[-1] * position)
-    return torch.stack(weights, dim=2)
+    weights = position.new_empty(*scales.shape, powers + 1, size)
+    torch.exp(-0.5 * position * position, out=weights[:, :, 0])
+    for power in range(powers):
+        torch.mul(weights[:, :, power], position, out=weights[:, :, power + 1])
+    return weights
 
 
 def _about(images: torch.Tensor, center: torch.Tensor, scale: torch.Tensor, powers: int) -> torch.Tensor:

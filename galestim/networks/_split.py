@@ -20,6 +20,7 @@ class SplitNetwork(nn.Module):
     """
 
     wants_examples = False  # whether `examine` does anything
+    standardizes = False  # whether `digest` takes pixels as they are, and ``mean`` and ``scale`` of each channel
 
     def __init__(self):
         super().__init__()

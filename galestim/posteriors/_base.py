@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._masked import as_index, mask_of, without_mask
-from ._arviz import arviz_data, require_arviz
 from ._checks import checked_ids, checked_names, checked_units
 from ._content import COLUMNS, VERSION, Content, described_targets
+from ._interchange import Interchange
 from ._io import read_content, write_content
-from ._statistics import TargetStatistics
 
 
-class Posterior(TargetStatistics):
+class Posterior(Interchange):
     """Joint posterior distributions of the k parameters of n galaxies, as a `MixturePosterior` or `DrawsPosterior`.
 
     All values are in physical units. A galaxy that is a missing cutout has NaN everywhere, without warnings.
@@ -209,24 +208,6 @@ class Posterior(TargetStatistics):
 
     def _weighted_draws(self, n_samples, random_state) -> tuple[NDArray, NDArray | None]:
         return self.sample(n_samples, random_state), None
-
-    def to_arviz(self, n_samples=1000, random_state=None):
-        """Draws as an arviz data set, to plot and compare with its functions.
-
-        Parameters
-        ----------
-        n_samples : int, default=1000
-            Number of draws of each galaxy.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        arviz.InferenceData
-            One chain; a variable per target with a dimension for the galaxies.
-        """
-        require_arviz()  # before draws that may take long
-        return arviz_data(self.sample(n_samples, random_state), self.target_names, self.units)
 
     def write(self, path, overwrite=False) -> None:
         """Write all of the posterior to a file, to the last bit.

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 
 BLOCK = 2**17
 """Numbers held at a time by the innermost loops: 1 MB, which a cache can hold."""
 CHUNK = 4 * BLOCK
 """Numbers held at a time by outer loops, over ``gen_batches`` of rows."""
+
+# Blocks come and go. glibc hands those back to the system that are larger than any that was freed before (mallopt(3),
+# M_MMAP_THRESHOLD), and page faults then cost more than the arithmetic. So one of 16 MB is freed; none of its pages
+# was ever used.
+np.empty(2**24, dtype=np.uint8)
 
 
 def blocks(shape: tuple[int, ...], cost: int) -> Iterator[tuple[slice, slice]]:
@@ -30,14 +34,3 @@ def row_searchsorted(rows: NDArray, values: NDArray) -> NDArray[np.intp]:
     shift = 2.0 * np.arange(n)[:, None]  # one long increasing sequence
     place = np.searchsorted((rows + shift).ravel(), (values + shift).ravel(), side="right")
     return place.reshape(values.shape) - m * np.arange(n)[:, None]
-
-
-def chosen_columns(weights: NDArray, uniform: NDArray) -> NDArray[np.intp]:
-    """Columns ``(n, q)`` that `uniform` ``(n, q)`` numbers choose by `weights` ``(n, m)``."""
-    out = np.empty(uniform.shape, dtype=np.intp)
-    for rows in gen_batches(len(weights) or 1, max(1, CHUNK // (weights.shape[1] + uniform.shape[1]))):
-        cumulative = np.nan_to_num(np.cumsum(weights[rows], axis=1), nan=1.0)
-        out[rows] = row_searchsorted(
-            cumulative / cumulative[:, -1:], np.minimum(uniform[rows], 1 - 1e-10)
-        )  # less than 1
-    return np.minimum(out, weights.shape[1] - 1)

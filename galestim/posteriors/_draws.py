@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from .._kernel import bandwidth, smoothed
 from .._masked import without_mask
 from ._base import Posterior
-from ._blocks import CHUNK, chosen_columns, row_searchsorted
+from ._blocks import CHUNK, row_searchsorted
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content
+from ._drawing import numbers
 from ._moments import Moments, Shape, shape_of
 from ._tails import Tails
 
@@ -162,9 +163,11 @@ class DrawsPosterior(Posterior):
         ndarray of shape (n, n_samples, k)
             In physical units.
         """
-        uniform = check_random_state(random_state).uniform(size=(len(self), check_n_samples(n_samples)))
-        chosen = chosen_columns(self.weights, uniform)
-        return np.take_along_axis(self.draws, chosen[..., None], axis=1)
+        drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
+        for rows, chosen in numbers(len(self), n_samples, random_state):
+            counts, order = chosen.choices(self.weights[rows])
+            drawn[rows] = np.repeat(self.draws[rows].reshape(len(counts), -1), counts, axis=0)[order]
+        return drawn
 
     def cov(self) -> NDArray[np.float64]:
         """Covariance matrix of the targets.
@@ -246,12 +249,14 @@ class DrawsMarginal:
         return np.where(np.isnan(y), np.nan, np.take_along_axis(steps, n_below, axis=1))
 
     def quantile(self, q: NDArray) -> NDArray:
-        """Smallest draws up to which the weights reach `q` ``(q,)``; ``(n, q)``."""
+        """Smallest draws up to which the weights reach `q`, ``(q,)`` or ``(n, q)``; ``(n, q)``."""
         values = self._drawn_quantile(q)
         return values if self.tails is None else self.tails.cut(values, q)
 
     def _drawn_quantile(self, q: NDArray) -> NDArray:
-        return np.take_along_axis(self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), len(q)))), axis=1)
+        return np.take_along_axis(
+            self.draws, self._reaching(np.broadcast_to(q, (len(self.draws), q.shape[-1]))), axis=1
+        )
 
     def _reaching(self, q: NDArray) -> NDArray[np.intp]:
         """Columns at which the cumulative weight reaches `q` ``(n, q)``, but for its rounding."""

@@ -46,8 +46,8 @@ from numpy.typing import NDArray
 from .._io.bounds import check_fits, check_parquet
 from .._io.files import read_whole, written_whole
 from .._io.hdf5 import opened_hdf5
-from ._arviz import optional_import
 from ._content import COLUMNS, VERSION, Content
+from ._optional import optional_import
 
 _NUMBERS = {name for names in COLUMNS.values() for name in names}
 _UNIT_LENGTH = 200  # characters; long ones take astropy minutes

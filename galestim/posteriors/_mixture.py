@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 
 from .._masked import without_mask
 from ..targets import resolve_transforms
 from ._base import Posterior
-from ._blocks import CHUNK, blocks, chosen_columns
+from ._blocks import CHUNK, blocks
 from ._checks import check_n_samples, checked_weights, filled_where
 from ._content import Content, described_transform
+from ._drawing import Numbers, numbers
 from ._marginals import MixtureMarginal, lengths
 from ._moments import N_NODES, gaussian_covariance, gaussian_moments, hermite_coefficients
 
@@ -177,16 +178,24 @@ class MixturePosterior(Posterior):
         ndarray of shape (n, n_samples, k)
             In physical units.
         """
-        rng = check_random_state(random_state)
-        uniform = rng.uniform(size=(len(self), check_n_samples(n_samples)))
-        draws = rng.standard_normal(size=(*uniform.shape, self.n_targets))
-        for rows in gen_batches(len(self) or 1, max(1, CHUNK // (n_samples * self.n_targets**2))):
-            component = (np.arange(len(self))[rows, None], chosen_columns(self.weights[rows], uniform[rows]))
-            draws[rows] = self.means[component] + np.einsum("nsij,nsj->nsi", self.scale_trils[component], draws[rows])
-        for j, transform in enumerate(self.transforms):
-            with np.errstate(all="ignore"):
-                draws[..., j] = transform.inverse(draws[..., j])
+        draws = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
+        for rows, drawn in numbers(len(self), n_samples, random_state):
+            self._draw(draws[rows], rows, drawn)
         return draws
+
+    def _draw(self, draws: NDArray, rows: slice, drawn: Numbers) -> None:
+        """Fill `draws` ``(n_rows, n_samples, k)`` of some galaxies, target by target."""
+        counts, order = drawn.choices(self.weights[rows])
+        normal = drawn.normal(self.n_targets)
+        means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
+        for j, transform in enumerate(self.transforms):
+            latent = np.repeat(means[j], counts)
+            for factor, z in zip(factors[j * self.n_targets :], normal[: j + 1]):
+                step = np.repeat(factor, counts)
+                step *= z
+                latent += step
+            with np.errstate(all="ignore"):
+                draws[..., j] = transform.inverse(latent).take(order)
 
     def log_prob(self, y) -> NDArray[np.float64]:
         """Logarithm of the joint density in physical units.

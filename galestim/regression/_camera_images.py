@@ -78,14 +78,13 @@ class CameraImages:
         noise = np.where(known[:, None], self.noise(), 1)
         _refuse_no_noise(noise, rows)
         pixels = np.asarray(self.cutouts).reshape(self.shape)  # NaN where bad
-        good = np.isfinite(pixels).all(axis=3) & known[:, None, None]
-        scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
+        scaled, good = _in_noise(pixels, noise, known, dtype, rows)
         told = {name: np.array(values, dtype=dtype, order="C") for name, values in self._told(known, noise).items()}
-        if not good.all():
+        if good is not None:
             told["good"] = good
         self._release_pages()
         images = as_images(torch.from_numpy(scaled), torch.float32)
-        mask = torch.from_numpy(good) if "good" in told else None
+        mask = None if good is None else torch.from_numpy(good)
         images, look = looked_at(images, torch.from_numpy(told["psf"]).float(), mask)
         if mask is not None:
             scaled = images.movedim(1, -1).numpy().astype(dtype)
@@ -149,6 +148,25 @@ class CameraImages:
             if not np.isfinite(self._units[rows]).all():
                 self[rows].inputs(np.float32)
         return self._units
+
+
+def _in_noise(
+    pixels: NDArray, noise: NDArray, known: NDArray[np.bool_], dtype, rows
+) -> tuple[NDArray, NDArray | None]:
+    """Images ``(n, H, W, C)`` in units of their noise, and their good pixels ``(n, H, W)``; None if all are.
+
+    In one pass, without a copy in double precision, unless a pixel is bad or too large.
+    """
+    if known.all():
+        with np.errstate(all="ignore"):  # what is not finite is looked at below
+            scaled = np.divide(
+                pixels, noise[:, None, None], out=np.empty(pixels.shape, dtype), dtype=np.float64, casting="same_kind"
+            )
+            if np.isfinite(scaled.sum()):
+                return scaled, None
+    good = np.isfinite(pixels).all(axis=3) & known[:, None, None]
+    scaled = cast_pixels(np.where(good[..., None], pixels, 0) / noise[:, None, None], dtype, rows)
+    return scaled, None if good.all() else good
 
 
 def warn_of_unknown_cameras(X: Cutouts) -> None:

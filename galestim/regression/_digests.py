@@ -14,6 +14,7 @@ from ._training import Examples, Labels
 
 AT_A_TIME = 256  # images
 MAX_BYTES = 2**30  # beyond which digests of stored images are not kept
+MAX_MEMORY = 2**31  # bytes of looks that are kept to be replayed
 Digest = Callable[[Inputs], torch.Tensor | None]
 
 
@@ -56,9 +57,11 @@ class Digests(Examples):
 
 
 class Replays(Examples):
-    """Digests of redrawn images: those of an epoch, and of some epochs before, which are replayed.
+    """Digests of redrawn images: a new look in each epoch, and some of the looks before, which are replayed.
 
-    The first epoch draws all of them, so that every epoch is as long.
+    All looks are kept, up to `MAX_MEMORY`, and the replayed ones are drawn anew in each epoch: so the last epochs,
+    which settle the network, learn from the looks of the whole training, and none is learned by heart. The first
+    epoch draws as many looks as an epoch has, so that every epoch is as long.
 
     Parameters
     ----------
@@ -66,22 +69,26 @@ class Replays(Examples):
     digest : callable
         From inputs to digests.
     n_looks : int
-        How many looks at each row are kept.
+        How many looks at each row an epoch has.
     """
 
     def __init__(self, examples: RedrawnExamples, digest: Digest, n_looks: int):
         super().__init__(examples.images, examples.rows, examples.labels, examples.dtype)
         self.examples, self.digest, self.n_looks = examples, digest, n_looks
-        self.looks: list = []  # digests and labels of each, the oldest first
+        self.memory: list = []  # digests and labels of each look, the oldest first
+        self.looks: list = []  # those of this epoch
 
     def __len__(self):
         return self.n_looks * len(self.rows)
 
     def begin(self, epoch):
-        """Draw what is new in an epoch."""
-        new = range(epoch, epoch + self.n_looks) if not self.looks else [epoch + self.n_looks - 1]
-        self.looks += [_look(self.examples, self.digest, number) for number in new]
-        self.looks = self.looks[-self.n_looks :]
+        """Draw what is new in an epoch, and choose what is replayed."""
+        new = range(epoch, epoch + self.n_looks) if not self.memory else [epoch + self.n_looks - 1]
+        self.memory += [_look(self.examples, self.digest, number) for number in new]
+        self.memory = self.memory[-max(MAX_MEMORY // _bytes(self.memory[0]), self.n_looks) :]
+        *known, latest = range(len(self.memory))
+        replayed = np.random.default_rng(epoch).choice(known, self.n_looks - 1, replace=False)
+        self.looks = [self.memory[number] for number in (*replayed, latest)]
 
     def batch(self, which, epoch):
         look, row = np.divmod(which, len(self.rows))
@@ -93,6 +100,11 @@ class Replays(Examples):
             for name, values in labels.items():
                 values[here] = known[name][row[here]]
         return {"digest": torch.from_numpy(digests)}, {name: torch.from_numpy(v) for name, v in labels.items()}
+
+
+def _bytes(look: tuple[np.ndarray, Labels]) -> int:
+    digests, labels = look
+    return digests.nbytes + sum(values.nbytes for values in labels.values())
 
 
 def _look(examples: Examples, digest: Digest, epoch: int) -> tuple[np.ndarray, Labels]:

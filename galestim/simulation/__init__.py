@@ -4,6 +4,8 @@ from ._airy import AiryPSF
 from ._bound import cramer_rao_bound
 from ._camera_prior import CameraPrior
 from ._galaxy_prior import GalaxyPrior, SpinPrior, sim_v1_prior
+from ._near import neighbors_of
+from ._neighbor_prior import NeighborPrior
 from ._noise import add_noise, noise_variance
 from ._priors import LogUniform, Mixture, Near, Uniform
 from ._profiles import Profiles, alike
@@ -12,7 +14,7 @@ from ._radius import half_light_radius
 from ._render import render, render_stars, render_with_stars
 from ._scene import render_scene
 from ._sersic import enclosed_light
-from ._sim_v2 import sim_v2_cameras, sim_v2_prior
+from ._sim_v2 import sim_v2_cameras, sim_v2_neighbors, sim_v2_prior
 from ._survey import Band, hsc_like, sdss_like
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Mixture",
     "MoffatPSF",
     "Near",
+    "NeighborPrior",
     "SpinPrior",
     "Uniform",
     "add_noise",
@@ -40,5 +43,6 @@ __all__ = [
     "sdss_like",
     "sim_v1_prior",
     "sim_v2_cameras",
+    "sim_v2_neighbors",
     "sim_v2_prior",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -13,16 +14,18 @@ from scipy.linalg import block_diag
 
 from ._correlation import whitened
 from ._galaxy_prior import KNOWN, LOGARITHMIC
+from ._near import near
 from ._noise import noise_variance
+from ._nuisance import lost_to_neighbors, without_masked
 from ._parameters import PARAMETERS, as_tensors
 from ._psf import Widened
 from ._radius import NAMES as RADIUS_NAMES
 from ._radius import half_light_radius
-from ._render import render_tensors
+from ._render import Crowd, render_tensors
 
 TARGETS = ("bulge_to_total", "ln_half_light_radius", "ln_flux")
 WIDTH_STEP = 1e-3  # in the logarithm of the width
-GALAXIES = 64  # at a time: their Jacobians take 60 MB at 96 pixels
+GALAXIES = 64  # at a time: their Jacobians take 60 MB at 96 pixels; half as many if they have neighbors
 
 
 class CramerRaoBound(NamedTuple):
@@ -41,7 +44,7 @@ class CramerRaoBound(NamedTuple):
     parameter_covariance : ndarray of shape (n, 12, 12)
         Least covariances of the parameters, of the logarithm of flux and radii.
     signal_to_noise : ndarray of shape (n,)
-        Of the whole image, with the best weights.
+        Of all light of the galaxy in the image, with the best weights.
     """
 
     target_names: tuple[str, ...]
@@ -52,7 +55,19 @@ class CramerRaoBound(NamedTuple):
     signal_to_noise: NDArray
 
 
-def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, psf_error=None, device=None):
+def cramer_rao_bound(
+    parameters,
+    band,
+    *,
+    npix=96,
+    prior=None,
+    neighbors=None,
+    neighbor_prior=None,
+    mask=None,
+    sky_error=None,
+    psf_error=None,
+    device=None,
+):
     r"""Compute how well the structure of galaxies can be measured from one image each.
 
     .. versionadded:: 0.1.0
@@ -69,6 +84,12 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
         What is known before: its ``precision``, or the inverse of its ``variance`` on the diagonal, is added to the
         Fisher matrix. With None, a galaxy whose parameters its image does not constrain (B/T = 0, round disks) is an
         error.
+    neighbors : mapping of str to array-like of shape (m,) or None, default=None
+        What else is in the images, as `render` takes it. All of their parameters are marginalized.
+    neighbor_prior : object with a method ``precision`` or None, default=None
+        What is known of them before: ``NeighborPrior.given(…)``. Needed if there are neighbors.
+    mask : array-like of bool of shape (n, npix, npix) or None, default=None
+        Bad pixels, True, which tell nothing.
     sky_error : float or array-like of shape (n,) or None, default=None
         Standard deviation of the error of the sky's level, in units of the band's ``sky_noise``; infinite where
         nothing is known of it. None: the band's.
@@ -87,8 +108,8 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
     Raises
     ------
     ValueError
-        If the Fisher matrix is singular, `sky_error` or `psf_error` is not one number or n, none negative, or as in
-        `render`.
+        If the Fisher matrix is singular, `sky_error` or `psf_error` is not one number or n, none negative, neighbors
+        have no prior, `mask` is no mask of the images, or as in `render`.
 
     Notes
     -----
@@ -102,7 +123,9 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
     with Gaussian priors; the covariances are those of the others with these marginalized. In place of V, correlated
     noise (`Band.correlation`) has the covariance matrix that `add_noise` gives it in an image of this size, which is
     inverted exactly. A prior of other coordinates, such as the half-light radius, adds the inverse of its covariance,
-    linear around each galaxy, in place of a diagonal. With a prior this is the covariance of a posterior only as far
+    linear around each galaxy, in place of a diagonal. Neighbors add twelve parameters each, known as their prior
+    says, and their photons to V. Bad pixels are left out of the sum; where noise is correlated, out of the covariance
+    matrix before it is inverted. With a prior this is the covariance of a posterior only as far
     as both are Gaussian: averages over flat priors with hard limits are smaller by a few percent.
 
     References
@@ -120,12 +143,16 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
     tensors = as_tensors(parameters, device=device, dtype=torch.float64)
     n = len(tensors["flux"])
     precision = _precision(prior, tensors)
+    crowd = Crowd.of(neighbors, tensors["flux"])
+    known = _neighbor_precision(neighbor_prior, crowd)
+    masked = _checked_mask(mask, (n, npix, npix))
     errors = _camera_errors(
         n,
         band,
         sky_error=band.sky_error if sky_error is None else sky_error,
         psf_error=band.psf_error if psf_error is None else psf_error,
     )
+    size = GALAXIES if crowd is None else GALAXIES // 2
     batches = [
         _bound(
             {name: values[rows].detach() for name, values in tensors.items()},
@@ -133,8 +160,10 @@ def cramer_rao_bound(parameters, band, *, npix=96, prior=None, sky_error=None, p
             npix,
             precision[rows],
             errors[rows],
+            *_some(crowd, known, np.arange(n)[rows]),
+            None if masked is None else masked[rows].to(tensors["flux"].device),
         )
-        for rows in (slice(start, start + GALAXIES) for start in range(0, max(n, 1), GALAXIES))
+        for rows in (slice(start, start + size) for start in range(0, max(n, 1), size))
     ]
     parameter_covariance, covariance, signal_to_noise = (np.concatenate(arrays) for arrays in zip(*batches))
     std = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
@@ -162,17 +191,63 @@ def _camera_errors(n: int, band, **errors) -> NDArray[np.float64]:
     return np.stack([np.broadcast_to(np.asarray(error, dtype=float), n) for error in errors.values()], axis=1)
 
 
-def _bound(tensors: dict[str, torch.Tensor], band, npix: int, precision: NDArray, errors: NDArray):
+def _neighbor_precision(prior, crowd: Crowd | None) -> NDArray:
+    """Inverse covariances of the parameters of neighbors (m, 12, 12), by what is known before."""
+    if crowd is None:
+        return np.zeros((0, len(PARAMETERS), len(PARAMETERS)))
+    if not hasattr(prior, "precision"):
+        raise ValueError(f"neighbor_prior={prior!r} with neighbors; expected that of NeighborPrior.given(…).")
+    return prior.precision({name: v.detach().cpu() for name, v in crowd.tensors.items()} | {"galaxy": crowd.galaxy})
+
+
+def _checked_mask(mask, shape: tuple[int, ...]) -> torch.Tensor | None:
+    if mask is None:
+        return None
+    bad = torch.as_tensor(np.asarray(mask))
+    if bad.shape != shape or bad.dtype != torch.bool:
+        raise ValueError(
+            f"mask has shape {tuple(bad.shape)} and dtype {bad.dtype}; expected {shape} and bool, True for bad ones."
+        )
+    return bad
+
+
+def _some(crowd: Crowd | None, known: NDArray, rows: NDArray) -> tuple[Crowd | None, NDArray]:
+    """Neighbors of some galaxies, and what is known of them."""
+    if crowd is None:
+        return None, known
+    which, whose = near(crowd.galaxy, rows)
+    return Crowd({name: values[which].detach() for name, values in crowd.tensors.items()}, whose), known[which]
+
+
+def _bound(
+    tensors: dict[str, torch.Tensor],
+    band,
+    npix: int,
+    precision: NDArray,
+    errors: NDArray,
+    crowd: Crowd | None,
+    known_of_crowd: NDArray,
+    mask: torch.Tensor | None,
+):
     """Covariances of the parameters and the targets, and signal to noise."""
     images, slopes = _jacobian(tensors, band, npix)
-    variance = noise_variance(images, band.sky_noise, band.gain)
+    scene = images
+    if crowd is not None:
+        owner = torch.as_tensor(crowd.galaxy, device=images.device)
+        others, of_neighbors = _jacobian(crowd.tensors, band.of_rows(crowd.galaxy), npix)
+        scene = images.index_add(0, owner, others)
+    variance = noise_variance(scene, band.sky_noise, band.gain)
     if errors.any():
-        slopes = torch.cat([slopes, _camera_slopes(tensors, band, npix, images)])
+        slopes = torch.cat([slopes, _camera_slopes(tensors, band, npix, images, crowd)])
         known = 1 / np.maximum(errors**2, KNOWN * np.median(variance))
         precision = np.stack([block_diag(*both) for both in zip(precision, known[:, None] * np.eye(2))])
-    weighted = _whitened(torch.cat([slopes, images[None]]) / variance.sqrt(), band)
+    weighted = _whitened(torch.cat([slopes, images[None]]) / variance.sqrt(), band, mask)
     slopes, images = weighted[:-1], weighted[-1]
     fisher = torch.einsum("inyx,jnyx->nij", slopes, slopes)
+    if crowd is not None:
+        its = None if mask is None else mask[owner]
+        seen = _whitened(of_neighbors / variance[owner].sqrt(), band.of_rows(crowd.galaxy), its)
+        fisher = fisher - lost_to_neighbors(slopes, seen, crowd.galaxy, torch.as_tensor(known_of_crowd).to(images))
     covariance = _inverse(fisher + torch.as_tensor(precision).to(images))
     covariance = covariance[:, : len(PARAMETERS), : len(PARAMETERS)]
     by_parameter = _target_slopes(tensors)
@@ -181,18 +256,17 @@ def _bound(tensors: dict[str, torch.Tensor], band, npix: int, precision: NDArray
     return tuple(result.cpu().numpy() for result in (covariance, targets, signal_to_noise))
 
 
-def _whitened(pixels: torch.Tensor, band) -> torch.Tensor:
-    """Images (m, n, h, w) in units of the noise, as they would be with independent noise."""
-    if band.correlation is None:
-        return pixels
-    return whitened(pixels, np.broadcast_to(band.correlation, pixels.shape[1]))
+def _whitened(pixels: torch.Tensor, band, mask: torch.Tensor | None) -> torch.Tensor:
+    """Images (m, n, h, w) in units of the noise, as they would be with independent noise and without bad pixels."""
+    lengths = np.broadcast_to(0.0 if band.correlation is None else band.correlation, pixels.shape[1])
+    return without_masked(pixels if band.correlation is None else whitened(pixels, lengths), mask, lengths)
 
 
-def _jacobian(tensors: dict[str, torch.Tensor], band, npix: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _jacobian(tensors: Mapping[str, torch.Tensor], band, npix: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (n, h, w), and their derivatives by the twelve parameters (12, n, h, w)."""
 
     def draw(name, changed):
-        return render_tensors(tensors | {name: changed}, npix, band.pixel_scale, band.psf)
+        return render_tensors({**tensors, name: changed}, npix, band.pixel_scale, band.psf)
 
     slopes = []
     with warnings.catch_warnings():  # torch's forward mode uses what torch deprecates
@@ -204,13 +278,15 @@ def _jacobian(tensors: dict[str, torch.Tensor], band, npix: int) -> tuple[torch.
     return images, torch.stack(slopes)
 
 
-def _camera_slopes(tensors: dict[str, torch.Tensor], band, npix: int, images: torch.Tensor) -> torch.Tensor:
+def _camera_slopes(
+    tensors: dict[str, torch.Tensor], band, npix: int, images: torch.Tensor, crowd: Crowd | None = None
+) -> torch.Tensor:
     """Derivatives by the level of the sky and the logarithm of the width: (2, n, h, w)."""
     psfs = [band.psf] if hasattr(band.psf, "transform") else band.psf
 
     def draw(factor):
         widened = [Widened(psf, factor) for psf in psfs]
-        return render_tensors(tensors, npix, band.pixel_scale, widened if len(widened) > 1 else widened[0])
+        return render_tensors(tensors, npix, band.pixel_scale, widened if len(widened) > 1 else widened[0], crowd)
 
     by_width = (draw(1 + WIDTH_STEP) - draw(1 - WIDTH_STEP)) / (2 * WIDTH_STEP)
     return torch.stack([torch.ones_like(images), by_width])

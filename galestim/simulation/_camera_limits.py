@@ -48,7 +48,7 @@ def check_cameras(cameras: CameraPrior) -> None:
     _check_alternatives(cameras)
     _check_shares(cameras)
     for name, (expected, within) in LIMITS.items():
-        _check_entry(name, getattr(cameras, name), expected, within)
+        check_entry(name, getattr(cameras, name), expected, within)
 
 
 def _check_alternatives(cameras: CameraPrior) -> None:
@@ -80,7 +80,7 @@ def _check_shares(cameras: CameraPrior) -> None:
         raise ValueError(f"stamp_npix={npix!r}; expected a positive odd number, as stars are centered.")
 
 
-def _check_entry(name: str, entry, expected: str, within: Callable[[float], bool]) -> None:
+def check_entry(name: str, entry, expected: str, within: Callable[[float], bool]) -> None:
     """A prior whose limits, or a number that is, `within` what is `expected`."""
     if entry is None and name in OPTIONAL:
         return

@@ -272,7 +272,8 @@ class CameraPrior:
         which = int(np.searchsorted(np.cumsum(shares), kind, side="right"))
         if which == 1:
             return Widened(stamp, shape["fwhm"] / stamp.fwhm)
-        profile = (GaussianPSF, None, DoubleMoffatPSF, AiryPSF, MoffatPSF)[which]
+        kinds: list[Any] = [GaussianPSF, None, DoubleMoffatPSF, AiryPSF, MoffatPSF]
+        profile = kinds[which]
         return profile(**{field.name: shape[field.name] for field in fields(profile)})
 
     def _sky_noise(self, n: int, streams: Mapping, galaxies, profile: Profile | None) -> NDArray:
@@ -321,10 +322,10 @@ class CameraPrior:
         """
         variance: dict[str, Any] = {}
         if self.signal_to_noise is not None:
-            variance["flux"] = _log_variance(self.signal_to_noise)
+            variance["flux"] = log_variance(self.signal_to_noise)
         if self.relative_radius is not None and "half_light_radius" in prior.variance():
             limit = (np.inf if self.max_radius is None else self.max_radius) / widths_of(band)
-            variance["half_light_radius"] = np.array([_log_variance(self.relative_radius, most) for most in limit])
+            variance["half_light_radius"] = np.array([log_variance(self.relative_radius, most) for most in limit])
         return KnownCameras(prior, variance)
 
     # ---- what they see
@@ -363,7 +364,7 @@ class KnownCameras:
         return self.prior.precision(parameters, variance=self.variance)
 
 
-def _log_variance(entry, most: float = np.inf) -> float:
+def log_variance(entry, most: float = np.inf) -> float:
     """Variance of the logarithm of an entry, up to `most` if it has limits."""
     if not hasattr(entry, "variance"):
         return 0.0

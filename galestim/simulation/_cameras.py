@@ -122,6 +122,10 @@ class Grid:
         rows = (self.along_rows[pixels] @ spectrum) * _phase(x_offset, self.kx)[:, None, :]
         return torch.view_as_real(rows).flatten(-2) @ self.along_columns[:, pixels]
 
+    def moved(self, spectrum: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Fourier transforms ``(n, len(ky), len(kx))`` of what is moved by `x` and `y` (n,) pixels."""
+        return spectrum * _phase(y, self.ky)[:, :, None] * _phase(x, self.kx)[:, None, :]
+
 
 def _phase(offset: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     """exp(-ikx): what a shift by `offset` is in Fourier space."""

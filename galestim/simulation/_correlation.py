@@ -60,6 +60,13 @@ def _axes(length: float, npix: int) -> tuple[NDArray, NDArray]:
     return vectors, np.sqrt((1 - WHITE) * np.outer(values, values) + WHITE)
 
 
+def whitened_pixels(length: float, mask: torch.Tensor) -> torch.Tensor:
+    """Images of single pixels, those of `mask` ``(npix, npix)``, as `whitened` makes them: ``(m, npix²)``."""
+    vectors, sigma = (torch.as_tensor(array) for array in _axes(length, len(mask)))
+    row, column = mask.cpu().nonzero(as_tuple=True)
+    return (vectors[row][:, :, None] * vectors[column][:, None, :] / sigma).flatten(1)
+
+
 def whitened(slopes: torch.Tensor, lengths: NDArray) -> torch.Tensor:
     """Images ``(m, n, npix, npix)`` in which noise correlated over `lengths` (n,) would be white."""
     result = slopes.clone()

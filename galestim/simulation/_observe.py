@@ -79,5 +79,8 @@ def _factor(error: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def widths_of(band: Band) -> NDArray:
-    """Full widths at half maximum [pixels]."""
-    return np.array([psf.fwhm for psf in band.psf]) / band.pixel_scale  # type: ignore[union-attr]
+    """Full widths at half maximum [pixels], one or (n,)."""
+    psfs: list = [band.psf] if hasattr(band.psf, "transform") else list(band.psf)
+    if not all(hasattr(psf, "fwhm") for psf in psfs):
+        raise ValueError("psf has no fwhm; expected one that tells its full width at half maximum [arcsec].")
+    return np.array([psf.fwhm for psf in psfs]) / band.pixel_scale

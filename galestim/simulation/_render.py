@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
-from ._cameras import Cameras, Rows
+from ._cameras import Cameras, Grid, Rows
+from ._near import checked_galaxy, near
 from ._parameters import as_tensors
 from ._sersic import SersicTransforms
 
+MARGIN = 16  # pixels that the image of a galaxy is away from its next copy, besides the extent of a point
 
-def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
+
+def render(
+    parameters: Mapping, *, npix: int, pixel_scale, psf, neighbors=None, device=None, dtype=None
+) -> torch.Tensor:
     r"""Draw noiseless images of galaxies.
 
     .. versionadded:: 0.1.0
@@ -33,6 +39,9 @@ def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dty
     psf : PSF or sequence of n PSF
         Point-spread function, the same for all galaxies or one for each: `MoffatPSF`, `GaussianPSF`, `ImagePSF`, or
         any hashable object with their ``transform`` and ``includes_pixel``. Equal ones are worked out once.
+    neighbors : mapping or None, default=None
+        The same parameters of all neighbors, and ``galaxy``, the row of the image that each is in, as
+        `NeighborPrior.draw` gives them. Their centers may be outside of it.
     device : torch.device or str, default=None
         Where to draw; None: where the parameters are.
     dtype : torch.dtype, default=None
@@ -47,7 +56,7 @@ def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dty
     ------
     ValueError
         If a parameter is missing, has another shape, or is outside its limits, there are not as many point-spread
-        functions or pixel scales as galaxies, or `psf` is too sharp for the pixels.
+        functions or pixel scales as galaxies, `psf` is too sharp for the pixels, or neighbors have no galaxy.
 
     Notes
     -----
@@ -60,6 +69,8 @@ def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dty
     ones of an FFT: no light returns from periodic copies, which in the wings of bulges would be a percent of the
     flux, and T may reach beyond the pixels' Nyquist frequency. What is left out is below 2e-4 of an image's peak.
     Galaxies whose cameras are alike share these wave numbers; their images are those drawn alone to 1e-5 of the peak.
+    The transforms of a galaxy and its neighbors are added up before the sum, so that a neighbor costs less than a
+    galaxy; what is left out of its light is below 1e-4 of the peak that it would have in the center.
 
     References
     ----------
@@ -89,12 +100,33 @@ def render(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dty
     True
     """
     tensors = as_tensors(parameters, device=device, dtype=dtype)
-    return render_tensors(tensors, npix, pixel_scale, psf)
+    return render_tensors(tensors, npix, pixel_scale, psf, Crowd.of(neighbors, tensors["flux"]))
 
 
-def render_tensors(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf) -> torch.Tensor:
+class Crowd:
+    """Neighbors of galaxies: parameters as tensors (m,), and the row of the galaxy of each."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], galaxy: np.ndarray):
+        self.tensors, self.galaxy = tensors, galaxy
+
+    @classmethod
+    def of(cls, neighbors: Mapping | None, like: torch.Tensor) -> Crowd | None:
+        """Neighbors of galaxies whose fluxes are `like`, checked; None if there are none."""
+        if neighbors is None or not len(neighbors.get("galaxy", [-1])):
+            return None
+        galaxy = checked_galaxy(neighbors, len(like))
+        return cls(as_tensors(neighbors, device=like.device, dtype=like.dtype), galaxy)
+
+
+def render_tensors(
+    tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, crowd: Crowd | None = None
+) -> torch.Tensor:
     """`render` without the checks of its parameters."""
-    return _draw(tensors, npix, pixel_scale, psf, lambda bulge, disk: [bulge + disk])[:, 0]
+    return _draw(tensors, npix, pixel_scale, psf, _sum, crowd)[:, 0]
+
+
+def _sum(bulge: torch.Tensor, disk: torch.Tensor) -> list[torch.Tensor]:
+    return [bulge + disk]
 
 
 def render_components(parameters: Mapping, *, npix: int, pixel_scale, psf, device=None, dtype=None) -> torch.Tensor:
@@ -151,9 +183,10 @@ def render_stars(*, npix: int, pixel_scale, psf, device=None, dtype=None) -> tor
     return _in_batches(Cameras(psf, pixel_scale, n), npix, npix / 2 + 1, flux, star)[0]
 
 
-def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_scale, psf):
+def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_scale, psf, neighbors=None):
     """Images as `render` draws them, and stars of an odd `stamp_npix` as `render_stars` does: of each, n."""
     tensors = as_tensors(parameters)
+    crowd = Crowd.of(neighbors, tensors["flux"])
     if not len(tensors["flux"]):
         return tensors["flux"].new_zeros(0, npix, npix), tensors["flux"].new_zeros(0, stamp_npix, stamp_npix)
     size = max(npix, stamp_npix + 2 - (stamp_npix + npix) % 2)  # so many pixels more or less on each side
@@ -163,13 +196,16 @@ def render_with_stars(parameters: Mapping, *, npix: int, stamp_npix: int, pixel_
     def both(grid, rows):
         center = flux.new_full((len(flux[rows]),), to_pixel)
         star = grid.image(flux.new_ones(len(center), 1, 1), center, center, slice(first, first + stamp_npix))
-        return grid.image(*galaxy(grid, rows), slice(start, start + npix)), star
+        (spectrum,), *offsets = galaxy(grid, rows)
+        return grid.image(spectrum, *offsets, slice(start, start + npix)), star
 
-    galaxy, cameras, reach = _galaxies(tensors, size, pixel_scale, psf, lambda bulge, disk: bulge + disk)
+    galaxy, cameras, reach = _scenes(tensors, size, pixel_scale, psf, _sum, crowd)
     return _in_batches(cameras, size, reach, flux, both)
 
 
-def _draw(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers) -> torch.Tensor:
+def _draw(
+    tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers, crowd: Crowd | None = None
+) -> torch.Tensor:
     """Images ``(n, layer, npix, npix)`` of the `layers` that the spectra of bulge and disk are put together to."""
     flux = tensors["flux"]
     if not len(flux):
@@ -179,22 +215,52 @@ def _draw(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, laye
         spectra, *offsets = galaxy(grid, rows)
         return (torch.stack([grid.image(spectrum, *offsets) for spectrum in spectra], dim=1),)
 
-    galaxy, cameras, reach = _galaxies(tensors, npix, pixel_scale, psf, layers)
+    galaxy, cameras, reach = _scenes(tensors, npix, pixel_scale, psf, layers, crowd)
     return _in_batches(cameras, npix, reach, flux, draw)[0]
 
 
-def _galaxies(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers):
+def _scenes(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, layers, crowd: Crowd | None):
     """What gives spectra and offsets of galaxies on a grid, their cameras, and how far waves have to reach."""
     cameras = Cameras(psf, pixel_scale, len(tensors["flux"]))
-    offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]])
-    farthest = float(offsets.detach().abs().max()) if offsets.numel() else 0.0
-    reach = npix / 2 + (1 if farthest <= 1 else 16 * math.ceil(farthest / 16))  # so that few grids are made
-    bulge, disk = (_Component(tensors, name, cameras.scale_like(tensors["flux"])) for name in ("bulge", "disk"))
+    scale = cameras.scale_like(tensors["flux"])
+    galaxy, farthest = _light(tensors, scale, layers)
+    if crowd is None:
+        return galaxy, cameras, _reach(npix, farthest)
+    owner = torch.as_tensor(crowd.galaxy, device=tensors["flux"].device)
+    neighbor, farther = _light(crowd.tensors, scale[owner] if isinstance(scale, torch.Tensor) else scale, layers)
 
-    def galaxy(grid, rows):
+    def scene(grid, rows):
+        (spectrum,), *center = galaxy(grid, rows)
+        every = np.arange(len(tensors["flux"]))
+        which, whose = near(crowd.galaxy, every[rows if isinstance(rows, slice) else rows.cpu().numpy()])
+        around, belongs = (torch.as_tensor(index, device=spectrum.device) for index in (which, whose))
+        (others,), *offsets = neighbor(grid, around)
+        moved = grid.moved(others, *(theirs - own[belongs] for theirs, own in zip(offsets, center)))
+        return [spectrum.to(moved.dtype).index_add(0, belongs, moved)], *center
+
+    return scene, cameras, _reach(npix, max(farthest, farther))
+
+
+def _light(tensors: Mapping[str, torch.Tensor], pixel_scale: float | torch.Tensor, layers):
+    """What gives spectra of bulges and disks, put together to `layers`, and offsets; and the farthest of these."""
+    offsets = torch.stack([tensors["x_offset"], tensors["y_offset"]])
+    bulge, disk = (_Component(tensors, name, pixel_scale) for name in ("bulge", "disk"))
+
+    def light(grid: Grid, rows: Rows):
         return layers(*(part[rows].spectrum(grid.kx, grid.ky) for part in (bulge, disk))), *offsets[:, rows]
 
-    return galaxy, cameras, reach
+    return light, float(offsets.detach().abs().max()) if offsets.numel() else 0.0
+
+
+def _reach(npix: int, farthest: float) -> float:
+    """Half of the distance from a galaxy to its next copies, but for the extent of a point.
+
+    Only sharp light has copies at that distance, so it is enough that they are `MARGIN` outside of the image. It goes
+    in steps, so that few grids are made.
+    """
+    if farthest <= 1:
+        return npix / 2 + 1
+    return max(npix / 2 + 1, (npix / 2 + 8 * math.ceil(farthest / 8)) / 2 + MARGIN)
 
 
 def _in_batches(cameras: Cameras, npix: int, reach: float, like: torch.Tensor, draw) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from ._near import checked_galaxy
 from ._noise import add_noise
 from ._parameters import PARAMETERS, as_tensors, place
 from ._render import render, render_components
@@ -66,9 +67,10 @@ def render_scene(
     device, dtype = place(parameters, device, dtype)
     images = _in_bands(parameters, bands, npix, device, dtype)
     if neighbors is not None:
-        rows = _rows(neighbors, len(images), images.device)
-        of_neighbors = [band.of_rows(rows.cpu().numpy()) for band in bands]
-        images = images.index_add(0, rows, _in_bands(neighbors, of_neighbors, npix, device, dtype))
+        rows = checked_galaxy(neighbors, len(images))
+        of_neighbors = [band.of_rows(rows) for band in bands]
+        added = torch.as_tensor(rows, device=images.device)
+        images = images.index_add(0, added, _in_bands(neighbors, of_neighbors, npix, device, dtype))
     if not with_noise:
         return images
     if any(band.correlation is not None for band in bands):
@@ -132,11 +134,3 @@ def _column(name: str, values, i: int, n_bands: int):
             f"{name} has shape {tuple(values.shape)}; expected (n,) or (n, {n_bands}), one column per band."
         )
     return values[:, i]
-
-
-def _rows(neighbors: Mapping, n: int, device) -> torch.Tensor:
-    """The images that the neighbors are in."""
-    rows = torch.as_tensor(neighbors.get("galaxy", [-1]), dtype=torch.long, device=device)
-    if rows.numel() and (rows.min() < 0 or rows.max() >= n):
-        raise ValueError(f"neighbors have no galaxy, or one that does not exist; expected rows of the {n} images.")
-    return rows

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from ._camera_prior import CameraPrior
 from ._galaxy_prior import GalaxyPrior
+from ._neighbor_prior import NeighborPrior
 from ._priors import LogUniform, Near, Uniform
 
 
-def sim_v2_prior():
+def sim_v2_prior(crowded=False):
     """Give the galaxies of the simulated benchmark galestim-sim-v2, in which each has a camera of its own.
 
     .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    crowded : bool, default=False
+        Whether those of galestim-sim-v2-crowded, centered to three pixels.
 
     Returns
     -------
@@ -25,6 +31,7 @@ def sim_v2_prior():
     >>> sorted(sim_v2_prior().draw(3, random_state=0).keys() - sim_v1_prior().draw(1).keys())
     ['half_light_radius', 'radius_ratio']
     """
+    off = 3.0 if crowded else 1.0
     return GalaxyPrior(
         {
             "magnitude": Uniform(18.0, 23.0),
@@ -37,13 +44,46 @@ def sim_v2_prior():
             "disk_axis_ratio": Uniform(0.15, 1.0),
             "disk_position_angle": Uniform(0.0, 180.0),
             "bulge_position_angle": Near("disk_position_angle", 20.0),
-            "x_offset": Uniform(-1.0, 1.0),
-            "y_offset": Uniform(-1.0, 1.0),
+            "x_offset": Uniform(-off, off),
+            "y_offset": Uniform(-off, off),
         }
     )
 
 
-def sim_v2_cameras(stamps=None) -> CameraPrior:
+def sim_v2_neighbors() -> NeighborPrior:
+    """Give the neighbors of the simulated benchmark galestim-sim-v2-crowded.
+
+    .. versionadded:: 0.1.0
+
+    Returns
+    -------
+    NeighborPrior
+        1.2 on average within 48 pixels, three magnitudes brighter to three fainter than the galaxy, with a slope of
+        0.3 dex per magnitude, of the sizes that galaxies have, at random positions no nearer than 0.3 widths of the
+        point-spread function; no stars.
+
+    Examples
+    --------
+    >>> from galestim.simulation import sim_v2_neighbors
+    >>> sim_v2_neighbors().replace(star_share=0.1).mean_number
+    1.2
+    """
+    return NeighborPrior(
+        mean_number=1.2,
+        magnitude=None,
+        radius=48.0,
+        unit="pixel",
+        brightest=-3.0,
+        faintest=3.0,
+        slope=0.3,
+        min_separation=0.3,
+        clustering_length=0.0,
+        star_share=0.0,
+        size_slope=0.0,
+    )
+
+
+def sim_v2_cameras(stamps=None, crowded=False) -> CameraPrior:
     """Give the cameras of the simulated benchmark galestim-sim-v2.
 
     .. versionadded:: 0.1.0
@@ -52,6 +92,9 @@ def sim_v2_cameras(stamps=None) -> CameraPrior:
     ----------
     stamps : sequence of ImagePSF or None, default=None
         Measured stars, which one camera in five has; None: it has the sum of two Moffat profiles.
+    crowded : bool, default=False
+        Whether those of galestim-sim-v2-crowded: two percent of the pixels of images of 64 to 128 are bad, half in
+        columns, half hit by cosmic rays.
 
     Returns
     -------
@@ -81,4 +124,6 @@ def sim_v2_cameras(stamps=None) -> CameraPrior:
         correlation_length=Uniform(1.0, 4.0),
         correlated_share=0.5,
         stamp_noise=0.01,
+        bad_columns=0.9 if crowded else 0.0,
+        cosmic_rays=0.01 if crowded else 0.0,
     )

@@ -89,7 +89,7 @@ def accuracy(posterior: Posterior, y: NDArray, magnitude: NDArray, limit: NDArra
     logarithms = in_logarithms(posterior[:n])
     faint = magnitude[:n] > 20
     width = sharpness(logarithms[faint], limit=limit[:n][faint])
-    total = _ratio(logarithms.var()[faint], limit[:n][faint] ** 2)
+    total = root_ratio(logarithms.var()[faint], limit[:n][faint] ** 2)
     return [
         *errors(posterior, y, magnitude, limit, MAGNITUDES, "mag"),
         row(
@@ -108,15 +108,15 @@ def errors(posterior: Posterior, y: NDArray, by: NDArray, limit: NDArray, ranges
     for name, (low, high, target) in ranges.items():
         chosen = (by[:n] >= low) & (by[:n] < high)
         if chosen.sum() > 1:
-            ratio = _ratio(squares[chosen], limits[chosen])
+            ratio = root_ratio(squares[chosen], limits[chosen])
             rms = " / ".join(f"{value:.2g}" for value in np.sqrt(limits[chosen].mean(axis=0)))
             measure, count = f"RMSE / limit, {label} {name} (limit {rms})", int(chosen.sum())
             rows.append(row("accuracy", measure, *ratio, target=target, galaxies=count))
-    rmse = row("accuracy", "RMSE", *_ratio(squares, np.ones_like(squares)), galaxies=n, published=PUBLISHED["RMSE"])
-    return [*rows, rmse]
+    rmse = root_ratio(squares, np.ones_like(squares))
+    return [*rows, row("accuracy", "RMSE", *rmse, galaxies=n, published=PUBLISHED["RMSE"])]
 
 
-def _ratio(squares: NDArray, unit: NDArray) -> tuple[NDArray, tuple[NDArray, NDArray]]:
+def root_ratio(squares: NDArray, unit: NDArray) -> tuple[NDArray, tuple[NDArray, NDArray]]:
     """Root of the ratio of means ``(3,)``, and its interval."""
 
     def statistic(weight):
@@ -129,7 +129,7 @@ def improvement(ours: Posterior, theirs: Posterior, y: NDArray, name: str) -> Ro
     """Relative gain in RMSE over another recipe, on the galaxies that both predicted."""
     n = min(len(ours), len(theirs))
     squares, others = ((in_logarithms(p[:n]).mean() - logarithms_of(y[:n])) ** 2 for p in (ours, theirs))
-    ratio, (low, high) = _ratio(squares, others)
+    ratio, (low, high) = root_ratio(squares, others)
     target = 0.25 if name == "gampen" else None
     measure = f"RMSE lower than that of {name} by"
     return row("accuracy", measure, 1 - ratio, (1 - high, 1 - low), sense="≥", target=target, galaxies=n)
@@ -230,10 +230,11 @@ def rotation(views: NDArray, angles: NDArray) -> list[Row]:
     """Changes under flips and turns of the means ``(n, n_views, 3)`` of B/T, ln R_e and ln F."""
     change = abs(views - views[:, :1]).max(axis=(0, 1))
     variance = angles.var(axis=1, ddof=1)
+    scatter = root_ratio(variance, np.ones_like(variance))
     return [
         row("rotation", "flips and quarter turns: largest change", change, target=1e-5, galaxies=len(views)),
         row(
-            "rotation", "36 re-rendered angles: rms scatter", *_ratio(variance, np.ones_like(variance)), target=0.005,
+            "rotation", "36 re-rendered angles: rms scatter", *scatter, target=0.005,
             galaxies=len(angles), published=PUBLISHED["turned"],
         ),
         row(

@@ -351,7 +351,7 @@ def comparison(draws, values, seed: int, axes) -> dict:
         ax.errorbar(x, y, errors, fmt="none", elinewidth=0.6, color="0.6", zorder=1)
         ax.set(xlabel=f"log {name}", ylabel=f"posterior: log {name}")
         result[name] = {
-            "pearson": np.round(shown.pearson, 3).tolist(),  # with a bootstrap interval of 95 %
+            "pearson": np.round(shown.pearson[:3], 3).tolist(),  # with a bootstrap interval of 95 %
             "spearman": np.round(shown.spearman, 3).tolist(),
             "median_offset_dex": round(float(np.median(y - x)), 4),
             "scatter_dex": round(deviation(y - x), 4),

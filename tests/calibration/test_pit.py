@@ -1,4 +1,3 @@
-import arviz
 import numpy as np
 import pytest
 from scipy.stats import kstest, norm
@@ -66,7 +65,8 @@ def test_share_and_kolmogorov_smirnov(simulate):
 @pytest.mark.parametrize("n", [30, 400])
 def test_the_band_is_that_of_arviz(n):
     test = pit_uniformity(standard(n), np.zeros(n), confidence=0.9)
-    ends = arviz.stats.ecdf_utils.ecdf_confidence_band(n, test.levels, test.levels, prob=0.9, method="optimized")
+    theirs = pytest.importorskip("arviz.stats.ecdf_utils", reason="arviz 1 has it no more")
+    ends = theirs.ecdf_confidence_band(n, test.levels, test.levels, prob=0.9, method="optimized")
     for ours, theirs in zip((test.low, test.high), ends):  # theirs may be a count wider
         np.testing.assert_allclose(ours, theirs, atol=1.01 / n)
 

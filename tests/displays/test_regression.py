@@ -44,7 +44,7 @@ def test_bins_are_of_the_actual_value(spins):
 def test_the_words_state_the_numbers(spins):
     actual, predicted = spins
     display = RegressionDisplay.from_predictions(actual, predicted, random_state=0)
-    r, low, high = display.pearson
+    r, low, high, _ = display.pearson
     lines = display.statistics_.get_text().split("\n")
     assert lines[0] == f"Pearson r = {r:.2f} [{low:.2f}, {high:.2f}]"
     assert re.fullmatch(r"Spearman ρ = 0\.\d\d \[0\.\d\d, 0\.\d\d\]", lines[1])

@@ -7,6 +7,7 @@ from galestim.displays._statistics import (
     binned_means,
     bootstrap_correlations,
     midranks,
+    p_value,
     pearson,
     resample_counts,
     root_mean_squared_error,
@@ -25,6 +26,8 @@ def test_point_values_agree_with_scipy(n):
     r, rho = bootstrap_correlations(x, y, n_bootstrap=5, random_state=0)
     assert r.value == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
     assert rho.value == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-12)
+    assert r.p_value == pytest.approx(stats.pearsonr(x, y).pvalue, rel=1e-9)
+    assert rho.p_value == pytest.approx(stats.spearmanr(x, y).pvalue, rel=1e-9)
 
 
 def test_each_resample_agrees_with_scipy_on_the_repeated_galaxies():
@@ -100,8 +103,8 @@ def test_a_constant_has_no_correlation():
 def test_resamples_of_one_repeated_galaxy_are_ignored():
     x = np.array([0.1, 0.2, 0.7])  # one resample in nine repeats a single galaxy
     r, rho = bootstrap_correlations(x, 3 * x + 0.1, n_bootstrap=200, random_state=0)
-    assert r == pytest.approx((1, 1, 1))
-    assert rho == pytest.approx((1, 1, 1))
+    assert r == pytest.approx((1, 1, 1, 0), abs=1e-7)
+    assert rho == pytest.approx((1, 1, 1, 0), abs=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +161,13 @@ def test_a_wrong_bin_strategy_names_the_right_ones(spins):
 
 def test_root_mean_squared_error():
     assert root_mean_squared_error(np.array([1.0, 2.0]), np.array([4.0, 6.0])) == pytest.approx(12.5**0.5)
+
+
+def test_p_values_are_uniform_without_a_correlation():
+    rng, once = np.random.default_rng(0), np.ones((1, 12))
+    p = [p_value(pearson(*rng.normal(size=(2, 12)), once)[0], 12) for _ in range(500)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_two_points_say_nothing():
+    assert np.isnan(p_value(1.0, 2))

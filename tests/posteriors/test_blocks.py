@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galestim.posteriors._blocks import BLOCK, blocks, chosen_columns, row_searchsorted
+from galestim.posteriors._blocks import BLOCK, blocks, row_searchsorted
 
 
 @pytest.mark.parametrize(("shape", "cost"), [((1, 1), 1), ((700, 3), 100), ((3, 10**6), 5), ((5, 7), 10 * BLOCK)])
@@ -24,9 +24,3 @@ def test_row_searchsorted_is_searchsorted_row_by_row():
     values[0, 1], values[1, 1] = 0.0, 1.0
     expected = [np.searchsorted(row, value, side="right") for row, value in zip(rows, values)]
     np.testing.assert_array_equal(row_searchsorted(rows, values), expected)
-
-
-def test_columns_are_chosen_by_weight():
-    weights = np.array([[0.0, 0.25, 0.75, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    chosen = chosen_columns(weights, np.array([[0.0, 0.2, 0.3, 1 - 1e-16], [0.0, 0.5, 0.9, 1 - 1e-16]]))
-    np.testing.assert_array_equal(chosen, [[1, 1, 2, 2], [0, 0, 0, 0]])

@@ -8,7 +8,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 
-from galestim.posteriors import DrawsPosterior, Magnitude, MixturePosterior, Posterior
+from galestim.posteriors import DrawsPosterior, MixturePosterior, Posterior
 from galestim.targets import AsinhTransform, IdentityTransform, LogitTransform, LogTransform
 
 SUFFIXES = [".fits", ".parquet", ".h5", ".HDF5"]
@@ -305,40 +305,7 @@ def test_missing_packages(suffix, package, tmp_path, monkeypatch):
             call()
 
 
-# ---- arviz
-
-
-def test_arviz_has_the_draws():
-    posterior = mixture(5, 3, 2, target_names=["radius", "λ_R"], units=["arcsec", None], transforms=["log", None])
-    data = posterior.to_arviz(n_samples=30, random_state=0).posterior
-    draws = posterior.sample(30, random_state=0)
-    assert dict(data.sizes) == {"chain": 1, "draw": 30, "galaxy": 5}
-    for j, name in enumerate(posterior.target_names):
-        assert data[name].dims == ("chain", "draw", "galaxy")
-        np.testing.assert_array_equal(data[name].values[0], draws[..., j].T)
-    assert data["radius"].attrs["units"] == "arcsec"
-    assert "units" not in data["λ_R"].attrs
-
-
-def test_arviz_summarizes_derived_targets():
-    import arviz
-
-    posterior = mixture(2, 2, 1, target_names=["flux"], transforms="log")
-    magnitudes = posterior.derive(Magnitude(25.0), "magnitude", unit="mag", n_samples=200, random_state=0)
-    table = arviz.summary(magnitudes.to_arviz(200, random_state=0), kind="stats", round_to="none")
-    drawn = magnitudes.sample(200, random_state=0).mean(axis=1)
-    np.testing.assert_allclose(table.loc[["magnitude[0]", "magnitude[1]"], "mean"], drawn[:, 1])
-
-
-def test_arviz_needs_the_names_of_its_dimensions():
-    with pytest.raises(ValueError, match="target 'draw' has the name of a dimension; give it another"):
-        mixture(2, 1, 1, target_names=["draw"]).to_arviz()
-
-
-def test_missing_arviz(monkeypatch):
-    monkeypatch.setitem(sys.modules, "arviz", None)
-    with pytest.raises(ImportError, match=r"to_arviz needs arviz, .*run: pip install 'galestim\[export\]'"):
-        mixture().to_arviz()
+# ---- ids
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".parquet", ".h5"])

@@ -9,13 +9,14 @@ import pytest
 from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 
-from galestim.preprocessing import CenterCrop, Downsampler, Normalizer
+from galestim.preprocessing import CenterCrop, Downsampler, MaskFiller, Normalizer
 
 SHAPE = (9, 7, 3)
 ALL = [
     Downsampler(4),
     Downsampler(4, method="pil-bicubic"),
     CenterCrop(4),
+    MaskFiller(),
     *(Normalizer(kind) for kind in ("minmax", "scale", "asinh", "standard")),
 ]
 every_transformer = pytest.mark.parametrize("transformer", ALL, ids=repr)

@@ -9,7 +9,7 @@ import pytest
 import sklearn.utils.estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from galestim.preprocessing import CenterCrop, Downsampler, Normalizer
+from galestim.preprocessing import CenterCrop, Downsampler, MaskFiller, NeighborMasker, Normalizer
 
 
 def as_images(X):
@@ -33,17 +33,34 @@ class LiftedCenterCrop(Lift, CenterCrop):
     pass
 
 
+class LiftedMaskFiller(Lift, MaskFiller):
+    pass
+
+
 class LiftedNormalizer(Lift, Normalizer):
     pass
 
 
-LIFTED_CLASS = {Downsampler: LiftedDownsampler, CenterCrop: LiftedCenterCrop, Normalizer: LiftedNormalizer}
+class LiftedNeighborMasker(Lift, NeighborMasker):
+    def transform(self, X):
+        return np.asarray(super().transform(X))  # of images it makes Cutouts, which array libraries do not know
+
+
+LIFTED_CLASS = {
+    Downsampler: LiftedDownsampler,
+    CenterCrop: LiftedCenterCrop,
+    MaskFiller: LiftedMaskFiller,
+    NeighborMasker: LiftedNeighborMasker,
+    Normalizer: LiftedNormalizer,
+}
 PARAMETERS = [
     (Downsampler, {}),
     (Downsampler, {"npix": 2}),  # the battery's strips are wider, so here pixels are merged
     (Downsampler, {"npix": (1, 2), "method": "pil-bicubic"}),
     (CenterCrop, {}),
     (CenterCrop, {"npix": 2}),
+    (MaskFiller, {}),
+    (NeighborMasker, {}),
     (Normalizer, {}),
     (Normalizer, {"per_channel": True}),
     (Normalizer, {"kind": "scale"}),

@@ -268,7 +268,7 @@ def test_target_names(blobs, small):
     [
         (
             {"X": "nan"},
-            r"row 7 has some NaN pixels\. Replace those pixels, drop the row, or make all of it NaN",
+            r"row 7 has some NaN pixels\. Put a MaskFiller in front, drop the row, or make all of it NaN",
         ),
         ({"X": "inf"}, r"row 7 has infinite pixels \(inf\)"),
         ({"X": "all nan"}, r"all 120 images are NaN \(missing cutouts\); there is nothing to fit on\."),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from galestim import CompactCNN, HarmonicNet, PosteriorRegressor
 from galestim.datasets import SimulatedGalaxies
@@ -41,8 +42,6 @@ def test_digests_are_the_same_fit(monkeypatch):
 
 
 def test_digests_read_as_the_trunk_does():
-    import torch
-
     network = HarmonicNet(hidden=8).build((24, 24, 2), 3).double()
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 2, 24, 24)))
     torch.testing.assert_close(network.read(network.digest(images)), network.trunk(images))
@@ -57,6 +56,43 @@ def test_looks_are_drawn_once_and_replayed():
     assert drawn.pop(1) == 62  # two more are looked at, whether their network digests them
     assert drawn.pop(3) == 120  # those of the last epoch tell the domain, too
     assert drawn == {2: 60, 4: 60, 5: 60}  # three epochs of three looks each, the last of them new
+
+
+def replays(n_looks, n_rows=5):
+    """Replays whose digests are the numbers of the looks."""
+    from galestim.regression._digests import Replays
+    from galestim.regression._training import Examples
+
+    class Numbered(Examples):
+        def __len__(self):
+            return n_rows
+
+        def batch(self, which, epoch):
+            number = torch.full((len(which), 1), float(epoch))
+            return {"pixels": number}, {"target": number}
+
+    rows = np.arange(n_rows)
+    examples = Numbered(rows, rows, {"target": np.zeros((n_rows, 1), np.float32)}, np.dtype(np.float32))
+    return Replays(examples, lambda inputs: inputs["pixels"], n_looks)
+
+
+def looks_of(source, epoch):
+    source.begin(epoch)
+    inputs, labels = source.batch(np.arange(len(source)), epoch)
+    np.testing.assert_array_equal(inputs["digest"], labels["target"])
+    return inputs["digest"].numpy()[:: len(source.rows), 0].astype(int).tolist()
+
+
+def test_looks_of_the_whole_training_are_replayed_and_the_newest_always(monkeypatch):
+    source = replays(n_looks=3)
+    seen = [looks_of(source, epoch) for epoch in range(1, 40)]
+    assert sorted(seen[0]) == [1, 2, 3]
+    assert [looks[-1] for looks in seen] == list(range(3, 42))
+    assert all(len(set(looks)) == 3 for looks in seen)
+    old = np.array([np.mean(looks[:-1]) / looks[-1] for looks in seen[10:]])
+    assert 0.4 < old.mean() < 0.6  # any of those before, on average half as old
+    monkeypatch.setattr(_digests, "MAX_MEMORY", 4 * 5 * 8)  # bytes of four looks
+    assert min(looks_of(source, 40)) >= 39
 
 
 def test_a_warm_start_goes_on_with_replays():

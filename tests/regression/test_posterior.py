@@ -179,6 +179,30 @@ def test_without_dropout_one_pass_is_enough(blobs, model):
     np.testing.assert_array_equal(posterior.epistemic_covariance(), 0)
 
 
+def test_auto_finds_the_number_of_passes(blobs, model):
+    images, _, targets = blobs
+    sure, doubtful = (model(dropout=rate, n_passes="auto").fit(images, targets) for rate in (1e-3, 0.3))
+    assert 1 <= sure.n_passes_ < doubtful.n_passes_ <= 1000
+    assert sure.predict_posterior(images[:3]).means.shape == (3, sure.n_passes_, 2)
+    few, many = (doubtful.predict_posterior(images, n_passes=n) for n in (None, 4000))
+    sigma = np.sqrt(np.diagonal(many.latent_cov(), axis1=1, axis2=2))
+    close = abs(few.latent_mean() - many.latent_mean()) < 0.05 * sigma
+    close &= abs(np.sqrt(np.diagonal(few.latent_cov(), axis1=1, axis2=2)) / sigma - 1) < 0.02
+    assert close.mean() > 0.8 or doubtful.n_passes_ == 1000
+    assert model(dropout=0.0, n_passes="auto").fit(images, targets).n_passes_ == 1
+
+
+def test_auto_passes_need_a_fit_that_found_them(blobs, model):
+    images, _, targets = blobs
+    fitted = model().fit(images, targets).set_params(n_passes="auto")
+    with pytest.raises(
+        ValueError,
+        match=r"^n_passes='auto' is found by fit, which had another n_passes; fit again, or pass an int\.$",
+    ):
+        fitted.predict_posterior(images)
+    assert fitted.predict_posterior(images, n_passes=2).means.shape[1] == 2
+
+
 def test_monte_carlo_dropout_is_that_of_brute_force(blobs, model):
     """Against 1000 passes of the network in training mode (but for its batch normalization), for 50 galaxies."""
     images, _, targets = blobs

@@ -2,13 +2,19 @@
 
     python tests/benchmarks/sim_v2 --out DIR                           # the tables quoted in docs/benchmarks.md
     python tests/benchmarks/sim_v2 --out DIR --model FILE --galaxies 3000 --galsim 0 --limit-galaxies 500
+    python tests/benchmarks/sim_v2 --out DIR --crowded --galsim 0      # galestim-sim-v2-crowded
+    python tests/benchmarks/sim_v2 --out DIR --model FILE --ship PATH  # write what load_pretrained reads
     python tests/benchmarks/sim_v2 --out DIR --smoke                   # does it run?
 
 Draws the test sets (`_sets.py`), asks the model for posteriors, and compares (`_measures.py`, `../_metrics.py`); one
 table for the galaxies of the renderer and one for those of GalSim. Images, limits and posteriors are kept in DIR and
 not made again: to repeat something, delete its files. The Cramér–Rao limit, with the camera of each galaxy and what
 is not known of it, is computed of the first galaxies of a set, and ratios to it are of the same ones. What is binned
-by is known without the truth: of the camera as it is told, and of the galaxy as it is predicted.
+by is known without the truth: of the camera as it is told, and of the galaxy as it is predicted. A third table is of
+the one camera of sim-v1, beside the model that knows no other.
+
+Crowded galaxies have neighbors, which the limit marginalizes, and bad pixels; `_crowded.py` has what is measured of
+these besides.
 """
 
 import argparse
@@ -18,11 +24,14 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for what the benchmarks share
 
+import _crowded
+import _fixed
 import _measures
 import _metrics
 import _model
 import _report
 import _sets
+import _ship
 import numpy as np
 
 from galestim.posteriors import Posterior, concatenate
@@ -38,10 +47,17 @@ def main():
     parser.add_argument("--galaxies", type=int, default=20_000, help="drawn by the renderer")
     parser.add_argument("--galsim", type=int, default=2000, help="drawn by GalSim; 0 for none")
     parser.add_argument("--limit-galaxies", type=int, default=4000, help="of each set, whose limit is computed")
+    parser.add_argument("--crowded", action="store_true", help="galaxies with neighbors")
+    parser.add_argument("--fixed", type=int, default=5000, help="drawn by the renderer for the camera of sim-v1")
+    parser.add_argument("--ship", type=Path, metavar="PATH", help="write the model and its card there")
     _model.add_arguments(parser)
     options = parser.parse_args()
+    if options.ship and options.crowded:
+        parser.error("--ship with --crowded; the card of a model is that of the lonely sets.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    numbers = SMOKE if options.smoke else {"renderer": options.galaxies, "galsim": options.galsim}
+    numbers = {"renderer": options.galaxies, "galsim": options.galsim}
+    if options.smoke:
+        numbers = {by: min(n, SMOKE[by]) for by, n in numbers.items()}
     n_limits = SMOKE_LIMITS if options.smoke else options.limit_galaxies
     sets = options.sets or options.out / "sets"
     sets.mkdir(parents=True, exist_ok=True)
@@ -49,15 +65,23 @@ def main():
     tables = {}
     for by, n in numbers.items():
         if n:
-            tables[f"{name}, {by}"] = table(options.out / name, sets, model, by, n, n_limits, options.smoke)
-    print(_report.write(options.out / name, tables))
+            which = f"{name}, {'crowded, ' if options.crowded else ''}{by}"
+            drawn = _sets.parts(sets, by, n, options.smoke, options.crowded)
+            logging.info("%s: %d parts are drawn", by, len(drawn))
+            tables[which] = table(options.out / name, sets, model, by, drawn, n_limits)
+    n_fixed = SMOKE["renderer"] if options.smoke else options.fixed
+    if n_fixed and not options.crowded:
+        tables[f"{name}, sim-v1"] = _fixed.compared(model, n_fixed)
+    place = options.out / name / ("crowded" if options.crowded else ".")
+    place.mkdir(parents=True, exist_ok=True)
+    print(_report.write(place, tables))
+    if options.ship:
+        _ship.ship(place / "table.jsonl", Path(options.model), options.ship)
 
 
-def table(place: Path, sets: Path, model, by: str, n: int, n_limits: int, smoke: bool) -> list[_metrics.Row]:
+def table(place: Path, sets: Path, model, by: str, parts: list[_sets.Part], n_limits: int) -> list[_metrics.Row]:
     """All rows of a model on the galaxies drawn `by` the renderer or GalSim."""
     place.mkdir(parents=True, exist_ok=True)
-    parts = _sets.parts(sets, by, n, smoke)
-    logging.info("%s: %d parts are drawn", by, len(parts))
     posteriors = [posterior_of(place, model, part) for part in parts]
     logging.info("%s: posteriors are predicted", by)
     limits = [_sets.limit(sets, part) for part in parts[: -(-n_limits // len(parts[0]))]]
@@ -65,6 +89,8 @@ def table(place: Path, sets: Path, model, by: str, n: int, n_limits: int, smoke:
     known = [_measures.told(posterior, part) for posterior, part in zip(posteriors, parts)]
     together = {name: np.concatenate([one[name] for one in known]) for name in known[0]}
     rows = _measures.measured(concatenate(posteriors), parts, np.concatenate(limits), together)
+    if parts[0].neighbors is not None:
+        rows += _crowded.measured(concatenate(posteriors), parts, np.concatenate(limits))
     timed = next((part for part in parts if part.cutouts.shape[1] == 96), parts[0])
     return [*rows, _measures.speed(model, timed)] if by == "renderer" else rows
 

@@ -13,14 +13,19 @@ ACCURACY = {"folding_threshold": 1e-3, "maxk_threshold": 3e-4, "maximum_fft_size
 PARAMETERS = galsim.GSParams(**ACCURACY)
 
 
-def drawn(galaxies: dict, band, npix: int, stamp_npix: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noiseless images ``(n, npix, npix)``, and stars of flux 1 ``(n, stamp_npix, stamp_npix)``."""
+def drawn(galaxies: dict, band, npix: int, stamp_npix: int, neighbors=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noiseless images ``(n, npix, npix)`` with neighbors, and stars of flux 1 ``(n, stamp_npix, stamp_npix)``."""
     images, stars = [], []
     for i, (psf, pixel_scale) in enumerate(zip(band.psf, np.broadcast_to(band.pixel_scale, len(band.psf)))):
         star, of = point_spread(psf), {name: float(values[i]) for name, values in galaxies.items()}
         method = "no_pixel" if psf.includes_pixel else "auto"
         seen = galsim.Convolve(galaxy(of), star, gsparams=PARAMETERS)
-        images.append(pixels(seen, npix, pixel_scale, method, (of["x_offset"], of["y_offset"])))
+        image = pixels(seen, npix, pixel_scale, method, (of["x_offset"], of["y_offset"]))
+        for row in () if neighbors is None else np.flatnonzero(neighbors["galaxy"] == i):
+            near = {name: float(values[row]) for name, values in neighbors.items()}
+            light = galsim.Convolve(galaxy(near), star, gsparams=PARAMETERS)
+            image = image + pixels(light, npix, pixel_scale, method, (near["x_offset"], near["y_offset"]))
+        images.append(image)
         stars.append(pixels(star, stamp_npix, pixel_scale, method))
     return torch.tensor(np.array(images)), torch.tensor(np.array(stars))
 

@@ -37,13 +37,14 @@ def told(posterior: Posterior, part: Part) -> dict[str, NDArray]:
     width = psf_scale(stars).numpy()
     size = np.exp(radius) / cutouts.pixel_scale
     seen = np.hypot(size / 1.18, width)  # σ of a Gaussian
+    bad = False if cutouts.mask is None else np.asarray(cutouts.mask)
     return {
         "PSF width": np.log(width),
         "size": np.log(size),
         "noise": np.log(cutouts.noise),
         "S/N": flux - np.log(cutouts.noise * seen),
         "PSF ellipticity": -axis_ratio(stars.numpy(), 1.5 * width),
-        "axis ratio": axis_ratio(np.nan_to_num(np.asarray(cutouts)), 1.5 * seen),
+        "axis ratio": axis_ratio(np.where(bad, 0, np.nan_to_num(np.asarray(cutouts))), 1.5 * seen),
     }
 
 

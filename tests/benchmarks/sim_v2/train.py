@@ -6,9 +6,9 @@
 
 Galaxies and cameras are those of galestim-sim-v2, in images of 64, 96 and 128 pixels, besides a few galaxies of one
 profile and cameras of telescopes in space. They are known less well, or better: the sky to 0.03 to 0.4 of its noise,
-the width of the point-spread function to 0.6 to 20 %, the noise to 5 %. Half of the
-images have bad pixels. No galaxy is kept for more than three looks, and each look is learned from in eight epochs.
-`python tests/benchmarks/sim_v2 --model any-camera.safetensors` judges the result.
+the width of the point-spread function to 0.6 to 20 %, the noise to 5 %. Half of the images have bad pixels. No galaxy
+is kept for more than three looks, and an epoch learns from a new look and seven old ones. What comes out is judged by
+`python tests/benchmarks/sim_v2 --model any-camera.safetensors`.
 """
 
 import argparse
