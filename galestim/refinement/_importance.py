@@ -1,4 +1,4 @@
-"""Importance sampling of shapes: mixtures of t distributions, adapted between rounds."""
+"""Importance sampling of shapes: mixtures of t distributions, at modes or fitted to weighted draws."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import math
 import torch
 
 FREEDOM = 6.0  # degrees of freedom of the proposals
-WIDER = 1.15  # than the curvature at a mode says, in variance
+WIDER = 2.0  # than the curvature at a mode says, in variance: bent posteriors have far tails
 LEAST_SHARE = 0.03  # of a mode
-ADAPTED_WIDER = 1.25  # in variance, than the draws are
-ADAPTED_SHARE = 0.85  # of an adapted covariance that comes from the draws
-EFFECTIVE = 60.0  # draws that weights are tempered for, from which a proposal is adapted
+ADAPTED_WIDER = 1.5  # in variance, than weighted draws are
+BEFORE = 22.0  # draws that the covariance before them counts for
+EFFECTIVE = 60.0  # draws that weights are tempered for, to which a proposal is fitted
+N_STEPS = 3  # of the fit
 
 
 class Mixture:
@@ -41,15 +42,22 @@ class Mixture:
         stretch = (FREEDOM / (-2 * uniform.clamp(min=1e-12).log().sum(-1))).sqrt()
         return self.place[rows, which] + (self.factor[rows, which] @ normal[..., None])[..., 0] * stretch[..., None]
 
+    def scaled(self, u: torch.Tensor) -> torch.Tensor:
+        """Squared distances of ``(G, K, d)`` from each part, in its widths: ``(G, S, K)``."""
+        off = u[:, None] - self.place[:, :, None]
+        return torch.linalg.solve_triangular(self.factor, off.mT, upper=False).square().sum(-2)
+
+    def of_parts(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Log densities of the parts, with their shares, at such distances."""
+        d = self.place.shape[-1]
+        constant = math.lgamma((FREEDOM + d) / 2) - math.lgamma(FREEDOM / 2) - d / 2 * math.log(FREEDOM * math.pi)
+        log_volume = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
+        each = constant - log_volume - (FREEDOM + d) / 2 * torch.log1p(scaled / FREEDOM)
+        return each + self.share.clamp(min=1e-300).log()[..., None]
+
     def log_density(self, u: torch.Tensor) -> torch.Tensor:
         """At ``(G, K, d)``: ``(G, K)``."""
-        d = u.shape[-1]
-        constant = math.lgamma((FREEDOM + d) / 2) - math.lgamma(FREEDOM / 2) - d / 2 * math.log(FREEDOM * math.pi)
-        off = u[:, None] - self.place[:, :, None]
-        scaled = torch.linalg.solve_triangular(self.factor, off.mT, upper=False)
-        log_volume = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
-        each = constant - log_volume - (FREEDOM + d) / 2 * torch.log1p(scaled.square().sum(-2) / FREEDOM)
-        return torch.logsumexp(each + self.share.clamp(min=1e-300).log()[..., None], dim=1)
+        return torch.logsumexp(self.of_parts(self.scaled(u)), dim=1)
 
 
 def at_modes(found) -> Mixture:
@@ -60,31 +68,27 @@ def at_modes(found) -> Mixture:
 
 
 def adapted(proposal: Mixture, u: torch.Tensor, log_weights: torch.Tensor) -> Mixture:
-    """A proposal of the means and covariances of weighted draws ``(G, K, d)``, one for each part of the last.
+    """A proposal fitted to weighted draws ``(G, K, d)`` by expectation and maximization, from the last one.
 
-    Weights are tempered first, until no few of them decide.
+    Weights are tempered first, until no few of them decide; parts with few draws stay as they are.
     """
     weights = torch.softmax(_tempered(log_weights) * log_weights, dim=1)
-    off = u[:, None] - proposal.place[:, :, None]
-    scaled = torch.linalg.solve_triangular(proposal.factor, off.mT, upper=False).square().sum(-2)
-    log_volume = proposal.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
-    d = u.shape[-1]
-    each = (
-        -log_volume
-        - (FREEDOM + d) / 2 * torch.log1p(scaled / FREEDOM)
-        + proposal.share.clamp(min=1e-300).log()[..., None]
-    )
-    belongs = torch.softmax(each, dim=1) * weights[:, None]  # (G, S, K)
-    share = belongs.sum(-1)
-    means = (belongs @ u) / share.clamp(min=1e-12)[..., None]
-    off = u[:, None] - means[:, :, None]
-    covariance = (off * belongs[..., None]).mT @ off / share.clamp(min=1e-12)[..., None, None]
-    old = proposal.factor @ proposal.factor.mT
-    few = (share < 0.05)[..., None]
-    means = torch.where(few, proposal.place, means)
-    mixed = torch.where(few[..., None], old, ADAPTED_SHARE * covariance + (1 - ADAPTED_SHARE) * old)
-    share = torch.where(proposal.share > 0, share.clamp(min=LEAST_SHARE), 0)
-    return Mixture(means, torch.linalg.cholesky(ADAPTED_WIDER * mixed), share / share.sum(1, keepdim=True))
+    count, d, before = 1 / weights.square().sum(1, keepdim=True), u.shape[-1], proposal.factor @ proposal.factor.mT
+    now = proposal
+    for _ in range(N_STEPS):
+        scaled = now.scaled(u)
+        belongs = torch.softmax(now.of_parts(scaled), dim=1) * weights[:, None]  # (G, S, K)
+        pull, share = belongs * (FREEDOM + d) / (FREEDOM + scaled), belongs.sum(-1)
+        few = (count * share < 3)[..., None]
+        means = (pull @ u) / pull.sum(-1, keepdim=True).clamp(min=1e-12)
+        means = torch.where(few, proposal.place, means)
+        off = u[:, None] - means[:, :, None]
+        covariance = (off * pull[..., None]).mT @ off / share.clamp(min=1e-12)[..., None, None]
+        old = torch.where(few, 1.0, BEFORE / (count * share + BEFORE)[..., None])[..., None]
+        factor = torch.linalg.cholesky(old * before + (1 - old) * covariance)
+        share = torch.where(proposal.share > 0, share.clamp(min=LEAST_SHARE), 0)
+        now = Mixture(means, factor, share / share.sum(1, keepdim=True))
+    return Mixture(now.place, now.factor * math.sqrt(ADAPTED_WIDER), now.share)
 
 
 def effective(log_weights: torch.Tensor) -> torch.Tensor:

@@ -14,11 +14,9 @@ from ._pareto import pareto_smoothed
 N_CANDIDATES = 24  # shapes that are looked at before the best of them climb
 FIRST_STEPS, N_KEPT = 6, 2  # of all starts; so many of them, the best, climb on
 STEPS = 24, 8, 6  # at most, of a climb; after it, the variances of pixels become those of the model that was found
-FLUXES = 4  # draws of fluxes for each shape
-MOST_ROUNDS, LEAST_DRAWS = 5, 80  # of draws of shapes, between which the proposal is adapted
-FIRST_SHARE = 0.4  # of draws from the first proposal, in all rounds
+FLUXES = 2  # draws of fluxes for each shape
 LEAST_EFFECTIVE, LARGEST_K = 50.0, 0.7  # of draws of shapes; else there are more of them
-MORE = 2  # times as many draws then
+MORE, FIRST_SHARE = 2, 0.3  # times as many draws then, this share of them from the first proposal
 
 
 class Refined(NamedTuple):
@@ -35,17 +33,14 @@ class Refined(NamedTuple):
 def refine(likelihood, prior, candidates: torch.Tensor, *, n_starts: int, n_samples: int, generator) -> Refined:
     """Refine the galaxies of a `Likelihood`, from shapes ``(G, n, d)`` that might be theirs."""
     found, chi2 = _search(likelihood, candidates, n_starts)
-    n_shapes = -(-n_samples // FLUXES)
-    drawn = _Drawn(likelihood, prior, found.place[:, :1], at_modes(found))
-    n_rounds = min(MOST_ROUNDS, n_shapes // LEAST_DRAWS)
-    for i in range(n_rounds):
-        drawn.more(n_shapes // n_rounds + (i < n_shapes % n_rounds), generator)
+    n_shapes, first = -(-n_samples // FLUXES), at_modes(found)
+    drawn = _Drawn(likelihood, prior, found.place[:, :1], first, n_shapes, generator)
     refined = drawn.weighed(chi2)
     poor = torch.nonzero((refined.effective < LEAST_EFFECTIVE) | ~(refined.k_hat < LARGEST_K))[:, 0]
     if len(poor):
-        again = drawn.of_rows(poor)
-        for _ in range(MOST_ROUNDS):
-            again.more(MORE * n_shapes // MOST_ROUNDS, generator)
+        of_poor, some = first.of_rows(poor), (likelihood.of_rows(poor), prior.of_rows(poor), found.place[poor, :1])
+        better = adapted(of_poor, drawn.shapes[poor], drawn.log_weights[poor])
+        again = _Drawn(*some, better.beside(of_poor, FIRST_SHARE), MORE * n_shapes, generator)
         _replace(refined, poor, again.weighed(chi2[poor]), generator)
     return refined
 
@@ -72,56 +67,22 @@ def _search(likelihood, candidates: torch.Tensor, n_starts: int):
 
 
 class _Drawn:
-    """Draws of shapes in rounds, each from a proposal that those before it adapted."""
+    """Draws of shapes from one proposal, which none of them had a part in: their weights are exact."""
 
-    def __init__(self, likelihood, prior, about: torch.Tensor, first: Mixture):
+    def __init__(self, likelihood, prior, about: torch.Tensor, proposal: Mixture, n: int, generator):
         self.likelihood, self.prior, self.about = likelihood, prior, about
-        self.first, self.adapted = first, first
-        self.shapes: list[torch.Tensor] = []
-        self.parts: list[dict[str, torch.Tensor]] = []
-
-    def of_rows(self, rows: torch.Tensor) -> _Drawn:
-        """Those of some galaxies."""
-        some = _Drawn(
-            self.likelihood.of_rows(rows),
-            self.prior.of_rows(rows),
-            self.about[rows],
-            self.first.of_rows(rows),
-        )
-        some.adapted = self.adapted.of_rows(rows)
-        some.shapes = [u[rows] for u in self.shapes]
-        some.parts = [{name: values[rows] for name, values in part.items()} for part in self.parts]
-        return some
-
-    def more(self, n: int, generator: torch.Generator) -> None:
-        """Another round of `n`."""
-        if self.shapes:
-            self.adapted = adapted(self.adapted, torch.cat(self.shapes, 1), self.log_weights())
-        proposal = self.adapted.beside(self.first, FIRST_SHARE)  # so that no tail is forgotten
-        u = self.likelihood.coordinates.inside(proposal.draw(n, generator))
-        part = self._posterior(u, generator)
-        part["log_weight"] = part.pop("log_posterior") - proposal.log_density(u)
-        self.shapes.append(u)
-        self.parts.append(part)
-
-    def log_weights(self) -> torch.Tensor:
-        """Of all draws, each by the proposal that it came from.
-
-        That of all proposals together would vary less, but those that came later were made of the earlier draws, and
-        that makes posteriors too narrow, by 8 % where they are bent.
-        """
-        return torch.cat([part["log_weight"] for part in self.parts], 1)
+        self.shapes = likelihood.coordinates.inside(proposal.draw(n, generator))
+        self.part = self._posterior(self.shapes, generator)
+        self.log_weights = self.part.pop("log_posterior") - proposal.log_density(self.shapes)
 
     def weighed(self, chi2: torch.Tensor) -> Refined:
         """All draws, with weights whose tail is smoothed."""
-        log_weights = self.log_weights()
-        smoothed, k_hat = pareto_smoothed(log_weights.cpu().numpy())
-        together = {name: torch.cat([part[name] for part in self.parts], 1) for name in self.parts[0]}
-        weights = torch.as_tensor(smoothed).to(log_weights)[..., None] * together.pop("share")
-        del together["log_weight"]
-        draws = {name: values.flatten(1) for name, values in together.items()}
-        k_hat = torch.as_tensor(k_hat).to(log_weights)
-        return Refined(draws, weights.flatten(1), effective(log_weights), k_hat, chi2, self.likelihood.model_error)
+        smoothed, k_hat = (torch.as_tensor(a) for a in pareto_smoothed(self.log_weights.cpu().numpy()))
+        weights = smoothed.to(self.log_weights)[..., None] * self.part["share"]
+        draws = {name: values.flatten(1) for name, values in self.part.items() if name != "share"}
+        error = self.likelihood.model_error
+        k_hat = k_hat.to(self.log_weights)
+        return Refined(draws, weights.flatten(1), effective(self.log_weights), k_hat, chi2, error)
 
     def _posterior(self, u: torch.Tensor, generator) -> dict[str, torch.Tensor]:
         """Parameters ``(G, K, fluxes)``, the log posterior of shapes ``(G, K)``, and the shares of their fluxes."""
