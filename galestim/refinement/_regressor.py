@@ -94,7 +94,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
         pixels over which that is alike. None: galaxies are what the model is.
     n_samples : int, default=1600
-        Number of draws for each galaxy, four for each shape (rounded up to that); at least 800.
+        Number of draws for each galaxy, two for each shape (rounded up to that); at least 800.
     n_starts : int, default=4
         From how many shapes to climb, the best of 24 that the network makes probable; the two best arrive.
     device : str or torch.device, default="cpu"
@@ -121,10 +121,11 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
-    limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, adapted four
-    times [2]_, and have weights with a smoothed tail whose shape k̂ says whether they can be
-    relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get two times more. Priors with
-    single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
+    limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, of twice the
+    variance that the curvature says, and have weights with a smoothed tail whose shape k̂ says whether they can be
+    relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get twice as many new ones, from
+    distributions fitted to the first [2]_; draws that a proposal was made of are not part of the posterior. Priors
+    with single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
 
     References
     ----------
@@ -150,9 +151,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "estimator": [
-            HasMethods(
-                ["fit", "predict_posterior"], "PosteriorRegressor(), alone or at the end of galestim.make_pipeline(…)"
-            )
+            HasMethods(["fit", "predict"], "PosteriorRegressor(), alone or at the end of a pipeline or search")
         ],
         "prior": [GalaxyPrior, None],
         "band": [Band, None],
@@ -409,12 +408,12 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
             values[rows] = posterior[rows].sample(weights.shape[1], random_state=rng)
 
     def _warn(self, report: Table) -> None:
-        off = np.flatnonzero((report["status"] == "refined") & (report["chi2"] > MISFIT))
+        off = np.flatnonzero(report["chi2"] > MISFIT)
         if self.model_error is None and len(off):
             warnings.warn(
                 f"A bulge and a disk do not describe {len(off)} of {len(report)} galaxies, first row {off[0]}: χ² "
-                f"per pixel is {report['chi2'][off[0]]:.1f}, and posteriors are too narrow. Mask neighbors, and pass "
-                "model_error='infer'; look at ResidualDisplay.",
+                f"per pixel is {report['chi2'][off[0]]:.1f}, and refined posteriors are too narrow. Mask neighbors, "
+                "and pass model_error='infer'; look at ResidualDisplay.",
                 stacklevel=4,
             )
 
