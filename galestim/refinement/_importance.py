@@ -27,9 +27,9 @@ class Mixture:
 
     def beside(self, other: Mixture, share: float) -> Mixture:
         """Both together, with a `share` of the other."""
-        pairs = ((self.place, other.place), (self.factor, other.factor))
-        shares = torch.cat([(1 - share) * self.share, share * other.share], 1)
-        return Mixture(*(torch.cat(pair, 1) for pair in pairs), shares)
+        place = torch.cat([self.place, other.place], 1)
+        factor = torch.cat([self.factor, other.factor], 1)
+        return Mixture(place, factor, torch.cat([(1 - share) * self.share, share * other.share], 1))
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Draws ``(G, n, d)``."""

@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from astropy.table import Table
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -18,25 +17,19 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
-from .._device import resolve_device
 from .._estimates import PosteriorEstimates
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from .._tables import is_table, named_columns
 from ..posteriors import DrawsPosterior
-from ..simulation import Band, GalaxyPrior, Profiles, alike
-from ._broad_prior import broad_prior
-from ._coordinates import Coordinates
-from ._likelihood import Likelihood
+from ..simulation import Band, GalaxyPrior
+from ._batches import batches, refine_batch
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
-from ._prior import LogPrior
-from ._refine import FLUXES, LARGEST_K, N_CANDIDATES, Refined, refine
-from ._starts import starts
+from ._refine import FLUXES, LARGEST_K, N_CANDIDATES
 
 AUTO = 150.0  # signal to noise of an image above which refinement gains
 LEAST_EFFECTIVE = 20.0  # draws of shapes, fewer of which are not relied on
 MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
-BATCH = {"cpu": 16 * 96**2, "cuda": 256 * 96**2}  # pixels of galaxies that are refined at a time
 
 
 class Refinement(NamedTuple):
@@ -240,7 +233,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         return getattr(self, "estimator_", self.estimator)
 
     @property
-    def _one_dimensional_y(self) -> bool:
+    def _one_dimensional_y(self) -> bool:  # type: ignore[override]
         return getattr(self, "_one_dimensional", False)
 
     # ---- predict
@@ -343,9 +336,13 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
         report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
         rows = np.flatnonzero((report["status"] == "kept") & (ratio >= least))
-        for batch in self._batches(seen, rows):
+        for batch in batches(seen, rows, self.device):
             start = time.process_time()
-            found = self._refine_batch(posterior[batch], seen, batch, rng)
+            found = refine_batch(
+                posterior[batch], seen, batch, rng,
+                prior=self.prior, model_error=self.model_error, n_starts=self.n_starts, n_samples=self.n_samples,
+                device=self.device,
+            )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
                     draws[name][batch] = values
@@ -355,49 +352,6 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)
         report["status"][rows] = np.where(reliable[rows], "refined", "unreliable")
         return draws, report
-
-    def _batches(self, seen: Observed, rows: NDArray):
-        """Rows that are refined at a time: of cameras that share wave numbers."""
-        if not len(rows):
-            return
-        device = torch.device(resolve_device(self.device)).type
-        size = max(1, BATCH.get(device, BATCH["cpu"]) // seen.images[0].size)
-        with_width = seen.psf_error[rows] > 0
-        for uncertain in (False, True):
-            some = rows[with_width == uncertain]
-            groups = alike([seen.psf[i] for i in some], seen.pixel_scale[some]) if len(some) else []
-            for members in groups:
-                for begin in range(0, len(members), size):
-                    yield some[members[begin : begin + size]]
-
-    @torch.no_grad()
-    def _refine_batch(self, posterior, seen: Observed, rows: NDArray, rng) -> Refined:
-        device = resolve_device(self.device)
-        generator = torch.Generator(device=device).manual_seed(int(rng.randint(2**31)))
-        prior = broad_prior(seen.pixel_scale, seen.images.shape[1]) if self.prior is None else self.prior
-        psfs, scale, width = [seen.psf[i] for i in rows], seen.pixel_scale[rows], seen.psf_error[rows]
-        uncertain = bool(width.max() > 0)
-        coordinates = Coordinates(prior, uncertain)
-        profiles = Profiles(psfs, scale, seen.images.shape[1], device, width if uncertain else None)
-        images, variance = (torch.as_tensor(a[rows], device=device).flatten(1) for a in (seen.images, seen.variance))
-        gain, level = (torch.as_tensor(a[rows], device=device).float() for a in (seen.gain, seen.level_error))
-        likelihood = Likelihood(profiles, coordinates, images, variance, gain, level, self.model_error)
-        told = posterior.sample(N_CANDIDATES, random_state=rng)
-        drawn = {
-            name: torch.as_tensor(told[..., j] / factor_of(name, posterior.units[j]), device=device)
-            for j, name in enumerate(posterior.target_names)
-        }
-        fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
-        candidates = starts(likelihood, drawn, N_CANDIDATES, fwhm, generator)
-        log_prior = LogPrior(prior, coordinates, torch.as_tensor(seen.zero_point[rows], device=device))
-        return refine(
-            likelihood,
-            log_prior,
-            candidates,
-            n_starts=self.n_starts,
-            n_samples=self.n_samples,
-            generator=generator,
-        )
 
     def _keep(self, values, weights, posterior, status: NDArray, names: list[str], rng) -> None:
         """Give galaxies that are not refined the estimator's draws; what it does not predict is NaN."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -364,7 +364,7 @@ class Mixture:
         ndarray of the shape of `values`
             -inf outside of all limits. A prior that is a single value counts as one of width 1, at this value.
         """
-        shares = zip(self.shares, self.priors)
+        shares: Any = zip(self.shares, self.priors)
         parts = [np.log(share) + prior.log_density(values, drawn) for share, prior in shares if share]
         return np.logaddexp.reduce(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,8 @@ class Profiles:
 
     def _slope(self, psf: PSF, scale: float) -> NDArray:
         """Derivative of the transfer function by the logarithm of the width."""
-        wider, narrower = (self._transfer(Widened(psf, 1 + side * WIDTH_STEP), scale) for side in (1, -1))
+        widths: list[Any] = [Widened(psf, 1 + side * WIDTH_STEP) for side in (1, -1)]
+        wider, narrower = (self._transfer(one, scale) for one in widths)
         return (wider - narrower) / (2 * WIDTH_STEP)
 
     def _quadrants(self, transfers: list[NDArray]) -> torch.Tensor:
