@@ -35,7 +35,9 @@ MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
 class Refinement(NamedTuple):
     """What `RefinedRegressor.refine` gives.
 
-    Attributes
+    .. versionadded:: 0.1.0
+
+    Parameters
     ----------
     posterior : DrawsPosterior
     report : astropy.table.Table

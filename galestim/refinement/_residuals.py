@@ -16,7 +16,9 @@ from ._observed import observed
 class Residuals(NamedTuple):
     """What `residuals` gives.
 
-    Attributes
+    .. versionadded:: 0.1.0
+
+    Parameters
     ----------
     image : ndarray of shape (n, h, w)
         NaN where a pixel is bad.
