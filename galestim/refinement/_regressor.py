@@ -136,7 +136,8 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
     >>> from galestim.simulation import Uniform, hsc_like, sim_v1_prior
     >>> bright = sim_v1_prior().replace(magnitude=Uniform(18.0, 19.0))
     >>> galaxies = SimulatedGalaxies(2, prior=bright, random_state=0)
-    >>> model = RefinedRegressor(load_pretrained("hsc-sim-i"), prior=sim_v1_prior(), band=hsc_like("i"), n_samples=800)
+    >>> network = load_pretrained("hsc-sim-i")
+    >>> model = RefinedRegressor(network, prior=sim_v1_prior(), band=hsc_like("i"), n_samples=800)
     >>> posterior, report = model.refine(galaxies)
     >>> posterior
     DrawsPosterior(2 galaxies; targets: bulge_to_total, half_light_radius [arcsec], flux)
