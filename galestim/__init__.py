@@ -41,6 +41,7 @@ _SUBPACKAGES = [
     "posteriors",
     "preprocessing",
     "production",
+    "refinement",
     "regression",
     "simulation",
     "targets",

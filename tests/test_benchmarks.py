@@ -53,6 +53,7 @@ def test_every_script_is_run_here():
         "real_cameras.py",
         "real_field.py",
         "real_structure.py",
+        "refinement.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
         "speed.py",
@@ -285,6 +286,14 @@ def test_contact_sheet(tmp_path):
     run("mosaic_cutouts.py", "--contact-sheet", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert np.ptp(np.asarray(sheet.convert("L"))) > 200
+
+
+def test_refinement(tmp_path):
+    table = run("refinement.py", "--smoke", "--out", tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2
+    parts = [dict(np.load(path)) for path in tmp_path.glob("*.npz")]
+    assert all(abs(part["chi2"] - 1).max() < 0.1 for part in parts)
+    assert "| 17.5–19 (2) |" in table
 
 
 def test_physical_limit(tmp_path):

@@ -1,7 +1,8 @@
 """scikit-learn displays for galaxies: predictions, posteriors, calibration, crops and training.
 
 Each display is made by ``from_estimator`` or from numbers (``from_predictions``, ``from_posterior``,
-``from_history``, ``from_crops``), holds the numbers it shows, and draws them with ``plot``. matplotlib is needed
+``from_history``, ``from_crops``,
+``from_parameters``), holds the numbers it shows, and draws them with ``plot``. matplotlib is needed
 only to draw: ``pip install "galestim[plot]"``.
 """
 
@@ -12,6 +13,7 @@ from ._history import TrainingHistoryDisplay
 from ._pit import PITDisplay
 from ._posterior import PosteriorDisplay
 from ._regression import RegressionDisplay
+from ._residual import ResidualDisplay
 from ._style import BLUE, GRAY, INK, PALE, PALETTE, VERMILION, quiet, require_pyplot
 
 __all__ = [
@@ -21,5 +23,6 @@ __all__ = [
     "PITDisplay",
     "PosteriorDisplay",
     "RegressionDisplay",
+    "ResidualDisplay",
     "TrainingHistoryDisplay",
 ]

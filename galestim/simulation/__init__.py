@@ -8,10 +8,12 @@ from ._near import neighbors_of
 from ._neighbor_prior import NeighborPrior
 from ._noise import add_noise, noise_variance
 from ._priors import LogUniform, Mixture, Near, Uniform
-from ._psf import DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF
+from ._profiles import Profiles, alike
+from ._psf import PSF, DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF
 from ._radius import half_light_radius
 from ._render import render, render_stars, render_with_stars
 from ._scene import render_scene
+from ._sersic import enclosed_light
 from ._sim_v2 import sim_v2_cameras, sim_v2_neighbors, sim_v2_prior
 from ._survey import Band, hsc_like, sdss_like
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,24 @@ class Uniform:
         mean, square = (np.diff(limits * power)[0] for power in (logs - 1, logs**2 - 2 * logs + 2))
         return float(square / (self.high - self.low) - (mean / (self.high - self.low)) ** 2)
 
+    def log_density(self, values, drawn=None):
+        """Log density at values.
+
+        Parameters
+        ----------
+        values : array-like
+        drawn : mapping, default=None
+            Not used.
+
+        Returns
+        -------
+        ndarray of the shape of `values`
+            -inf outside of the limits; 0 at the only value, if the limits are the same.
+        """
+        values = np.asarray(values, dtype=float)
+        inside = (values >= self.low) & (values <= self.high)
+        return np.where(inside, -np.log(self.high - self.low) if self.high > self.low else 0.0, -np.inf)
+
 
 @dataclass(frozen=True)
 class LogUniform:
@@ -152,6 +170,25 @@ class LogUniform:
             return float(width**2 / 12)
         return float((self.high**2 - self.low**2) / (2 * width) - ((self.high - self.low) / width) ** 2)
 
+    def log_density(self, values, drawn=None):
+        """Log density at values.
+
+        Parameters
+        ----------
+        values : array-like
+        drawn : mapping, default=None
+            Not used.
+
+        Returns
+        -------
+        ndarray of the shape of `values`
+            -inf outside of the limits; minus the logarithm of the only value, if the limits are the same.
+        """
+        values = np.asarray(values, dtype=float)
+        inside = (values >= self.low) & (values <= self.high)
+        width = np.log(self.high / self.low) or 1.0
+        return np.where(inside, -np.log(width * np.where(inside, values, 1.0)), -np.inf)
+
 
 @dataclass(frozen=True)
 class Near:
@@ -209,6 +246,25 @@ class Near:
                 "Near has no variance of the logarithm; expected Uniform or LogUniform for this parameter."
             )
         return self.half_width**2 / 3
+
+    def log_density(self, values, drawn=None):
+        """Log density at values.
+
+        Parameters
+        ----------
+        values : array-like
+        drawn : mapping, default=None
+            Values of the other parameter.
+
+        Returns
+        -------
+        ndarray of the shape of `values`
+            -inf where the two are too far apart; of angles, 180 degrees are one turn.
+        """
+        apart = np.asarray(values, dtype=float) - np.asarray((drawn or {})[self.name])
+        if self.name.endswith("angle"):  # of which 180 degrees are one turn
+            apart = (apart + 90) % 180 - 90
+        return np.where(np.abs(apart) <= self.half_width, -np.log(2 * self.half_width), -np.inf)
 
 
 @dataclass(frozen=True)
@@ -293,6 +349,24 @@ class Mixture:
         """
         values = self.draw(100_000, np.random.default_rng(0))
         return float(np.var(np.log(values) if logarithm else values))
+
+    def log_density(self, values, drawn=None):
+        """Log density at values.
+
+        Parameters
+        ----------
+        values : array-like
+        drawn : mapping, default=None
+            Passed on.
+
+        Returns
+        -------
+        ndarray of the shape of `values`
+            -inf outside of all limits. A prior that is a single value counts as one of width 1, at this value.
+        """
+        shares: Any = zip(self.shares, self.priors)
+        parts = [np.log(share) + prior.log_density(values, drawn) for share, prior in shares if share]
+        return np.logaddexp.reduce(parts)
 
 
 def values_of(entry: Prior | float, n: int, rng: np.random.Generator) -> NDArray:

@@ -18,8 +18,8 @@ DATA = {
     "units": "radii by pixel_scale, fluxes in the units of the images",
 }
 LIMITS = [
-    "Galaxies of a bulge and a disk, alone in the image. in_domain() flags most of what is unlike these; neighbors of "
-    "a tenth of the flux and less make posteriors too narrow, half of them without a flag: mask them "
+    "Galaxies of a bulge and a disk, alone in the image. in_domain() flags most of what is unlike these; neighbors "
+    "of a tenth of the flux and less make posteriors too narrow, half of them without a flag: mask them "
     "(NeighborMasker).",
     "A point-spread function told with a wrong width or profile makes radii wrong without a flag: say how well it is "
     "known by psf_error=, which widens them.",

@@ -1,0 +1,390 @@
+"""Refinement of the posteriors of any estimator, with the renderer."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._descend import descend
+from .._estimates import PosteriorEstimates
+from .._sklearn import HasMethods, Interval, StrOptions, fit_context
+from .._tables import is_table, named_columns
+from ..posteriors import DrawsPosterior
+from ..simulation import Band, GalaxyPrior
+from ._batches import batches, refine_batch
+from ._observed import Observed, observed
+from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
+from ._refine import FLUXES, LARGEST_K, N_CANDIDATES
+
+AUTO = 150.0  # signal to noise of an image above which refinement gains
+LEAST_EFFECTIVE = 20.0  # draws of shapes, fewer of which are not relied on
+MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
+
+
+class Refinement(NamedTuple):
+    """What `RefinedRegressor.refine` gives.
+
+    .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    posterior : DrawsPosterior
+    report : astropy.table.Table
+        A row for each galaxy.
+    """
+
+    posterior: DrawsPosterior
+    report: Table
+
+
+def _images_of(estimator, X):
+    """What reaches the innermost estimator, through pipelines, searches and what recalibrates."""
+    estimator, X = descend(estimator, X)
+    while hasattr(estimator, "estimator_"):
+        estimator, X = descend(estimator.estimator_, X)
+    return X
+
+
+def _estimator_has(method: str):
+    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
+
+
+class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
+    r"""Refine the posteriors of an estimator by comparing rendered galaxies with the images.
+
+    A network sees a galaxy once, and for bright ones its posteriors are wider than they need be. This takes them for
+    where to look: from several of their draws a bulge and a disk climb to the modes of the true posterior, weighted
+    draws around these become it, and galaxies for which that is not reliable keep what the network said, with a mark
+    in the report.
+
+    .. versionadded:: 0.1.0
+
+    Parameters
+    ----------
+    estimator : estimator
+        A regressor with `predict_posterior`, alone or at the end of a pipeline or search, of any of B/T, half-light
+        radius, flux and the other parameters of `galestim.simulation.render`. One that is fitted serves as it is, or
+        is fitted again by `fit`.
+    prior : GalaxyPrior or None, default=None
+        What is known of galaxies before their images. That of the galaxies that the estimator learned from, if its
+        posteriors are to be refined and not changed; None: `broad_prior`.
+    band : Band or None, default=None
+        The camera of images that are plain arrays. None: images are `Cutouts`, which know theirs.
+    when : "auto", "always" or float, default="auto"
+        Which galaxies are refined: those whose images have a ratio of signal to noise above this. "auto" is 150;
+        below, networks are at the limit already, and draws more costly.
+    model_error : float, "infer" or None, default=None
+        Error of bulge and disk as a share of their light in a pixel, independent from pixel to pixel, for galaxies
+        with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
+        pixels over which that is alike. None: galaxies are what the model is.
+    n_samples : int, default=1600
+        Number of draws for each galaxy, two for each shape (rounded up to that); at least 800.
+    n_starts : int, default=4
+        From how many shapes to climb, the best of 24 that the network makes probable; the two best arrive.
+    device : str or torch.device, default="cpu"
+        Where to compute.
+    random_state : int, RandomState instance or None, default=0
+        Determines the draws. The same number and the same galaxies give the same posteriors.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The estimator fitted by `fit`.
+
+    See Also
+    --------
+    galestim.calibration.RecalibratedRegressor : Mends posteriors by what came true.
+    galestim.simulation.cramer_rao_bound : The limit to which refinement leads.
+
+    Notes
+    -----
+    The likelihood is normal, with independent pixels of the variance of sky and of the model's photons; bad pixels
+    are left out. Noise that is correlated, as that of resampled mosaics, makes posteriors too narrow. The level of
+    the sky has a normal prior of the cutouts' `sky_error`, the width of the point-spread function one of `psf_error`;
+    both are marginalized. There are no neighbors in the model: mask them.
+
+    Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
+    off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
+    limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, of twice the
+    variance that the curvature says, and have weights with a smoothed tail whose shape k̂ says whether they can be
+    relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get twice as many new ones, from
+    distributions fitted to the first [2]_; draws that a proposal was made of are not part of the posterior. Priors
+    with single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
+
+    References
+    ----------
+    .. [1] Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413; Kaufman 1975, BIT 15, 49: variable projection.
+    .. [2] Cappé, Guillin, Marin & Robert 2004, J. Comput. Graph. Stat. 13, 907: Population Monte Carlo.
+    .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
+
+    Examples
+    --------
+    >>> from galestim.checkpoints import load_pretrained
+    >>> from galestim.datasets import SimulatedGalaxies
+    >>> from galestim.refinement import RefinedRegressor
+    >>> from galestim.simulation import Uniform, hsc_like, sim_v1_prior
+    >>> bright = sim_v1_prior().replace(magnitude=Uniform(18.0, 19.0))
+    >>> galaxies = SimulatedGalaxies(2, prior=bright, random_state=0)
+    >>> network = load_pretrained("hsc-sim-i")
+    >>> model = RefinedRegressor(network, prior=sim_v1_prior(), band=hsc_like("i"), n_samples=800)
+    >>> posterior, report = model.refine(galaxies)
+    >>> posterior
+    DrawsPosterior(2 galaxies; targets: bulge_to_total, half_light_radius [arcsec], flux)
+    >>> report["status"].tolist()
+    ['refined', 'refined']
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [
+            HasMethods(["fit", "predict"], "PosteriorRegressor(), alone or at the end of a pipeline or search")
+        ],
+        "prior": [GalaxyPrior, None],
+        "band": [Band, None],
+        "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
+        "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
+        "n_samples": [Interval(Integral, 800, None, closed="left")],
+        "n_starts": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
+        "device": "no_validation",
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        prior=None,
+        band=None,
+        when="auto",
+        model_error=None,
+        n_samples=1600,
+        n_starts=4,
+        device="cpu",
+        random_state=0,
+    ):
+        self.estimator = estimator
+        self.prior = prior
+        self.band = band
+        self.when = when
+        self.model_error = model_error
+        self.n_samples = n_samples
+        self.n_starts = n_starts
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags, tags.target_tags, tags.regressor_tags = (
+            inner.input_tags,
+            inner.target_tags,
+            inner.regressor_tags,
+        )
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        try:
+            check_is_fitted(self.estimator)
+        except Exception:  # NotFittedError, or TypeError of what is no estimator
+            return hasattr(self, "estimator_")
+        return True
+
+    # ---- fit
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, **fit_params):
+        """Fit the estimator. Refinement itself learns nothing.
+
+        Parameters
+        ----------
+        X : array-like with n rows
+            What the estimator takes.
+        y : array-like or table of shape (n,) or (n, n_targets)
+            Targets, in physical units.
+        **fit_params : dict
+            More for the estimator's `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        one_dimensional = not is_table(y) and named_columns(y).one_dimensional
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        self.estimator_ = self.estimator if frozen else clone(self.estimator).fit(X, y, **fit_params)
+        self._one_dimensional = one_dimensional
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    @property
+    def _fitted(self):
+        check_is_fitted(self)
+        return getattr(self, "estimator_", self.estimator)
+
+    @property
+    def _one_dimensional_y(self) -> bool:  # type: ignore[override]
+        return getattr(self, "_one_dimensional", False)
+
+    # ---- predict
+
+    def predict_posterior(self, X, *, parameters="targets", **params) -> DrawsPosterior:
+        """Predict each galaxy's joint posterior, refined.
+
+        Parameters
+        ----------
+        X : Cutouts, array-like of shape (n, H, W), or what the estimator takes
+            What reaches the last step of a pipeline has to be `Cutouts` that know their camera, or linear images with
+            `band`.
+        parameters : {"targets", "all"}, default="targets"
+            Those of the estimator, in its order and units, or all of the model.
+        **params : dict
+            Keyword arguments of the estimator's `predict_posterior`.
+
+        Returns
+        -------
+        DrawsPosterior of length n
+            Weighted draws; NaN for missing cutouts, and of all parameters for galaxies that are not refined.
+
+        Raises
+        ------
+        ValueError
+            As in `refine`.
+        """
+        return self.refine(X, parameters=parameters, **params).posterior
+
+    def refine(self, X, *, parameters="targets", **params) -> Refinement:
+        """Predict refined posteriors, and say of each galaxy how that went.
+
+        Parameters
+        ----------
+        X, parameters, **params
+            As for `predict_posterior`.
+
+        Returns
+        -------
+        posterior : DrawsPosterior of length n
+        report : astropy.table.Table of n rows
+            ``status``: "refined", "kept" where the rule says that nothing is gained, "unreliable" where the network's
+            posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
+            image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``chi2`` of the best model
+            per pixel; ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
+
+        Raises
+        ------
+        ValueError
+            If images do not know their camera, are stretched or of several bands, or the estimator predicts a target
+            that is no parameter of the model.
+
+        Warns
+        -----
+        UserWarning
+            If bulge and disk do not describe some galaxies, and `model_error` is None.
+        """
+        if parameters not in ("targets", "all"):
+            raise ValueError(f"parameters={parameters!r}; expected 'targets' or 'all'.")
+        self._validate_params()
+        estimator, reached = descend(self._fitted, X, "predict_posterior")
+        seen = observed(_images_of(estimator, reached), self.band)
+        posterior = estimator.predict_posterior(reached, **params)
+        check_targets(posterior.target_names)
+        rng = check_random_state(self.random_state)
+        names = posterior.target_names if parameters == "targets" else list(PARAMETERS)
+        draws, report = self._refined(posterior, seen, names, rng)
+        units = [unit_of(name, posterior) for name in names]
+        factors = np.array([factor_of(name, unit) for name, unit in zip(names, units)])
+        weights = draws.pop("weights")
+        values = np.stack([draws[name] for name in names], axis=-1) * factors
+        self._keep(values, weights, posterior, np.asarray(report["status"]), names, rng)
+        made = DrawsPosterior(values, weights, target_names=names, units=units, ids=posterior.ids)
+        self._warn(report)
+        return Refinement(made, report)
+
+    def images_of(self, X):
+        """Give the images that posteriors are refined with.
+
+        Parameters
+        ----------
+        X : array-like with n rows
+            What the estimator takes.
+
+        Returns
+        -------
+        Cutouts or array-like of shape (n, H, W)
+            Those that reach the last step of the estimator's pipeline.
+        """
+        return _images_of(self._fitted, X)
+
+    def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
+        """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
+        n, s = len(seen.images), FLUXES * -(-self.n_samples // FLUXES)
+        draws = {name: np.full((n, s), np.nan) for name in [*names, "weights"]}
+        ratio = seen.signal_to_noise()
+        report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})
+        for name in ("effective", "k_hat", "chi2", "model_error", "seconds"):
+            report[name] = np.full(n, np.nan)
+        least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
+        report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
+        rows = np.flatnonzero((report["status"] == "kept") & (ratio >= least))
+        for batch in batches(seen, rows, self.device):
+            start = time.process_time()
+            found = refine_batch(
+                posterior[batch], seen, batch, rng,
+                prior=self.prior, model_error=self.model_error, n_starts=self.n_starts, n_samples=self.n_samples,
+                device=self.device,
+            )  # fmt: skip
+            for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
+                if name in draws:
+                    draws[name][batch] = values
+            report["effective"][batch], report["k_hat"][batch] = found.effective.cpu(), found.k_hat.cpu()
+            report["chi2"][batch], report["model_error"][batch] = found.chi2.cpu(), found.model_error.cpu()
+            report["seconds"][batch] = (time.process_time() - start) / len(batch)
+        reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)
+        report["status"][rows] = np.where(reliable[rows], "refined", "unreliable")
+        return draws, report
+
+    def _keep(self, values, weights, posterior, status: NDArray, names: list[str], rng) -> None:
+        """Give galaxies that are not refined the estimator's draws; what it does not predict is NaN."""
+        weights[status == "missing"] = 1
+        rows = np.flatnonzero((status == "kept") | (status == "unreliable"))
+        values[rows], weights[rows] = np.nan, 1 / weights.shape[1]
+        if list(names) == list(posterior.target_names) and len(rows):
+            values[rows] = posterior[rows].sample(weights.shape[1], random_state=rng)
+
+    def _warn(self, report: Table) -> None:
+        off = np.flatnonzero(report["chi2"] > MISFIT)
+        if self.model_error is None and len(off):
+            warnings.warn(
+                f"A bulge and a disk do not describe {len(off)} of {len(report)} galaxies, first row {off[0]}: χ² "
+                f"per pixel is {report['chi2'][off[0]]:.1f}, and refined posteriors are too narrow. Mask neighbors, "
+                "and pass model_error='infer'; look at ResidualDisplay.",
+                stacklevel=4,
+            )
+
+    @available_if(_estimator_has("in_domain"))
+    def in_domain(self, X):
+        """Say of each galaxy whether its image and camera are like those of the estimator's training.
+
+        Parameters
+        ----------
+        X : array-like with n rows
+            What the estimator takes.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        return self._fitted.in_domain(X)
