@@ -157,7 +157,7 @@ class ResidualDisplay:
         axes : array-like of 3 matplotlib Axes, default=None
             By default those of a new figure.
         limit : float, default=5.0
-            σ at which the colors of the residual end.
+            Where the colors of the residual end [σ].
 
         Returns
         -------

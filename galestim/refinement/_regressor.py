@@ -271,8 +271,12 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X, parameters, **params
+        X : array-like with n rows
+            What the estimator takes.
+        parameters : {"targets", "all"}, default="targets"
             As for `predict_posterior`.
+        **params : dict
+            Keyword arguments of the estimator's `predict_posterior`.
 
         Returns
         -------
