@@ -344,7 +344,7 @@ def test_sim_v2(tmp_path, stand_in):
     run("sim_v2", *options)
     text = (tmp_path / "stand_in" / "table.jsonl").read_text()
     rows = {(row["recipe"], row["measure"]): row for row in map(json.loads, text.splitlines())}
-    assert {recipe for recipe, _ in rows} == {"stand_in, renderer", "stand_in, galsim"}
+    assert {recipe for recipe, _ in rows} == {f"stand_in, {name}" for name in ("renderer", "galsim", "sim-v1")}
     assert rows["stand_in, renderer", "posteriors without an end"]["value"] == [0]
     speed = next(row for (_, measure), row in rows.items() if measure.startswith("galaxies / s"))
     assert speed["galaxies"] == 12

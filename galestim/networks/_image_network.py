@@ -168,6 +168,7 @@ def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
     with np.errstate(over="ignore"):  # said below
         # torch makes no tensor of what is not to be written to, such as most memmaps
         cast = np.array(images, dtype=dtype, order="C", copy=None if images.flags.writeable else True)
+    cast = cast.reshape(-1).reshape(cast.shape)  # axes of length 1 have any stride, by which torch orders its dropout
     if images.dtype.kind == "f" and images.dtype.itemsize > cast.itemsize:
         too_large = np.isinf(cast)
         if too_large.any() and (too_large := too_large & np.isfinite(images)).any():

@@ -225,7 +225,7 @@ def _scenes(tensors: Mapping[str, torch.Tensor], npix: int, pixel_scale, psf, la
     scale = cameras.scale_like(tensors["flux"])
     galaxy, farthest = _light(tensors, scale, layers)
     if crowd is None:
-        return galaxy, cameras, _reach(npix, farthest)
+        return galaxy, cameras, npix / 2 + (1 if farthest <= 1 else 16 * math.ceil(farthest / 16))  # few grids
     owner = torch.as_tensor(crowd.galaxy, device=tensors["flux"].device)
     neighbor, farther = _light(crowd.tensors, scale[owner] if isinstance(scale, torch.Tensor) else scale, layers)
 
@@ -253,7 +253,7 @@ def _light(tensors: Mapping[str, torch.Tensor], pixel_scale: float | torch.Tenso
 
 
 def _reach(npix: int, farthest: float) -> float:
-    """Half of the distance from a galaxy to its next copies, but for the extent of a point.
+    """Half of the distance from a galaxy or neighbor to its next copies, but for the extent of a point.
 
     Only sharp light has copies at that distance, so it is enough that they are `MARGIN` outside of the image. It goes
     in steps, so that few grids are made.

@@ -95,7 +95,7 @@ def main():
     options = parser.parse_args()
     if options.smoke:
         options.rows, options.parts_of = 300, 64
-    model = load_pretrained()
+    model = load_pretrained("hsc-sim-i")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         wcs = write_mosaic(folder / "field.fits")

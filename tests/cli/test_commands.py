@@ -153,7 +153,7 @@ def test_wrong_arguments(place, tmp_path, capsys):
     )
     message = refused(capsys, 1, "predict", "hsc-sim-i", place / "catalog.csv", "--out", tmp_path / "o")
     assert "hsc-sim-i does not say where its images come from; pass --images" in message
-    assert "expected one of 'hsc-sim-i'" in refused(capsys, 1, "info", "nothing")
+    assert "expected one of 'any-camera', 'hsc-sim-i'" in refused(capsys, 1, "info", "nothing")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galestim.networks import ImageNetwork
+from galestim.networks import ImageNetwork, pixel_tensor
 
 
 def test_pixels_are_moved_cast_and_standardized():
@@ -30,3 +30,10 @@ def test_read_only_moments_are_copied():
     module = ImageNetwork(nn.Identity(), None, mean, np.ones(1))
     module.pixel_mean += 5
     assert mean[0] == 0
+
+
+def test_pixels_have_the_same_order_in_memory_however_they_come():
+    rows = np.random.default_rng(0).normal(size=(5, 8))
+    layouts = rows.reshape(5, 1, 8, 1), rows[:, None, :, None]
+    strides = {pixel_tensor(images, np.float64).stride() for images in layouts}
+    assert len(strides) == 1  # torch gives dropout another order else
