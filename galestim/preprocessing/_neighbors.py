@@ -8,6 +8,7 @@ JOSS 1, 58; Bertin & Arnouts 1996, A&AS 117, 393).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from .._light import robust_sigma
 
 OF_TARGET = 2.5  # σ: the galaxy itself is looked for deeper, as its place is known
 LEAST_PIXELS = 4
+PIXELS_AT_ONCE = 2**15  # room that sep makes for each image: its own 300,000 cost more time than to look
 CONTRAST = 0.005  # share of the light of a deblended source that a part of it has at least
 SHARPER, WIDER = 0.5, (2, 4)  # widths of the point-spread function over which other images are smoothed
 BRIGHT = 10.0  # σ: above it, a peak in the light of a brighter source is no noise
@@ -164,8 +166,7 @@ def _noise(light: NDArray, good: NDArray[np.bool_], width: float, told: bool) ->
 
 
 def _extracted(image: NDArray, error: NDArray, good: NDArray[np.bool_], threshold: float) -> tuple[NDArray, NDArray]:
-    import sep
-
+    sep = _sep()
     if not (good & (image > threshold * error)).any():
         return _NONE, np.zeros(image.shape, dtype=np.int32)
     if image.size > sep.get_extract_pixstack():
@@ -180,6 +181,14 @@ def _extracted(image: NDArray, error: NDArray, good: NDArray[np.bool_], threshol
         deblend_cont=CONTRAST,
         segmentation_map=True,
     )
+
+
+@lru_cache
+def _sep():
+    import sep
+
+    sep.set_extract_pixstack(PIXELS_AT_ONCE)
+    return sep
 
 
 def _middle(image: NDArray) -> NDArray:
@@ -207,10 +216,8 @@ def _row_of_middle(sources: _Sources, middle: NDArray, reach: float) -> int:
 
 def _center(sources: _Sources, row: int) -> NDArray:
     """Gaussian-weighted center (x, y) of a source; its peak if that leads away."""
-    import sep
-
     peak = np.array([sources.table["xpeak"][row], sources.table["ypeak"][row]], dtype=float)
-    x, y, _ = sep.winpos(sources.light, [peak[0]], [peak[1]], [1.5 * sources.width])
+    x, y, _ = _sep().winpos(sources.light, [peak[0]], [peak[1]], [1.5 * sources.width])
     center = np.array([x[0], y[0]])
     return center if np.hypot(*(center - peak)) < 2.355 * sources.width else peak
 
@@ -232,16 +239,32 @@ def _symmetric(sources: _Sources, target: _Target, good: NDArray[np.bool_]) -> N
         other &= sources.labels != _label_of_middle(sources.labels)
     known = good & ~other
     height, width = good.shape
-    moved = 2 * target.center - [width - 1, height - 1]
-    turned = ndimage.shift(sources.light[::-1, ::-1], moved[::-1], order=3, mode="nearest")
-    shift = moved.round().astype(int)
-    seen = ndimage.shift(known[::-1, ::-1].astype(np.int8), shift[::-1], order=0, cval=0) > 0
+    turned = _mirror(height, target.center[1]) @ sources.light @ _mirror(width, target.center[0]).T
+    seen = _mirrored(known, target.center)
     if not seen.all():
         ring = _rings(good.shape, target.center, target.ellipse).ravel()
         count = np.bincount(ring, known.ravel())
         mean = np.bincount(ring, np.where(known, sources.light, 0).ravel()) / np.maximum(count, 1)
         turned = np.where(seen, turned, mean[ring].reshape(good.shape))
     return np.maximum(turned, 0)
+
+
+def _mirror(n: int, center: float) -> NDArray[np.float32]:
+    """Matrix (n, n) that mirrors a line of pixels about a center: cubic convolution (Keys 1981, IEEE ASSP 29, 1153)."""
+    opposite = np.clip(2 * center - np.arange(n), 0, n - 1)
+    x = np.abs(opposite[:, None] - np.arange(n))
+    near, far = (1.5 * x - 2.5) * x**2 + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0)).astype(np.float32)
+
+
+def _mirrored(known: NDArray[np.bool_], center) -> NDArray[np.bool_]:
+    """Whether the pixel opposite to each is known."""
+    for axis, middle in ((1, center[0]), (0, center[1])):
+        n = known.shape[axis]
+        opposite = round(2 * middle) - np.arange(n)
+        inside = (opposite >= 0) & (opposite < n)
+        known = known.take(opposite.clip(0, n - 1), axis) & (inside if axis else inside[:, None])
+    return known
 
 
 def _peaks(sources: _Sources, target: _Target, table: NDArray) -> NDArray[np.bool_]:
