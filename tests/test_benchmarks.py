@@ -38,6 +38,7 @@ def run(script, *options):
 def test_every_script_is_run_here():
     scripts = {path.name for path in BENCHMARKS.glob("[!_]*.py")}
     assert scripts == {
+        "added_neighbors.py",
         "calibration_rates.py",
         "camera_cutouts.py",
         "crops.py",
@@ -55,6 +56,7 @@ def test_every_script_is_run_here():
         "real_structure.py",
         "refinement.py",
         "remote_cutouts.py",
+        "rotation.py",
         "sdss_morphology.py",
         "speed.py",
         "spin_ceiling.py",
@@ -77,7 +79,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
     named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
-    assert {"mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
+    assert {"added_neighbors.py", "mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
@@ -410,6 +412,25 @@ def test_degradation(tmp_path, stand_in):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_rotation(tmp_path, stand_in):
+    out = tmp_path / "rotation.jsonl"
+    run("rotation.py", "--smoke", "--model", stand_in, "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    seen = {(row["what"], row["estimate"]) for row in rows}
+    assert seen == {(what, of) for what in ("drawn anew", "interpolated") for of in ("mode", "median")}
+    for row in rows:
+        assert all(0 < low <= high for low, high in zip(row["median"][1:], row["90 %"][1:]))
+
+
+def test_added_neighbors(tmp_path, stand_in):
+    out = tmp_path / "added.jsonl"
+    run("added_neighbors.py", "--smoke", "--model", stand_in, "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    far = next(row for row in rows if row["neighbors"] == "far")
+    assert far["n"] > 20
+    assert 0.5 < far["flux"]["holds"] <= 1  # a model that knows next to nothing is not disturbed
+
+
 def test_real_cameras(tmp_path, stand_in):
     fits = tmp_path / "fits"
     fits.mkdir()

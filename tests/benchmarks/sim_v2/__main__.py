@@ -13,8 +13,8 @@ is not known of it, is computed of the first galaxies of a set, and ratios to it
 by is known without the truth: of the camera as it is told, and of the galaxy as it is predicted. A third table is of
 the one camera of sim-v1, beside the model that knows no other.
 
-Crowded galaxies have neighbors, which the limit marginalizes, and bad pixels; `_crowded.py` has what is measured of
-these besides.
+Crowded galaxies have neighbors, which the limit marginalizes and `NeighborMasker` masks, and bad pixels; what is
+measured of these besides is in `_crowded.py`.
 """
 
 import argparse
@@ -34,6 +34,7 @@ import _sets
 import _ship
 import numpy as np
 
+from galestim import NeighborMasker
 from galestim.posteriors import Posterior, concatenate
 
 SMOKE = {"renderer": 36, "galsim": 12}
@@ -82,15 +83,19 @@ def main():
 def table(place: Path, sets: Path, model, by: str, parts: list[_sets.Part], n_limits: int) -> list[_metrics.Row]:
     """All rows of a model on the galaxies drawn `by` the renderer or GalSim."""
     place.mkdir(parents=True, exist_ok=True)
-    posteriors = [posterior_of(place, model, part) for part in parts]
-    logging.info("%s: posteriors are predicted", by)
     limits = [_sets.limit(sets, part) for part in parts[: -(-n_limits // len(parts[0]))]]
     logging.info("%s: limits are computed", by)
+    crowded = parts[0].neighbors is not None
+    if crowded:
+        parts = [_sets.Part(part.name, NeighborMasker().transform(part.cutouts), *part[2:]) for part in parts]
+    posteriors = [posterior_of(place, model, part) for part in parts]
+    logging.info("%s: posteriors are predicted", by)
     known = [_measures.told(posterior, part) for posterior, part in zip(posteriors, parts)]
     together = {name: np.concatenate([one[name] for one in known]) for name in known[0]}
     rows = _measures.measured(concatenate(posteriors), parts, np.concatenate(limits), together)
-    if parts[0].neighbors is not None:
-        rows += _crowded.measured(concatenate(posteriors), parts, np.concatenate(limits))
+    if crowded:
+        scores = np.concatenate([model.domain(part.cutouts)["score"] for part in parts])
+        rows += _crowded.measured(concatenate(posteriors), parts, np.concatenate(limits), scores)
     timed = next((part for part in parts if part.cutouts.shape[1] == 96), parts[0])
     return [*rows, _measures.speed(model, timed)] if by == "renderer" else rows
 

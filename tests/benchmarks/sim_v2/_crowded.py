@@ -6,6 +6,7 @@ import numpy as np
 from _metrics import Row, conditional, errors, in_logarithms, row
 from _sets import Part
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from galestim.calibration import coverage
 from galestim.posteriors import Posterior
@@ -13,10 +14,11 @@ from galestim.posteriors import Posterior
 JUDGED = {"30–1000": (30, 1000, 1.25)}  # of signal to noise, and the target of RMSE / limit
 NUMBERS = {"no neighbor": (0, 1), "one neighbor": (1, 2), "more neighbors": (2, np.inf)}
 BINS_THAT_COVER = 23  # of 25
+FAR_OFF, MOST_FLAGGED, LEAST_AREA = 5, 0.05, 0.9
 
 
-def measured(posterior: Posterior, parts: list[Part], limit: NDArray) -> list[Row]:
-    """Errors over the limit, and coverage, by what is beside the galaxies."""
+def measured(posterior: Posterior, parts: list[Part], limit: NDArray, scores: NDArray) -> list[Row]:
+    """Errors over the limit, coverage by what is beside the galaxies, and which galaxies are flagged."""
     target = np.concatenate([part.target for part in parts])
     ratio = np.concatenate([part.signal_to_noise for part in parts])
     number = np.concatenate([part.galaxies["n_neighbors"] for part in parts])
@@ -34,7 +36,22 @@ def measured(posterior: Posterior, parts: list[Part], limit: NDArray) -> list[Ro
             measure = f"68 % intervals hold, {name}"
             rows.append(row("coverage", measure, found.coverage[0], interval, galaxies=len(chosen)))
     crowded = kept[number[kept] > 0]
+    rows += flags(posterior[kept], target[kept], scores[kept])
     return [*rows, bins(posterior[crowded], target[crowded], beside[crowded])]
+
+
+def flags(posterior: Posterior, target: NDArray, scores: NDArray) -> list[Row]:
+    """Share of galaxies that `domain` flags, and how well its score finds errors beyond 5 σ of any target."""
+    logarithms = in_logarithms(posterior)
+    truth = np.column_stack([target[:, 0], np.log(target[:, 1:])])
+    wrong = (abs(truth - logarithms.mean()) > FAR_OFF * np.sqrt(logarithms.var())).any(axis=1)
+    flagged = float((scores > 1).mean())
+    rows = [row("flags", "share flagged", flagged, target=MOST_FLAGGED, galaxies=len(scores))]
+    if 0 < wrong.sum() < len(wrong):
+        area = roc_auc_score(wrong, np.nan_to_num(scores, nan=np.inf, posinf=1e9))
+        what = f"AUROC of the score for errors beyond {FAR_OFF} σ ({wrong.sum()} galaxies)"
+        rows.append(row("flags", what, area, sense="≥", target=LEAST_AREA, galaxies=len(scores)))
+    return rows
 
 
 def nearest(part: Part) -> NDArray:

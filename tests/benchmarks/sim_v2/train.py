@@ -1,14 +1,14 @@
 """Training of the estimator that is told the camera: the recipe, its seeds and its time.
 
-    python tests/benchmarks/sim_v2/train.py --out lonely.safetensors --lonely --epochs 56             # hours of one core
-    python tests/benchmarks/sim_v2/train.py --out any-camera.safetensors --start lonely.safetensors   # hours more
-    python tests/benchmarks/sim_v2/train.py --out x.safetensors --smoke                               # does it run?
+    python tests/benchmarks/sim_v2/train.py --out lonely.safetensors --lonely --epochs 56   # hours of one core
+    python tests/benchmarks/sim_v2/train.py --out any.safetensors --start lonely.safetensors   # hours more
+    python tests/benchmarks/sim_v2/train.py --out x.safetensors --smoke   # does it run?
 
-Galaxies and cameras are those of galestim-sim-v2, first lonely and then with the neighbors of its crowded sister, which
-`NeighborMasker` masks; in images of 64, 96 and 128 pixels, besides a few galaxies of one profile and cameras of
-telescopes in space. They are known less well, or better: the sky to 0.03 to 0.4 of its noise, the width of the
-point-spread function to 0.6 to 20 %, the noise to 5 %. Half of the images have bad pixels. No galaxy is kept for more
-than three looks, and an epoch learns from a new look and seven old ones. What comes out is judged by
+Galaxies and cameras are those of galestim-sim-v2, lonely at first and then with neighbors, as galestim-sim-v2-crowded
+has them, masked by `NeighborMasker`; in images of 64, 96 and 128 pixels, besides a few galaxies of one profile and
+cameras of telescopes in space. They are known less well, or better: the sky to 0.03 to 0.4 of its noise, the width of
+the point-spread function to 0.6 to 20 %, the noise to 5 %. Half of the images have bad pixels. No galaxy is kept for
+more than three looks, and an epoch learns from a new look and seven old ones. What comes out is judged by
 `python tests/benchmarks/sim_v2 --model any-camera.safetensors`, with `--crowded` and without.
 """
 
