@@ -1,12 +1,12 @@
-"""Real galaxies beside added neighbors, and alone. Data: github.com/asgr/magicaxis, github.com/LSSTDESC/BlendingToolKit.
+"""Real galaxies beside neighbors that were added. Data: github.com/asgr/magicaxis and LSSTDESC/BlendingToolKit.
 
     python tests/benchmarks/added_neighbors.py --out results.jsonl
     python tests/benchmarks/added_neighbors.py --smoke        # does it run?
 
 Isolated sources of the ground-based fields VST_r and VISTA_K, stamps of hst_cosmos with nothing beside, and simulated
-galaxies that go the same way. Neighbors are drawn through the star of the galaxy, as galestim-sim-v2-crowded has them:
-three magnitudes brighter to three fainter, up to 48 pixels off, of half to twice its size. `NeighborMasker` masks
-before and after. Do the posteriors agree?
+galaxies that go the same way. Neighbors are drawn through the star of the galaxy, as galestim-sim-v2-crowded has
+them: three magnitudes brighter to three fainter, up to 48 pixels off, of half to twice its size. `NeighborMasker`
+masks before and after. Do the posteriors agree?
 
 Of each target: the difference of the medians over the combined σ of both, in the median and half of its 68 % range;
 the same over √(σ² after - σ² before), the error of what only the masked pixels told, where that is 0.3 σ or more; and

@@ -1,4 +1,4 @@
-"""The model that ships, behind `NeighborMasker`, on images it cannot make out: it says so, by its flag or its width."""
+"""The model that ships, behind `NeighborMasker`, on images that it cannot make out: its flag or its width says so."""
 
 from __future__ import annotations
 
