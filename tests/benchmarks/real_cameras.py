@@ -219,6 +219,8 @@ def photometry(model, galaxies: list[Galaxy], fits: Table, name: str) -> dict:
     zero = 0.4 * np.log(10) * np.array([galaxy.zero_point for galaxy in galaxies])
     used = np.array([usable(row, galaxy) for row, galaxy in zip(fitted, galaxies)])
     result = {"set": name, "n": int(used.sum()), "of": len(used), "flagged": share_of(found["flagged"])}
+    resolved = resolved_of(found, galaxies)
+    result |= {"resolved": len(resolved), "flagged_resolved": share_of(found["flagged"][resolved])}
     for label, flux, radius in (("curve of growth", "cog_flux", "cog_radius_arcsec"), *FITTED):
         for column, field, offset in ((2, flux, zero), (1, radius, 0)):
             with np.errstate(invalid="ignore", divide="ignore"):
