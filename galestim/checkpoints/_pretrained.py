@@ -17,8 +17,11 @@ def load_pretrained(name="any-camera", *, device="auto"):
     galaxy in the middle of `Cutouts` that know their camera: ``psf`` and ``noise`` of each, and ``gain``, ``mask``,
     ``pixel_scale``, ``sky_error`` and ``psf_error`` as far as they are known. It learned from simulations of
 
-    - bulges and disks alone in images of 64 to 128 pixels, with half-light radii from a quarter to three times the
-      width of the point-spread function and up to 12 pixels, and signal-to-noise ratios of 10 to 3000;
+    - bulges and disks in images of 64 to 128 pixels, centered to three pixels, with half-light radii from a quarter
+      to three times the width of the point-spread function and up to 12 pixels, and signal-to-noise ratios of 10 to
+      3000;
+    - neighbors three magnitudes brighter to three fainter, masked by `NeighborMasker`, which belongs in front:
+      ``make_pipeline(NeighborMasker(), load_pretrained())``; those that are too near to be masked widen posteriors;
     - point-spread functions 1.8 to 8 pixels wide: Moffat's, Gaussian, with wings, and of telescopes in space;
     - noise that is independent or correlated, linear fluxes, a sky that is subtracted to 0.03 to 0.4 of the noise.
 
@@ -50,6 +53,7 @@ def load_pretrained(name="any-camera", *, device="auto"):
 
     See Also
     --------
+    galestim.preprocessing.NeighborMasker : Masks the neighbors.
     galestim.datasets.SimulatedGalaxies : What it was trained on.
     load_estimator : Reads files of your own; has the errors of a damaged installation.
 

@@ -94,13 +94,13 @@ def main():
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    model, seed, start = regressor(options.smoke, options.epochs), SEED, time.monotonic()
+    model, seed, before, start = regressor(options.smoke, options.epochs), SEED, 0.0, time.monotonic()
     if options.start is not None:
         model = load_estimator(options.start).set_params(warm_start=True, max_epochs=model.max_epochs, lr=1e-3)
-        seed += len(model.history_)
+        seed, before = seed + len(model.history_), model.card_.get("training", model.card_)["hours"]
     source = galaxies(options.smoke, options.lonely, seed)
     model.fit(source, Table(source.target, names=source.target_names, units=[None, "arcsec", None]))
-    hours = (time.monotonic() - start) / 3600
+    hours = before + (time.monotonic() - start) / 3600
     card = {"data": repr(source), "epochs": len(model.history_), "hours": hours, "seed": seed}
     save_estimator(model, options.out, card=card)
     print(json.dumps(card | {"valid_loss": float(model.history_[-1]["valid_loss"])}))
