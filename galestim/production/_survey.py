@@ -17,7 +17,7 @@ from .._sklearn import HasMethods, Interval, validate_params
 from .._tables import listed
 from ..catalogs import names_of
 from ._carried import check_columns
-from ._digest import digest
+from .._digest import digest
 from ._folder import Folder
 from ._model import Model
 from ._pieces import Piece, n_pieces, pieces_of, tables_of
