@@ -144,16 +144,19 @@ class Checkpoint(NoCheckpoint):
             "training": training,
             "generators": generator_states(),
         }
-        tensors: dict[str, Any] = {}
-        told = {"identity": self.identity.told(), "state": flattened(state, "state", tensors)}
         try:
-            with written_whole(self.path, sync=True) as finished:
-                save_file(tensors, finished, {"galestim": json.dumps(told)})
+            self._write(state)
         except (OSError, SafetensorError) as error:
             if not self.path.exists():  # later, a full disk does not end the training
                 raise OSError(f"{self.path} could not be written: {error}. Make room, or name another.") from error
             logger.warning("%s is that of an earlier step: it could not be written: %s", self.path, error)
         self._due = time.monotonic() + 60 * self.minutes
+
+    def _write(self, state: dict) -> None:
+        tensors: dict[str, Any] = {}
+        told = {"identity": self.identity.told(), "state": flattened(state, "state", tensors)}
+        with written_whole(self.path, sync=True) as finished:
+            save_file(tensors, finished, {"galestim": json.dumps(told)})
 
     def end_member(self, history):
         self.looks().keep(())

@@ -36,9 +36,7 @@ def checkpoint_of(regressor: Any, training: Examples, validation: Examples | Non
     if regressor.random_state is None:
         raise ValueError("checkpoint= needs a random_state, an int: without one, each fit is another.")
     if regressor.callbacks:
-        raise ValueError(
-            f"checkpoint={os.fspath(regressor.checkpoint)!r} does not hold what callbacks know; leave out one of them."
-        )
+        raise ValueError("checkpoint= does not hold what callbacks know; leave out one of them.")
     identity = FitIdentity(regressor, [training, *([] if validation is None else [validation])])
     folder = Path(os.fspath(regressor.checkpoint).replace(FIT, identity.name)).expanduser()
     with checkpoint_in(folder, regressor.checkpoint_minutes, identity, regressor.network_) as checkpoint:
@@ -57,9 +55,7 @@ class FitIdentity:
     """
 
     def __init__(self, regressor: Any, examples: list[Examples]):
-        settings = {
-            name: value for name, value in regressor.get_params(deep=False).items() if name not in UNSEEN
-        }
+        settings = {name: value for name, value in regressor.get_params(deep=False).items() if name not in UNSEEN}
         self.settings = {name: [digest(value), repr(value)[:80]] for name, value in settings.items()}
         self.others = {
             "estimator": type(regressor).__name__,

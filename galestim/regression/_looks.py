@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file

@@ -31,7 +31,7 @@ def flattened(value: Any, name: str, tensors: dict[str, Any]) -> Any:
         return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, dict):
         return {"dict": [[key, flattened(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
-    raise TypeError(f"{name} is {value!r}; a checkpoint holds numbers, text and tensors alone. Fit without checkpoint=.")
+    raise TypeError(f"{name} is {value!r}; a checkpoint holds numbers, text and tensors. Fit without checkpoint=.")
 
 
 def restored(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -284,6 +284,7 @@ def train(
     bounds the norm of each step's gradient. A `checkpoint` that was read goes on where it was written.
     """
     keep = _Keep(checkpoint)
+    done = keep.done()
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
     optimizer, options = _optimizer_of(recipe.optimizer)
@@ -301,7 +302,7 @@ def train(
         iterator_train=Batches,
         iterator_train__seed=seed,
         iterator_train__epoch=epoch,
-        iterator_train__done=keep.done(),
+        iterator_train__done=done,
         iterator_valid=Batches,
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
@@ -312,11 +313,12 @@ def train(
         verbose=recipe.verbose,
     )
     net.autocast = recipe.precision == "bfloat16"
-    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False, done=keep.done()[0]) as net.bar:
+    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False, done=done[0]) as net.bar:
         net.initialize()
         net.notify("on_train_begin", X=training, y=None)
         try:
-            net.fit_loop(training, None, recipe.max_epochs - keep.done()[0])  # that of partial_fit, which takes Ctrl-C for the end of the training
+            # that of partial_fit, which takes Ctrl-C for the end of the training
+            net.fit_loop(training, None, recipe.max_epochs - done[0])
         except KeyboardInterrupt:
             if not _stopped_early(net):
                 raise

@@ -29,9 +29,7 @@ def fits():
         CompactCNN(widths=(4,)), n_estimators=2, dropout=0.1, n_passes=2, max_epochs=6, augmentation="spin", **common
     )
     cameras = {"band": sim_v2_cameras(), "prior": sim_v2_prior()}
-    galaxies = SimulatedGalaxies(
-        40, npix=32, redraw="galaxies", replays=2, lifetime=2, random_state=0, **cameras
-    )
+    galaxies = SimulatedGalaxies(40, npix=32, redraw="galaxies", replays=2, lifetime=2, random_state=0, **cameras)
     redrawn = PosteriorRegressor(
         HarmonicNet(hidden=8, blocks=1),
         target_transforms=["logit", "log", "log"],
