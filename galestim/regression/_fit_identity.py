@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import gen_batches
-from torch import nn
 
 from .. import __version__
 from .._digest import digest
@@ -22,8 +22,6 @@ from ._training import Examples
 
 FIT = "{fit}"  # in the name of a folder: each fit has its own
 AT_A_TIME = 256  # images
-OF_REDRAWN = (1, 2, 3, 10, 100)  # epochs of which some galaxies are looked at
-SOME = 64
 UNSEEN = ("callbacks", "checkpoint", "checkpoint_minutes", "device", "verbose")  # parameters that change no fit
 
 
@@ -37,7 +35,7 @@ def checkpoint_of(regressor: Any, training: Examples, validation: Examples | Non
         raise ValueError("checkpoint= needs a random_state, an int: without one, each fit is another.")
     if regressor.callbacks:
         raise ValueError("checkpoint= does not hold what callbacks know; leave out one of them.")
-    identity = FitIdentity(regressor, [training, *([] if validation is None else [validation])])
+    identity = FitIdentity(regressor, training, validation)
     folder = Path(os.fspath(regressor.checkpoint).replace(FIT, identity.name)).expanduser()
     with checkpoint_in(folder, regressor.checkpoint_minutes, identity, regressor.network_) as checkpoint:
         yield checkpoint
@@ -50,11 +48,11 @@ class FitIdentity:
     ----------
     regressor : ImageRegressor
         With its network, untrained.
-    examples : list of Examples
-        Those of the training, and of the validation.
+    training : Examples
+    validation : Examples or None
     """
 
-    def __init__(self, regressor: Any, examples: list[Examples]):
+    def __init__(self, regressor: Any, training: Examples, validation: Examples | None):
         settings = {name: value for name, value in regressor.get_params(deep=False).items() if name not in UNSEEN}
         self.settings = {name: [digest(value), repr(value)[:80]] for name, value in settings.items()}
         self.others = {
@@ -62,14 +60,15 @@ class FitIdentity:
             "device": regressor.device_,
             "galestim": __version__,
             "torch": torch.__version__,
-            "data": _of_data(examples),
-            "start": _of_network(regressor.network_),
+            "data": _of_data(training, validation),
+            "start": _of_network(regressor, training),
         }
 
     @property
     def name(self) -> str:
         """A name for a folder."""
-        return digest(self.told())[:16]
+        settings = {name: of_value for name, (of_value, _) in self.settings.items()}
+        return hashlib.sha256(json.dumps({**self.others, "settings": settings}).encode()).hexdigest()[:16]
 
     def told(self) -> dict[str, Any]:
         """For JSON."""
@@ -97,30 +96,24 @@ class FitIdentity:
         return None if found["start"] == self.others["start"] else "the network began with other weights"
 
 
-def _of_data(examples: list[Examples]) -> str:
-    """SHA-256 of all images and labels; of redrawn ones, of some in several epochs."""
+def _of_data(training: Examples, validation: Examples | None) -> str:
+    """SHA-256 of all images and labels; of redrawn ones, of what they are drawn from, as they differ in rounding."""
     sha256 = hashlib.sha256()
-    for some in examples:
-        for inputs, labels in _batches(some):
+    if isinstance(training, RedrawnExamples):
+        sha256.update(digest([training.images.source, training.rows, training.labels["weight"]]).encode())
+        return sha256.hexdigest()
+    for some in (training, validation):
+        for rows in gen_batches(len(some), AT_A_TIME) if some is not None else ():
+            inputs, labels = some.batch(np.arange(len(some))[rows], 0)
             _tell(sha256, {**inputs, **labels})
     return sha256.hexdigest()
 
 
-def _batches(examples: Examples) -> Iterator[tuple[dict, dict]]:
-    rows = np.arange(len(examples))
-    if isinstance(examples, RedrawnExamples):
-        for epoch in OF_REDRAWN:
-            yield examples.batch(rows[:SOME], epoch)
-        yield {}, {name: torch.from_numpy(values) for name, values in examples.labels.items()}
-        yield {}, {"replays": torch.tensor(examples.replays)}
-        return
-    for some in gen_batches(len(rows), AT_A_TIME):
-        yield examples.batch(rows[some], 0)
-
-
-def _of_network(network: nn.Module) -> str:
-    sha256 = hashlib.sha256()
-    _tell(sha256, network.state_dict())
+def _of_network(regressor: Any, training: Examples) -> str:
+    """SHA-256 of the weights that a fit begins with, unless it examines images that differ in rounding."""
+    sha256 = hashlib.sha256(str(regressor._seed).encode())
+    if regressor.warm_start or not isinstance(training, RedrawnExamples):
+        _tell(sha256, regressor.network_.state_dict())
     return sha256.hexdigest()
 
 
