@@ -1,8 +1,8 @@
 """Fits in children of this process, which are killed.
 
-Everything is imported once, before the children are made. A line of the input says what the next one does: ``NAME
-CHECKPOINT SECONDS OUT``: which fit, its folder of checkpoints, after how many seconds it is killed if these are not
-0, and where the fitted estimator goes. A line of the output says how it ended.
+Everything is imported once, before the children are made. A line of the input says what the next one does, ``NAME|
+FOLDER|SECONDS|OUT``: which fit, its folder of checkpoints, how many seconds after its first new checkpoint it is
+killed, -1 for never, and where the fitted estimator goes. A line of the output says how it ended.
 """
 
 import os
@@ -47,10 +47,28 @@ def fits():
 
 def child(fit, folder: str, out: str) -> None:
     estimator, X, y = fit
-    estimator.set_params(checkpoint=None if folder == "none" else folder).fit(X, y)
+    estimator.set_params(checkpoint=folder).fit(X, y)
     Path(out).write_bytes(pickle.dumps(estimator))
-    print("done", round(time.process_time(), 2), flush=True)
+    print("done", flush=True)
     os._exit(0)
+
+
+def written(folder: str) -> int:
+    """When a checkpoint was written there, 0 for never."""
+    path = Path(folder, "checkpoint.safetensors")
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def killed(pid: int, folder: str, before: int, seconds: float) -> int:
+    """Status of a child that was killed then, unless it ended before."""
+    while written(folder) == before:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.002)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
 
 
 def main() -> None:
@@ -58,13 +76,10 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         name, folder, seconds, out = line.rstrip("\n").split("|")
-        pid = os.fork()
+        before, pid = written(folder), os.fork()
         if not pid:
             child(known[name], folder, out)
-        if float(seconds):
-            time.sleep(float(seconds))
-            os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
+        status = os.waitpid(pid, 0)[1] if float(seconds) < 0 else killed(pid, folder, before, float(seconds))
         if os.WIFSIGNALED(status):
             print("killed", flush=True)
 

@@ -115,14 +115,13 @@ def test_killed_at_random_moments_it_ends_as_it_would_have(whole, tmp_path):
     command = [sys.executable, str(Path(__file__).with_name("_killed_fits.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        while "done" not in ended and len(ended) < 40:
-            last = len(ended) >= 8
-            seconds = 0 if last else rng.uniform(0.02, 0.4)
+        while "done" not in ended and len(ended) < 6:
+            seconds = rng.uniform(0, 0.1) if len(ended) < 5 else -1
             process.stdin.write(f"ensemble|{tmp_path / 'kept'}|{seconds}|{tmp_path / 'out'}\n")
             process.stdin.flush()
-            ended.append(process.stdout.readline().split()[0])
+            ended.append(process.stdout.readline().strip())
         process.stdin.close()
-    assert ended.count("killed") >= 1
+    assert ended.count("killed") >= 2  # five, unless the machine is very quick
     assert_same(joblib.load(tmp_path / "out"), whole["ensemble"])
 
 
