@@ -1,8 +1,8 @@
 """Runs of `predict_catalog` in children of this process, which are killed, or have no room on their disk.
 
 Everything is imported once, before the children are made; a line of the input says what the next one does:
-``OUT PARTS SECONDS LIMIT``, to kill it so many seconds after there are so many partitions if these are not -1, and to let
-it write no files larger than LIMIT bytes if these are not 0. A line of the output says how it ended.
+``OUT PARTS SECONDS LIMIT``, to kill it so many seconds after there are so many partitions if these are not -1, and to
+let it write no files larger than LIMIT bytes if these are not 0. A line of the output says how it ended.
 """
 
 import os
@@ -48,10 +48,7 @@ def main(folder: Path, chunk_size: int) -> None:
         pid = os.fork()
         if not pid:
             child(model, folder, out, chunk_size, int(limit))
-        if int(parts) < 0:
-            status = os.waitpid(pid, 0)[1]
-        else:
-            status = killed(pid, Path(out), int(parts), float(seconds))
+        status = os.waitpid(pid, 0)[1] if int(parts) < 0 else killed(pid, Path(out), int(parts), float(seconds))
         if os.WIFSIGNALED(status):
             print("killed", flush=True)
 

@@ -14,7 +14,7 @@ CHUNK = 10  # rows: 30 partitions
 
 @pytest.fixture(scope="module")
 def run(survey):
-    """Run it in a process of its own: into a folder, killed after some partitions and seconds, with files that large."""
+    """Run it in a process of its own: into a folder, killed after some partitions, with files that large."""
     command = [sys.executable, str(Path(__file__).with_name("_killed.py")), str(survey.folder), str(CHUNK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
