@@ -145,7 +145,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         Raises
         ------
         ValueError
-            If images or targets are not what is said above, or leave nothing to train or validate on.
+            If images or targets are not what is said above, or leave nothing to train or validate on, or `checkpoint`
+            has that of another fit.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.

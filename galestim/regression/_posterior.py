@@ -304,8 +304,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         ------
         ValueError
             If images or targets are not what is said above, a target lies where its transform has no value or is the
-            same in all rows, there is nothing to train or validate on, or `Cutouts` with a camera are to be
-            augmented.
+            same in all rows, there is nothing to train or validate on, `Cutouts` with a camera are to be
+            augmented, or `checkpoint` has that of another fit.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.

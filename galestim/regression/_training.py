@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -33,6 +32,7 @@ from .._progress import progress_bar
 from ..networks import Inputs, pixel_tensor
 from ._checkpoint import NoCheckpoint
 from ._optimizers import OPTIMIZERS, SGD
+from ._training_state import resume, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,6 @@ HISTORY = {
     "lr": "lr",
     "dur": "duration",
 }
-STOPPING = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")  # what early stopping knows
 
 
 class Examples(torch.utils.data.Dataset):
@@ -224,7 +223,7 @@ class _Keep(Callback):
 
     def on_train_begin(self, net, **kwargs):
         if self.state is not None:
-            _resume(net, self.state)
+            resume(net, self.state)
 
     def on_epoch_begin(self, net, **kwargs):
         if self.state is not None:
@@ -234,34 +233,7 @@ class _Keep(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training and self.checkpoint.is_due():
-            self.checkpoint.write(_state(net))
-
-
-def _state(net: NeuralNet) -> dict[str, Any]:
-    """State of a training after a step, besides weights and random numbers."""
-    callbacks = dict(net.callbacks_)
-    schedule, stopping = callbacks.get("lr_schedule"), callbacks.get("early_stopping")
-    *before, now = net.history
-    return {
-        "epochs": [{**row, "batches": []} for row in before],
-        "epoch": now,
-        "seconds": time.time() - callbacks["epoch_timer"].epoch_start_time_,
-        "optimizer": net.optimizer_.state_dict(),
-        "schedule": None if schedule is None else (schedule.batch_idx_, schedule.lr_scheduler_.state_dict()),
-        "stopping": None if stopping is None else {name: getattr(stopping, name) for name in STOPPING},
-    }
-
-
-def _resume(net: NeuralNet, state: dict[str, Any]) -> None:
-    """Be in a state."""
-    callbacks = dict(net.callbacks_)
-    net.history.extend(state["epochs"])
-    net.optimizer_.load_state_dict(state["optimizer"])
-    if state["schedule"] is not None:
-        schedule = callbacks["lr_schedule"]
-        schedule.batch_idx_, of_scheduler = state["schedule"]
-        schedule.lr_scheduler_.load_state_dict(of_scheduler)
-    vars(callbacks.get("early_stopping", net)).update(state["stopping"] or {})
+            self.checkpoint.write(state_of(net))
 
 
 def train(
