@@ -102,8 +102,8 @@ def _of_data(training: Examples, validation: Examples | None) -> str:
     if isinstance(training, RedrawnExamples):
         sha256.update(digest([training.images.source, training.rows, training.labels["weight"]]).encode())
         return sha256.hexdigest()
-    for some in (training, validation):
-        for rows in gen_batches(len(some), AT_A_TIME) if some is not None else ():
+    for some in [training] if validation is None else [training, validation]:
+        for rows in gen_batches(len(some), AT_A_TIME):
             inputs, labels = some.batch(np.arange(len(some))[rows], 0)
             _tell(sha256, {**inputs, **labels})
     return sha256.hexdigest()
