@@ -109,7 +109,7 @@ def jobs_of(tiles, requests):
 
 
 def _near_any(tiles, ra, dec, pixel_scale, npix) -> list[int]:
-    """Numbers of the tiles that a cutout may touch, by a product of matrices: tile by tile, ten thousand take long."""
+    """Numbers of the tiles that a cutout may touch: ten thousand, one by one, would take long."""
     places = np.stack(direction(ra, dec))
     reach = np.radians(pixel_scale * npix / 3600).max() + _ROUNDING
     near: list[int] = []
