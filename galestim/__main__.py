@@ -109,6 +109,10 @@ def fit(recipe: Path, out: Path, as_json: bool) -> None:
 
     Every key, column and file is checked, and some images are fetched, before the training begins. Galaxies without
     an image are left out.
+
+    The state of the training is kept beside the model, every ten minutes (checkpoint_minutes in [model]) until it is
+    done: interrupt it, or let it crash, and the same command goes on from there. If RECIPE has no random_state, it
+    is 0.
     """
     from ._cli.commands import fit as run
 

@@ -46,6 +46,19 @@ def own_generator(device: str | torch.device) -> torch.Generator | None:
     return None if generators is None else generators[str(device)]
 
 
+def generator_states() -> dict[str, torch.Tensor]:
+    """Where the generators of the context are, by device."""
+    return {device: generator.get_state() for device, generator in (_current.get() or {}).items()}
+
+
+def set_generator_states(states: dict[str, torch.Tensor]) -> None:
+    """Put the generators of the context where they were."""
+    generators = _current.get()
+    assert generators is not None
+    for device, state in states.items():
+        generators[device].set_state(state)
+
+
 class AllDraws(TorchDispatchMode):
     """Within this context, inside of `own_random_numbers`, whatever torch draws comes from the same seed.
 

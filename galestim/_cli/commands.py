@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,33 @@ def fit(recipe_file: Path, out: Path) -> dict[str, Any]:
     acquired = recipe.fetcher().acquire(catalog, on_error="skip")
     there = np.asarray(acquired.report["status"] == "ok")
     estimator, targets = _without_fetcher(recipe), targets[there]
+    kept = out.with_name(f"{out.name}.checkpoint")
+    own = _keep(_regressor(estimator), kept)
     scores = _scores(recipe, estimator, acquired.images, targets)
     estimator.fit(acquired.images, targets)
+    _regressor(estimator).set_params(checkpoint=own)
     _save(estimator, recipe, out)
+    shutil.rmtree(kept, ignore_errors=True)
     return {"model": str(out), "galaxies": int(there.sum()), "missing": int((~there).sum()), **scores}
 
 
 def _without_fetcher(recipe: Recipe):
     steps = recipe.steps()
     return make_pipeline(*steps, recipe.model()) if steps else recipe.model()
+
+
+def _regressor(estimator):
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+
+
+def _keep(regressor, folder: Path):
+    """Have the state of each fit kept in `folder`, if the recipe names no other; returns what it says of that."""
+    own = regressor.checkpoint
+    if own is None:
+        regressor.set_params(checkpoint=str(folder / "{fit}"))
+    if regressor.random_state is None:
+        regressor.set_params(random_state=0)
+    return own
 
 
 def _scores(recipe: Recipe, estimator, images, targets) -> dict[str, Any]:

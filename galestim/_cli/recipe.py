@@ -38,7 +38,7 @@ PARTS = {
     simulation: ("AiryPSF", "DoubleMoffatPSF", "GaussianPSF", "MoffatPSF"),
     networks: ("Augmentation", "CompactCNN", "GaussianHead", "HarmonicNet", "SpatialTransformer", "SpinCNN", "VGG16"),
 }
-_FILES = ("cache", "file", "folder", "path")  # parameters that name files
+_FILES = ("cache", "checkpoint", "file", "folder", "path")  # parameters that name files
 _MAY_BE_FILES = ("mask", "noise", "paths", "psf", "variance", "weight")  # or extensions of one
 
 

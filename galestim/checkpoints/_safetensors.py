@@ -28,7 +28,7 @@ from ._plain import Tensors, described_each, made, named, restored
 
 FORMAT = 2
 ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor)}
-LEFT_OUT = ("callbacks", "device")  # of the parameters: code, and a matter of the machine
+LEFT_OUT = ("callbacks", "checkpoint", "checkpoint_minutes", "device")  # code, and matters of the machine
 OF_NETWORKS = ("network", "spatial_transformer", "head", "n_estimators")  # parameters that say how large they are
 MAX_PASSES = 10**5  # of each image through the network
 WEIGHTS = "weights."

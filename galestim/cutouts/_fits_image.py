@@ -99,12 +99,12 @@ class FitsImage:
 
     def is_near(self, ra, dec, pixel_scale, npix) -> NDArray[np.bool_]:
         """Mask of the cutouts that may touch the image; others need not be projected."""
-        center, radius = self._cap
+        center, radius = self.cap
         reach = radius + np.radians(pixel_scale * npix / 3600)
         return ~(_angle(np.array(direction(ra, dec)), center) > reach)
 
     @cached_property
-    def _cap(self) -> tuple[NDArray, float]:
+    def cap(self) -> tuple[NDArray, float]:
         """Center (unit vector) and radius [rad] of a circle on the sky that holds the image."""
         height, width = self.shape
         t = np.linspace(0, 1, 9)

@@ -264,8 +264,10 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         errors = self._fill(requests, images)
         for i, request in enumerate(requests):
             covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
-            failed = errors[i] if i in errors else self._missing(request)
-            yield images[i].copy() if covered and i not in errors else failed
+            if covered and i not in errors:
+                yield images[i].copy()
+            else:
+                yield errors[i] if i in errors else self._missing(request)
 
     def _cut_cameras(self, requests, npix: int, n_channels: int) -> Iterator[Cutouts | CutoutError]:
         """Images with their cameras."""
@@ -279,8 +281,10 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         made = as_cutouts(chunk, [request.pixel_scale for request in requests], known, **beliefs)
         for i, (request, cutouts) in enumerate(zip(requests, made)):
             covered = np.isfinite(cutouts.images).any()
-            failed = errors[i] if i in errors else self._missing(request, "good pixel")
-            yield cutouts if covered and i not in errors else failed
+            if covered and i not in errors:
+                yield cutouts
+            else:
+                yield errors[i] if i in errors else self._missing(request, "good pixel")
 
     def _cameras(self) -> list[list[TileCamera]]:
         """Tiles of each band with their cameras, as the files are now."""

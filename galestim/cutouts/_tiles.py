@@ -8,9 +8,14 @@ from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils import gen_batches
 
+from .._tangent import direction
 from ._fits_image import FitsImage
 from ._resample import place
+
+_TILES_AT_ONCE = 1024
+_ROUNDING = 1e-7  # rad
 
 
 def alike(tiles: list[FitsImage]) -> list[FitsImage]:
@@ -87,7 +92,8 @@ def jobs_of(tiles, requests):
     """
     sky = np.array([request[:4] for request in requests], dtype=float).T
     placements, jobs = {}, [np.empty((0, 5))]
-    for t, tile in enumerate(tiles):
+    for t in _near_any(tiles, *sky):
+        tile = tiles[t]
         near = np.flatnonzero(tile.is_near(*sky))
         if len(near):
             placements[t] = place(tile.sky, [requests[i] for i in near])
@@ -100,3 +106,15 @@ def jobs_of(tiles, requests):
     rank[order] = np.arange(len(order)) - np.searchsorted(request[order], request[order])
     order = np.lexsort([y, tile, rank])
     return placements, zip(*(column[order].astype(int).tolist() for column in (rank, tile, block, request)))
+
+
+def _near_any(tiles, ra, dec, pixel_scale, npix) -> list[int]:
+    """Numbers of the tiles that a cutout may touch: ten thousand, one by one, would take long."""
+    places = np.stack(direction(ra, dec))
+    reach = np.radians(pixel_scale * npix / 3600).max() + _ROUNDING
+    near: list[int] = []
+    for some in gen_batches(len(tiles), _TILES_AT_ONCE):
+        centers, radii = zip(*(tile.cap for tile in tiles[some]))
+        far = np.hstack(centers).T @ places < np.cos(np.minimum(np.add(radii, reach), np.pi))[:, None]
+        near += (some.start + np.flatnonzero(~far.all(axis=1))).tolist()
+    return near

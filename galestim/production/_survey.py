@@ -11,13 +11,13 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from .._digest import digest
 from .._io.files import locked_folder
 from .._progress import progress_bar
 from .._sklearn import HasMethods, Interval, validate_params
 from .._tables import listed
 from ..catalogs import names_of
 from ._carried import check_columns
-from ._digest import digest
 from ._folder import Folder
 from ._model import Model
 from ._pieces import Piece, n_pieces, pieces_of, tables_of

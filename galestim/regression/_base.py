@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from ..networks import Augmentation, ImageNetwork, Inputs, build_network
 from ..targets import resolve_transforms
 from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_cameras
 from ._digests import digested
+from ._fit_identity import checkpoint_of
 from ._optimizers import OPTIMIZERS, SGD
 from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
@@ -88,6 +90,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "callbacks": ["array-like", None],
+        "checkpoint": [str, os.PathLike, None],
+        "checkpoint_minutes": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
     }
 
@@ -141,7 +145,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         Raises
         ------
         ValueError
-            If images or targets are not what is said above, or leave nothing to train or validate on.
+            If images or targets are not what is said above, or leave nothing to train or validate on, or `checkpoint`
+            has that of another fit.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.
@@ -318,21 +323,22 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         unit = training.weight.mean()
         seen = self._examples(images, labels, training, unit, loss)
         watched = None if validation is None else self._examples(images, labels, validation, unit)
-        history = []
-        for number, member in enumerate(self._members()):
-            rows = train(
-                member,
-                loss,
-                digested(seen, member, self.device_),
-                None if watched is None else digested(watched, member, self.device_),
-                Recipe.of(self),
-                device=self.device_,
-                seed=self._seed + number,
-                epoch=epoch,
-                gradient_clip=self._gradient_clip,
-            )
-            history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
-        self.history_ = [*self.history_, *history]
+        with checkpoint_of(self, seen, watched) as checkpoint:
+            for number, member in list(enumerate(self._members()))[checkpoint.member :]:
+                rows = train(
+                    member,
+                    loss,
+                    digested(seen, member, self.device_, epoch + 1, checkpoint.looks()),
+                    None if watched is None else digested(watched, member, self.device_),
+                    Recipe.of(self),
+                    device=self.device_,
+                    seed=self._seed + number,
+                    epoch=epoch,
+                    gradient_clip=self._gradient_clip,
+                    checkpoint=checkpoint,
+                )
+                checkpoint.end_member([{"member": number, **row} if self._is_ensemble() else row for row in rows])
+        self.history_ = [*self.history_, *checkpoint.history]
 
     def _examples(self, images, labels: Labels, rows: TrainingRows, unit: float, loss=None) -> Examples:
         """Rows as the training loop sees them; `unit` is a weight of 1, and without a loss nothing is redrawn."""

@@ -56,6 +56,13 @@ class CNNRegressor(ImageRegressor):
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
         KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
+    checkpoint : str or path-like, default=None
+        Folder in which the state of the training is kept: the same fit goes on from it after an interruption, at the
+        same step, and ends as one that was never interrupted. It stays when the fit is done; that fit again is then a
+        matter of reading it, and another is refused. With ``{fit}`` in its name, as in ``"runs/{fit}"``, each fit has
+        a folder of its own, as searches and cross-validation need. Asks for a `random_state`; takes no `callbacks`.
+    checkpoint_minutes : float, default=10
+        Time from one checkpoint to the next.
     verbose : int, default=0
         1 shows a progress bar on a terminal and in notebooks.
 
@@ -140,6 +147,8 @@ class CNNRegressor(ImageRegressor):
         random_state=None,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
+        checkpoint_minutes=10,
         verbose=0,
     ):
         self.network = network
@@ -159,6 +168,8 @@ class CNNRegressor(ImageRegressor):
         self.random_state = random_state
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_minutes = checkpoint_minutes
         self.verbose = verbose
 
     def _default_network(self):

@@ -9,8 +9,9 @@ import torch
 from sklearn.utils import gen_batches
 
 from ..networks import ImageNetwork, Inputs
+from ._looks import Look, LookFiles
 from ._redraw import RedrawnExamples
-from ._training import Examples, Labels
+from ._training import Examples
 
 AT_A_TIME = 256  # images
 MAX_BYTES = 2**30  # beyond which digests of stored images are not kept
@@ -18,8 +19,13 @@ MAX_MEMORY = 2**31  # bytes of looks that are kept to be replayed
 Digest = Callable[[Inputs], torch.Tensor | None]
 
 
-def digested(examples: Examples, network: ImageNetwork, device) -> Examples:
-    """`examples` as digests, if the network makes them; those that are redrawn only if their looks are replayed."""
+def digested(
+    examples: Examples, network: ImageNetwork, device, first: int = 1, files: LookFiles | None = None
+) -> Examples:
+    """`examples` as digests, if the network makes them; those that are redrawn only if their looks are replayed.
+
+    The training begins, or began before it was interrupted, with the epoch `first`.
+    """
 
     @torch.no_grad()
     def digest(inputs: Inputs):
@@ -29,12 +35,12 @@ def digested(examples: Examples, network: ImageNetwork, device) -> Examples:
     if isinstance(examples, RedrawnExamples) and replays == 1:
         return examples
     network.eval()
-    first = digest(examples.batch(np.arange(min(2, len(examples))), 1)[0])
-    if first is None:
+    some = digest(examples.batch(np.arange(min(2, len(examples))), 1)[0])
+    if some is None:
         return examples
     if isinstance(examples, RedrawnExamples):
-        return Replays(examples, digest, replays)
-    return Digests(examples, digest) if len(examples) * first[0].nbytes <= MAX_BYTES else examples
+        return Replays(examples, digest, replays, first, files)
+    return Digests(examples, digest) if len(examples) * some[0].nbytes <= MAX_BYTES else examples
 
 
 class Digests(Examples):
@@ -70,25 +76,51 @@ class Replays(Examples):
         From inputs to digests.
     n_looks : int
         How many looks at each row an epoch has.
+    first : int, default=1
+        Epoch with which the training begins.
+    files : LookFiles, default=None
+        Where looks are kept beyond an interruption.
     """
 
-    def __init__(self, examples: RedrawnExamples, digest: Digest, n_looks: int):
+    def __init__(
+        self,
+        examples: RedrawnExamples,
+        digest: Digest,
+        n_looks: int,
+        first: int = 1,
+        files: LookFiles | None = None,
+    ):
         super().__init__(examples.images, examples.rows, examples.labels, examples.dtype)
-        self.examples, self.digest, self.n_looks = examples, digest, n_looks
-        self.memory: list = []  # digests and labels of each look, the oldest first
-        self.looks: list = []  # those of this epoch
+        self.examples, self.digest, self.n_looks, self.first, self.files = examples, digest, n_looks, first, files
+        self.memory: dict[int, Look] = {}  # the oldest first
+        self.looks: list[Look] = []  # those of this epoch
 
     def __len__(self):
         return self.n_looks * len(self.rows)
 
     def begin(self, epoch):
         """Draw what is new in an epoch, and choose what is replayed."""
-        new = range(epoch, epoch + self.n_looks) if not self.memory else [epoch + self.n_looks - 1]
-        self.memory += [_look(self.examples, self.digest, number) for number in new]
-        self.memory = self.memory[-max(MAX_MEMORY // _bytes(self.memory[0]), self.n_looks) :]
-        *known, latest = range(len(self.memory))
-        replayed = np.random.default_rng(epoch).choice(known, self.n_looks - 1, replace=False)
+        latest = epoch + self.n_looks - 1
+        new = self._look(latest)
+        n_kept = max(MAX_MEMORY // _bytes(new), self.n_looks)
+        kept = range(max(self.first, latest + 1 - n_kept), latest)
+        self.memory = {**{number: self._look(number) for number in kept}, latest: new}
+        if self.files is not None:
+            self.files.keep(self.memory.keys())
+        replayed = np.random.default_rng(epoch).choice(kept, self.n_looks - 1, replace=False)
         self.looks = [self.memory[number] for number in (*replayed, latest)]
+
+    def _look(self, number: int) -> Look:
+        """That of an epoch: from memory, from its file, or drawn."""
+        if number in self.memory:
+            return self.memory[number]
+        kept = None if self.files is None else self.files.load(number)
+        if kept is not None:
+            return kept
+        look = _look(self.examples, self.digest, number)
+        if self.files is not None:
+            self.files.save(number, look)
+        return look
 
     def batch(self, which, epoch):
         look, row = np.divmod(which, len(self.rows))
@@ -102,12 +134,12 @@ class Replays(Examples):
         return {"digest": torch.from_numpy(digests)}, {name: torch.from_numpy(v) for name, v in labels.items()}
 
 
-def _bytes(look: tuple[np.ndarray, Labels]) -> int:
+def _bytes(look: Look) -> int:
     digests, labels = look
     return digests.nbytes + sum(values.nbytes for values in labels.values())
 
 
-def _look(examples: Examples, digest: Digest, epoch: int) -> tuple[np.ndarray, Labels]:
+def _look(examples: Examples, digest: Digest, epoch: int) -> Look:
     """Digests and labels of all rows, as they are in an epoch."""
     digests, labels = [], []
     for rows in gen_batches(len(examples), AT_A_TIME):

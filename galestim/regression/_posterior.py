@@ -106,6 +106,13 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
         KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
+    checkpoint : str or path-like, default=None
+        Folder in which the state of the training is kept: the same fit goes on from it after an interruption, at the
+        same step, and ends as one that was never interrupted. It stays when the fit is done; that fit again is then a
+        matter of reading it, and another is refused. With ``{fit}`` in its name, as in ``"runs/{fit}"``, each fit has
+        a folder of its own, as searches and cross-validation need. Asks for a `random_state`; takes no `callbacks`.
+    checkpoint_minutes : float, default=10
+        Time from one checkpoint to the next.
     verbose : int, default=0
         1 shows a progress bar on a terminal and in notebooks.
 
@@ -226,6 +233,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         random_state=None,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
+        checkpoint_minutes=10,
         verbose=0,
     ):
         self.network = network
@@ -252,6 +261,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         self.random_state = random_state
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.checkpoint_minutes = checkpoint_minutes
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -293,8 +304,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         ------
         ValueError
             If images or targets are not what is said above, a target lies where its transform has no value or is the
-            same in all rows, there is nothing to train or validate on, or `Cutouts` with a camera are to be
-            augmented.
+            same in all rows, there is nothing to train or validate on, `Cutouts` with a camera are to be
+            augmented, or `checkpoint` has that of another fit.
         FloatingPointError
             If the training diverges: its loss, weights or most outputs are not finite. Whatever is raised, the
             estimator stays as it was.

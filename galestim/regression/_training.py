@@ -30,7 +30,9 @@ from torch.optim import lr_scheduler as scheduler
 from .._images import release_pages
 from .._progress import progress_bar
 from ..networks import Inputs, pixel_tensor
+from ._checkpoint import NoCheckpoint
 from ._optimizers import OPTIMIZERS, SGD
+from ._training_state import resume, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +108,35 @@ class Batches:
     seed : int or None, default=None
         Of the shuffling; None keeps the order.
     epoch : int, default=0
-        The last epoch that has been seen.
+        The last epoch that another training has seen.
+    done : tuple of int, default=(0, 0)
+        Epochs, and batches of the next one, that were seen before an interruption.
     """
 
-    def __init__(self, examples: Examples, batch_size: int, seed: int | None = None, epoch: int = 0):
-        self.examples, self.batch_size, self.epoch = examples, batch_size, epoch
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        done: tuple[int, int] = (0, 0),
+    ):
+        epochs, self.n_seen = done
+        self.examples, self.batch_size, self.epoch = examples, batch_size, epoch + epochs
         self.rng = None if seed is None else np.random.default_rng(seed)
+        for _ in range(epochs):
+            self._order()
 
     def __iter__(self) -> Iterator:
         self.epoch += 1
         self.examples.begin(self.epoch)
-        order = np.arange(len(self.examples)) if self.rng is None else self.rng.permutation(len(self.examples))
-        for start in range(0, len(order), self.batch_size):
+        order, first, self.n_seen = self._order(), self.n_seen * self.batch_size, 0
+        for start in range(first, len(order), self.batch_size):
             yield self.examples.batch(order[start : start + self.batch_size], self.epoch)
+
+    def _order(self) -> NDArray[np.intp]:
+        n = len(self.examples)
+        return np.arange(n) if self.rng is None else self.rng.permutation(n)
 
 
 @dataclass(frozen=True)
@@ -193,6 +211,31 @@ class _Watch(Callback):
         self.bar.update()
 
 
+class _Keep(Callback):
+    """Write a checkpoint when it is due, and go on from one."""
+
+    def __init__(self, checkpoint: NoCheckpoint):
+        self.checkpoint, self.state = checkpoint, checkpoint.take()
+
+    def done(self) -> tuple[int, int]:
+        """Epochs, and batches of the next one, that were seen before."""
+        return (0, 0) if self.state is None else (len(self.state["epochs"]), len(self.state["epoch"]["batches"]))
+
+    def on_train_begin(self, net, **kwargs):
+        if self.state is not None:
+            resume(net, self.state)
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.state is not None:
+            dict(net.callbacks_)["epoch_timer"].epoch_start_time_ -= self.state["seconds"]
+            net.history[-1].update(self.state["epoch"])
+            self.state = None
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and self.checkpoint.is_due():
+            self.checkpoint.write(state_of(net))
+
+
 def train(
     network: nn.Module,
     loss: nn.Module,
@@ -204,13 +247,16 @@ def train(
     seed: int,
     epoch: int = 0,
     gradient_clip: float | None = None,
+    checkpoint: NoCheckpoint,
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
 
     The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
     ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
-    bounds the norm of each step's gradient.
+    bounds the norm of each step's gradient. A `checkpoint` that was read goes on where it was written.
     """
+    keep = _Keep(checkpoint)
+    done = keep.done()
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
     optimizer, options = _optimizer_of(recipe.optimizer)
@@ -228,18 +274,23 @@ def train(
         iterator_train=Batches,
         iterator_train__seed=seed,
         iterator_train__epoch=epoch,
+        iterator_train__done=done,
         iterator_valid=Batches,
         train_split=None if validation is None else predefined_split(validation),
-        callbacks=_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
+        callbacks=[
+            *_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
+            ("keep", keep),
+        ],
         device=device,
         verbose=recipe.verbose,
     )
     net.autocast = recipe.precision == "bfloat16"
-    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False) as net.bar:
+    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False, done=done[0]) as net.bar:
         net.initialize()
         net.notify("on_train_begin", X=training, y=None)
         try:
-            net.fit_loop(training, None)  # that of partial_fit, which takes Ctrl-C for the end of the training
+            # that of partial_fit, which takes Ctrl-C for the end of the training
+            net.fit_loop(training, None, recipe.max_epochs - done[0])
         except KeyboardInterrupt:
             if not _stopped_early(net):
                 raise

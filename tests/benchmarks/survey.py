@@ -1,7 +1,8 @@
 """Rate and memory of `predict_catalog` on a mosaic, beside the rates of its parts: the network and the cutting.
 
     python tests/benchmarks/survey.py --rows 20000                    # the run quoted in docs/benchmarks.md
-    python tests/benchmarks/survey.py --rows 1000000 --jobs 2
+    python tests/benchmarks/survey.py --rows 1000000                  # the one of a million rows
+    python tests/benchmarks/survey.py --rows 40000 --workers 1 2      # on clusters of one worker of Dask, and of two
     python tests/benchmarks/survey.py --smoke                         # to try it out
 
 Galaxies like those that the shipped model knows lie on a grid in a mosaic; the catalog has them again and again, each
@@ -68,6 +69,22 @@ def rate(work, n: int) -> dict[str, float]:
     return {"per_second": round(n / seconds, 1), "per_processor_second": round(n / of_processor, 1)}
 
 
+def on_workers(n: int, pipeline, folder: Path, rows: int) -> float:
+    """Galaxies per second on `n` workers of Dask, once they have everything loaded."""
+    from dask.distributed import Client, LocalCluster
+
+    catalog = folder / "catalog.parquet"
+    few = pq.read_table(catalog).slice(0, 512)
+    with (
+        LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        predict_catalog(pipeline, few.to_pydict(), folder / f"few-{n}", client=client, chunk_size=64, verbose=0)
+        clock = time.perf_counter()
+        predict_catalog(pipeline, catalog, folder / f"workers-{n}", client=client, chunk_size=2048, verbose=0)
+        return round(rows / (time.perf_counter() - clock), 1)
+
+
 class Resident(threading.Thread):
     """Resident memory of this process [MiB], looked at every quarter of a second."""
 
@@ -89,6 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--workers", type=int, nargs="*", default=[], help="also on so many workers of Dask, in turn")
     parser.add_argument("--parts-of", type=int, default=2048, help="galaxies for the rates of network and cutting")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -114,6 +132,8 @@ def main():
         )
         seconds, of_processor = time.perf_counter() - clock, time.process_time() - processor
         memory.end()
+        pipeline = make_pipeline(fetcher, model)
+        of_workers = {str(n): on_workers(n, pipeline, folder, options.rows) for n in options.workers}
         n_bytes = sum(path.stat().st_size for path in (folder / "out").iterdir())
     n = len(memory.seen)
     in_turn = 1 / (1 / network["per_processor_second"] + 1 / cutting["per_processor_second"])
@@ -130,6 +150,7 @@ def main():
         per_second=round(options.rows / seconds, 1),
         per_processor_second=round(options.rows / of_processor, 1) if options.jobs == 1 else None,
         share=round(options.rows / seconds / min(network["per_second"], cutting["per_second"]), 3),
+        per_second_of_workers=of_workers or None,
         bytes_per_row=round(n_bytes / options.rows),
         resident_mebibytes={
             "after a tenth": round(memory.seen[n // 10]) if n else None,

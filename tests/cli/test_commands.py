@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,10 +13,13 @@ try:
 finally:
     sys.path.pop()
 
-from galestim import Catalog
+from galestim import Catalog, CutoutFetcher
 from galestim.__main__ import main
 from galestim.checkpoints import load_estimator
+from galestim.cutouts import FitsMosaic
 from galestim.production import read_predictions
+from galestim.regression._checkpoint import Checkpoint
+from galestim.simulation import GaussianPSF
 
 pytest.importorskip("pyarrow")
 
@@ -96,6 +100,35 @@ def test_info(place, capsys):
     assert (found["regressor"], found["epochs"], found["knows_domain"]) == ("PosteriorRegressor", 2, True)
     main(["info", "hsc-sim-i"])
     assert "half_light_radius" in capsys.readouterr().out
+
+
+def test_an_interrupted_fit_goes_on(place, tmp_path, capsys, monkeypatch):
+    out, kept = tmp_path / "model.safetensors", tmp_path / "model.safetensors.checkpoint"
+    command = ["fit", str(place / "recipe.toml"), "--out", str(out)]
+    write, left = Checkpoint.write, [5]  # three fits write two each: the third, that of all galaxies, has begun
+
+    def write_and_press(self, training):
+        write(self, training)
+        left[0] -= 1
+        if not left[0]:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert "the same command goes on from there" in refused(capsys, 130, *command)
+    signal.signal(signal.SIGINT, before)
+    assert len(list(kept.iterdir())) == 3
+    assert not out.exists()
+    left[0] = 0
+    main(command)
+    assert left == [-1]  # the last one, of the fit that was interrupted
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    rows = Catalog(place / "catalog.csv")[:3]
+    images = CutoutFetcher(FitsMosaic(place / "field.fits", noise=NOISE, psf=GaussianPSF(FWHM)), npix=24).transform(
+        rows
+    )
+    uninterrupted = load_estimator(place / "model.safetensors").predict(images)
+    np.testing.assert_array_equal(load_estimator(out).predict(images), uninterrupted)
 
 
 def test_report(place, tmp_path, capsys):

@@ -4,9 +4,12 @@ import threading
 import time
 import warnings
 
+import joblib
+import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV, cross_validate
 
-from galestim import predict_catalog
+from galestim import CNNRegressor, CompactCNN, predict_catalog
 
 distributed = pytest.importorskip("distributed")
 
@@ -45,6 +48,23 @@ def test_a_cluster_changes_nothing_even_if_a_worker_is_killed(survey, tmp_path, 
         predict_catalog(survey.model, catalog, tmp_path / "killed", client=client, **options)
         killer.join()
         assert visible(tmp_path / "killed") == visible(tmp_path / "serial")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_searches_and_cross_validation_run_on_it(tmp_path, cluster):
+    rng = np.random.default_rng(0)
+    images, y = rng.normal(size=(40, 8, 8)).astype("float32"), rng.normal(size=40)
+    model = CNNRegressor(CompactCNN(widths=(2,)), max_epochs=1, random_state=0, checkpoint=str(tmp_path / "{fit}"))
+    search = GridSearchCV(model, {"lr": [0.1, 0.01]}, cv=2)
+    with distributed.Client(cluster), joblib.parallel_config("dask"):
+        found = search.fit(images, y).cv_results_["mean_test_score"]
+        scores = cross_validate(model, images, y, cv=2)["test_score"]
+    assert len(list(tmp_path.iterdir())) == 7  # four of the search, the best one, and two with another lr
+    model = model.set_params(checkpoint=None)
+    expected = GridSearchCV(model, {"lr": [0.1, 0.01]}, cv=2).fit(images, y)
+    np.testing.assert_allclose(found, expected.cv_results_["mean_test_score"], rtol=1e-5)
+    np.testing.assert_allclose(scores, cross_validate(model, images, y, cv=2)["test_score"], rtol=1e-5)
+    np.testing.assert_allclose(search.predict(images), expected.predict(images), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -14,13 +14,13 @@ CHUNK = 10  # rows: 30 partitions
 
 @pytest.fixture(scope="module")
 def run(survey):
-    """Run it in a process of its own: into a folder, killed after some seconds, with files that large."""
+    """Run it in a process of its own: into a folder, killed after some partitions, with files that large."""
     command = [sys.executable, str(Path(__file__).with_name("_killed.py")), str(survey.folder), str(CHUNK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
 
-        def in_child(out, seconds=0.0, limit=0):
-            process.stdin.write(f"{out} {seconds} {limit}\n")
+        def in_child(out, parts=-1, seconds=0.0, limit=0):
+            process.stdin.write(f"{out} {parts} {seconds} {limit}\n")
             process.stdin.flush()
             return process.stdout.readline().strip()
 
@@ -39,17 +39,17 @@ def whole(run, tmp_path_factory):
     return visible(folder)
 
 
-def test_killed_at_any_moment_and_resumed_it_is_the_same_to_the_bit(run, whole, tmp_path):
+def test_killed_at_ten_moments_and_resumed_it_is_the_same_to_the_bit(run, whole, tmp_path):
     rng, ended, grown = np.random.default_rng(0), [], [0]
-    while "done" not in ended and len(ended) < 60:
-        ended.append(run(tmp_path, rng.uniform(0.05, 1.5)))
+    while "done" not in ended and len(ended) < 10:
+        ended.append(run(tmp_path, grown[-1] + int(rng.integers(0, 3)), rng.uniform(0, 0.06)))
         found = visible(tmp_path)
         assert found.items() <= whole.items()  # each whole, none half
         assert len(found) >= grown[-1]
         grown.append(len(found))
     if "done" not in ended:
-        ended.append(run(tmp_path))
-    assert ended.count("killed") >= 3
+        assert run(tmp_path) == "done"
+    assert ended.count("killed") >= 5  # ten, unless the machine is very quick
     assert len({n for n in grown if 0 < n < 30}) >= 2  # in the midst of it
     assert visible(tmp_path) == whole
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("part-")] == ["_manifest.json"]

@@ -1,4 +1,4 @@
-"""Digest of a fitted estimator: the same for the same weights and settings, in whichever process they are."""
+"""Digest of an estimator: the same for the same weights and settings, in whichever process they are."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 # What does not change a prediction
 _UNSEEN = {
-    "_galestim_version", "_sklearn_version", "cache", "callbacks", "card_", "cv", "device", "history_", "memmap",
-    "memory", "n_jobs", "report_", "transport", "verbose",
+    "_galestim_version", "_sklearn_version", "cache", "callbacks", "card_", "checkpoint", "checkpoint_minutes", "cv",
+    "device", "history_", "memmap", "memory", "n_jobs", "report_", "transport", "verbose",
 }  # fmt: skip
 
 
