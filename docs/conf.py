@@ -1,5 +1,6 @@
 """Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
 
+import inspect
 import os
 import re
 import shutil
@@ -46,14 +47,14 @@ numpydoc_validation_checks = {
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn gives every estimator, and methods that only carry out what a base describes."""
+    """Leave out what scikit-learn gives every estimator; methods that carry out what a base describes have its text."""
     if type(obj).__name__ == "_tuplegetter":  # a field of a named tuple, which has its place in the class's docstring
         return True
     function = getattr(obj, "fget", obj)  # of a property
     if not callable(function):
         return skip
     ours = (getattr(function, "__module__", None) or "").startswith("galestim")
-    return skip if ours and function.__doc__ else True
+    return skip if ours and inspect.getdoc(function) else True
 
 
 def escape_fitted_names(app, what, name, obj, options, lines):

@@ -106,7 +106,7 @@ class Posterior(Interchange):
 
     @abstractmethod
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the joint posteriors.
+        """Draw from the joint posteriors; from draws by their weights, with replacement.
 
         Parameters
         ----------
@@ -128,11 +128,13 @@ class Posterior(Interchange):
         Parameters
         ----------
         y : array-like of shape (n, k) or (n, q, k)
-            One point for each galaxy or q of them, in physical units.
+            One point for each galaxy or q of them, in physical units; also ``(n,)`` if k is 1.
 
         Returns
         -------
         ndarray of shape (n,) or (n, q)
+            -inf outside the support and at its ends. `galestim.targets.clip_labels` moves labels off the bounds of a
+            logit.
 
         Raises
         ------
@@ -147,11 +149,12 @@ class Posterior(Interchange):
         Parameters
         ----------
         y : array-like of shape (n, k) or (n, q, k)
-            One value per galaxy and target or q of them, in physical units.
+            One value per galaxy and target or q of them, in physical units; also ``(n,)`` if k is 1.
 
         Returns
         -------
         ndarray of the shape of `y`
+            Per unit of the target; 0 outside the support.
 
         Raises
         ------
@@ -161,7 +164,13 @@ class Posterior(Interchange):
 
     @abstractmethod
     def cov(self) -> NDArray[np.float64]:
-        """Covariance matrix of the targets in physical units; ``(n, k, k)``."""
+        """Covariance matrix of the targets.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the units of the two targets.
+        """
 
     def derive(self, function, name, unit=None, n_samples=1000, random_state=None):
         """Append a quantity computed from joint draws of the targets.
