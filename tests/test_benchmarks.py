@@ -224,7 +224,7 @@ def test_real_field(run, tmp_path):
 
 def test_memory(tmp_path):
     out = tmp_path / "memory.jsonl"
-    run_alone("memory.py", "--gigabytes", 0.05, "--folder", tmp_path, "--out", out)
+    run_alone("memory.py", "--gigabytes", 0.02, "--folder", tmp_path, "--out", out)
     result = json.loads(out.read_text())
     assert result["peak_gigabytes"] >= result["peak_before_fit_gigabytes"] > 0.1
     assert list(tmp_path.iterdir()) == [out]

@@ -137,22 +137,14 @@ class ArrayImage:
 class Placement:
     """Positions in an image of the pixels of many blocks; a block is a cutout, or a part of one.
 
-    Nine exact positions, at the corners, edges and center, are interpolated by a biquadratic polynomial.
-
-    Parameters
-    ----------
-    to_pixel : SkyToPixel
-    requests : sequence of CutoutRequest
-        One for each block.
-    spans : ndarray of int, shape (n, 4), default=None
-        First row, end row, first column, end column of each block in its cutout; None, all of them.
+    Nine exact positions, at the corners, edges and center of each block, are interpolated by a biquadratic
+    polynomial. `spans` ``(n, 4)`` are first row, end row, first column and end column of each block in its cutout;
+    None, all of them.
 
     Attributes
     ----------
     nodes : ndarray of shape (n, 2, 3, 3)
-        Positions in the image [px], x before y.
-    low, high : ndarray of shape (n, 2)
-        The least and the greatest of them.
+        Positions in the image [px], x before y; `low` and `high` ``(n, 2)`` are the least and the greatest of them.
     error : ndarray of shape (n,)
         By how much the polynomial misses four other exact positions, at most [px].
     area : ndarray of shape (n, 3, 3)

@@ -153,18 +153,6 @@ class ArrayStack(StoredImages):
             return int(images.shape[3]) if images.ndim == 4 else 1
 
     def cutouts(self, requests, store=None):
-        """Read many images; see :meth:`CutoutSource.cutouts`.
-
-        Parameters
-        ----------
-        requests : sequence of CutoutRequest
-        store : None, default=None
-            Not needed.
-
-        Yields
-        ------
-        ndarray of shape (npix, npix, n_channels), Cutouts of one image, or CutoutError
-        """
         with self._open() as (images, row_of, known):
 
             def read(request):

@@ -42,14 +42,8 @@ def _kernel_index(kernel_size: int) -> torch.Tensor:
 class LiftingConv(nn.Module):
     """A convolution from an image to eight orientation planes: each kernel is applied in its eight positions.
 
-    Source: Cohen & Welling 2016, *Group equivariant convolutional networks*, section 6.1.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int
-        Image channels, and features per orientation.
-    kernel_size : int
-        Odd, in pixels; the map keeps its size.
+    Source: Cohen & Welling 2016, *Group equivariant convolutional networks*, section 6.1. The odd kernel keeps the
+    size.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, kernel_size: int):
@@ -96,14 +90,8 @@ class GroupConv(nn.Module):
     """A convolution between maps of eight orientation planes that commutes with D4, with an eighth of the weights.
 
     Source: Cohen & Welling 2016, equation 11: plane g of the output sums over planes h of the input, convolved with
-    kernel g⁻¹h turned by g.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int
-        Features per orientation.
-    kernel_size : int
-        Odd, in pixels; the map keeps its size.
+    kernel g⁻¹h turned by g. `n_inputs` and `n_outputs` are features per orientation; the odd kernel keeps the map's
+    size.
     """
 
     index: torch.Tensor

@@ -11,12 +11,7 @@ import torch
 def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
     """The mapping that `torch.save` wrote, without running what a pickle may hide.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it holds anything else than tensors and plain containers, is damaged, or is no mapping.
+    A file that holds anything else than tensors and plain containers, is damaged or no mapping is a ValueError.
     """
     path = Path(path).expanduser()
     if not path.is_file():

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._masked import as_index, mask_of, without_mask
 from ._checks import checked_ids, checked_names, checked_units
-from ._content import COLUMNS, VERSION, Content, described_targets
+from ._content import COLUMNS, FORMS, VERSION, Content, described_targets
 from ._interchange import Interchange
 from ._io import read_content, write_content
 
@@ -45,12 +45,11 @@ class Posterior(Interchange):
 
     weights: NDArray[np.float64]
     _form: ClassVar[str]
-    _forms: ClassVar[dict[str, type[Any]]] = {}  # each form by its name, so that none need be imported here
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "_form" in vars(cls):
-            Posterior._forms[cls._form] = cls
+            FORMS[cls._form] = cls
 
     def _set_targets(self, k: int, target_names, units) -> None:
         self.target_names = checked_names(target_names, k)
@@ -254,7 +253,7 @@ class Posterior(Interchange):
         -------
         MixturePosterior or DrawsPosterior
         """
-        return read_content(path, lambda content: Posterior._forms[content.form]._from_content(content))
+        return read_content(path, lambda content: FORMS[content.form]._from_content(content))
 
     @staticmethod
     def from_draws(draws, weights=None, *, target_names=None, units=None, ids=None) -> Posterior:
@@ -277,4 +276,4 @@ class Posterior(Interchange):
         -------
         DrawsPosterior
         """
-        return Posterior._forms["draws"](draws, weights, target_names=target_names, units=units, ids=ids)
+        return FORMS["draws"](draws, weights, target_names=target_names, units=units, ids=ids)

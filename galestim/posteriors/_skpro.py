@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ._checks import check_n_samples
-from ._draws import DrawsPosterior
-from ._mixture import MixturePosterior
+from ._content import FORMS
 from ._optional import optional_import
 
 
@@ -38,8 +37,8 @@ def from_skpro(distribution, units=None, n_samples: int = 1000, random_state=Non
     }
     if type(distribution).__name__ in _GAUSSIAN:
         means, stds, weights = _GAUSSIAN[type(distribution).__name__](distribution)
-        return MixturePosterior(means, stds[..., None] * np.eye(means.shape[2]), weights, **given)
-    return DrawsPosterior(_spread_draws(distribution, check_n_samples(n_samples), random_state), **given)
+        return FORMS["mixture"](means, stds[..., None] * np.eye(means.shape[2]), weights, **given)
+    return FORMS["draws"](_spread_draws(distribution, check_n_samples(n_samples), random_state), **given)
 
 
 def _normal(distribution) -> tuple[NDArray, NDArray, None]:

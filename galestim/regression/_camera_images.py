@@ -227,13 +227,7 @@ def knows_camera(X) -> bool:
 
 
 def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImages:
-    """`X` as `CameraImages`.
-
-    Raises
-    ------
-    ValueError
-        If it has no rows, knows no point-spread function or noise, or is no longer linear in the flux.
-    """
+    """`X` as `CameraImages`; a ValueError if it has no rows, knows too little of a camera, or is stretched."""
     if isinstance(X, Cutouts) and X.stretched:
         raise ValueError(
             "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "
