@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError
@@ -198,8 +199,8 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         psf_npix=None,
         gain=None,
         zero_point=None,
-        sky_error=0.1,
-        psf_error=0.02,
+        sky_error=SKY_ERROR,
+        psf_error=PSF_ERROR,
     ):
         self.paths = paths
         self.bands = bands

@@ -12,6 +12,7 @@ from astropy import units as u
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._estimates import row_numbers
 from .._images import release_pages
@@ -22,7 +23,6 @@ from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
 BATCH = 256
-SKY_ERROR, PSF_ERROR = 0.1, 0.02  # those of Cutouts
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
 
