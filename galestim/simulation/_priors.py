@@ -180,8 +180,8 @@ class Near(_Density):
     name: str
     half_width: float
 
-    def draw(self, n, rng, drawn):
-        return drawn[self.name] + rng.uniform(-self.half_width, self.half_width, n)
+    def draw(self, n, rng, drawn=None):
+        return (drawn or {})[self.name] + rng.uniform(-self.half_width, self.half_width, n)
 
     def variance(self, logarithm=False):
         if logarithm:
