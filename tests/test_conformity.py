@@ -42,7 +42,9 @@ def not_passed(kind, **parameters):
     """Names of the checks that failed or were skipped, in three epochs; the score is asked of the default below."""
     results = check_estimator(kind(max_epochs=3, **parameters), on_fail=None, on_skip=None)
     assert len(results) >= 60
-    failed = {f"{result['check_name']}: {result['exception']!r}" for result in results if result["status"] != "passed"}
+    failed = {
+        f"{result['check_name']}: {result['exception']!r}" for result in results if result["status"] != "passed"
+    }
     asked = {"check_regressors_train: AssertionError()"} if issubclass(kind, CNNRegressor) else set()
     return failed - asked
 
