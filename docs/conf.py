@@ -36,6 +36,7 @@ numpydoc_validation_checks = {
     "ES01",  # one line may say it all
     "EX01",  # the example of a class shows its methods
     "GL01",  # summaries start beside the quotes
+    "GL08",  # a base may say it
     "PR07",  # name and shape of a parameter may say it all
     "RT01",  # "Make the torch module that …" says what comes back
     "RT02",  # what comes back may have a name
