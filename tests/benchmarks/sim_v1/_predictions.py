@@ -113,7 +113,7 @@ def _turned_means(model, recipe: Recipe, sets: Path, sizes: dict, n_limits: int)
     images = test.images[: _count(recipe, sizes["viewed"])]
     views = [np.rot90(flipped, turns, axes=(1, 2)) for flipped in (images, images[:, :, ::-1]) for turns in range(4)]
     bright = np.flatnonzero(limit(sets, n_limits)[1] > SIGNAL_TO_NOISE)[: _count(recipe, sizes["turned"])]
-    turned = turned_images({name: values[bright] for name, values in test.parameters.items()})
+    turned = turned_images({name: values[bright] for name, values in test.parameters.items()}, sizes["angles"])
     return {
         "views": _means(model, recipe, np.stack(views, axis=1)),
         "angles": _means(model, recipe, turned),
