@@ -367,7 +367,7 @@ def stand_in(tmp_path_factory):
         from _model import stand_in
 
         folder = tmp_path_factory.mktemp("model")
-        stand_in(folder, n_galaxies=100, epochs=1)
+        stand_in(folder, n_galaxies=200, epochs=1)
     finally:
         sys.path.remove(str(BENCHMARKS))
     return folder / "stand_in.safetensors"
@@ -444,7 +444,6 @@ def test_degradation(run, tmp_path, stand_in):
     assert picture.stat().st_size > 0
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
 def test_rotation(run, tmp_path, stand_in):
     out = tmp_path / "rotation.jsonl"
     run("rotation.py", "--smoke", "--model", stand_in, "--out", out)
@@ -464,6 +463,7 @@ def test_added_neighbors(run, tmp_path, stand_in):
     assert 0.5 < far["flux"]["holds"] <= 1  # a model that knows next to nothing is not disturbed
 
 
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
 def test_real_cameras(run, tmp_path, stand_in):
     fits = tmp_path / "fits"
     fits.mkdir()
