@@ -48,7 +48,7 @@ numpydoc_validation_checks = {
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn gives every estimator; methods that carry out what a base describes have its text."""
+    """Leave out what scikit-learn gives every estimator; a method without a text of its own has that of its base."""
     if type(obj).__name__ == "_tuplegetter":  # a field of a named tuple, which has its place in the class's docstring
         return True
     function = getattr(obj, "fget", obj)  # of a property
