@@ -1,5 +1,6 @@
 """Sphinx configuration: ``sphinx-build -W --keep-going -b html docs docs/_build/html``."""
 
+import inspect
 import os
 import re
 import shutil
@@ -35,6 +36,7 @@ numpydoc_validation_checks = {
     "ES01",  # one line may say it all
     "EX01",  # the example of a class shows its methods
     "GL01",  # summaries start beside the quotes
+    "GL08",  # a base may say it
     "PR07",  # name and shape of a parameter may say it all
     "RT01",  # "Make the torch module that …" says what comes back
     "RT02",  # what comes back may have a name
@@ -46,14 +48,14 @@ numpydoc_validation_checks = {
 
 
 def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out what scikit-learn gives every estimator, and methods that only carry out what a base describes."""
+    """Leave out what scikit-learn gives every estimator; a method without a text of its own has that of its base."""
     if type(obj).__name__ == "_tuplegetter":  # a field of a named tuple, which has its place in the class's docstring
         return True
     function = getattr(obj, "fget", obj)  # of a property
     if not callable(function):
         return skip
     ours = (getattr(function, "__module__", None) or "").startswith("galestim")
-    return skip if ours and function.__doc__ else True
+    return skip if ours and inspect.getdoc(function) else True
 
 
 def escape_fitted_names(app, what, name, obj, options, lines):

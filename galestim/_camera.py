@@ -22,6 +22,7 @@ NUMBERS = {  # numbers of each galaxy → whether they must be positive
     "psf_error": False,
 }
 UNITS = {"pixel_scale": u.arcsec, "zero_point": u.mag, "sky_error": u.one, "psf_error": u.one}
+SKY_ERROR, PSF_ERROR = 0.1, 0.02  # of cameras, unless more is known of them
 SUM_TOLERANCE = 0.01  # by which a stamp may miss a sum of 1 and be left as it is
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._camera import NUMBERS, as_images, as_mask, as_noise, as_numbers, as_psf, as_wcs
+from ._camera import NUMBERS, PSF_ERROR, SKY_ERROR, as_images, as_mask, as_noise, as_numbers, as_psf, as_wcs
 from ._images import release_pages, row_chunks
 from ._io.cutout_files import read_arrays, write_arrays
 from ._masked import as_index
@@ -106,8 +106,8 @@ class Cutouts:
         pixel_scale=None,
         zero_point=None,
         wcs=None,
-        sky_error=0.1,
-        psf_error=0.02,
+        sky_error=SKY_ERROR,
+        psf_error=PSF_ERROR,
         stretched=False,
     ):
         self.images, hidden, unit = as_images(images)

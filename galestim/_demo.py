@@ -34,14 +34,7 @@ STRUCTURE = ["bulge_to_total", "half_light_semimajor_axis", "flux"]
 
 
 def run_demo(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
-    """Simulate a sky, learn from images of its galaxies, and write pictures, numbers and the fitted pipelines.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write; made if absent.
-    n_samples, n_epochs, seed : int
-    """
+    """Simulate a sky, learn from images of its galaxies, and write pictures, numbers and the fitted pipelines."""
     require_pyplot("galestim demo")  # before minutes of training
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)

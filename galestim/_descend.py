@@ -18,13 +18,7 @@ def transformed(pipeline, X):
 
 
 def descend(estimator, X, method: str | None = None) -> tuple[Any, Any]:
-    """The innermost estimator of searches and pipelines, and `X` as it reaches it.
-
-    Raises
-    ------
-    ValueError
-        If it lacks `method`.
-    """
+    """The innermost estimator of searches and pipelines, which must have `method`, and `X` as it reaches it."""
     estimator = best_of(estimator)
     while hasattr(estimator, "steps"):
         X = transformed(estimator, X)

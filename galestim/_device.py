@@ -10,19 +10,10 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_device(device: str | torch.device, *, fall_back: bool = False) -> str:
-    """The device that `device` means on this machine.
+    """The device that `device` means on this machine; ``"auto"`` is CUDA, else Apple's MPS, else the CPU.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"auto"`` is CUDA, else Apple's MPS, else the CPU.
-    fall_back : bool, default=False
-        Whether to use what ``"auto"`` would when the named device is absent, as a model loaded elsewhere must.
-
-    Raises
-    ------
-    ValueError
-        If the device is unknown, or absent and `fall_back` is False.
+    A ValueError says if it is unknown, or absent, unless it is to `fall_back` to what ``"auto"`` would use, as a
+    model that was saved elsewhere must.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     best = next(kind for kind, here in present.items() if here)

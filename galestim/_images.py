@@ -68,24 +68,10 @@ def release_pages(images: NDArray) -> None:
 
 
 def missing_rows(images: NDArray, *, allow_partial: bool = False, first_row: int = 0) -> NDArray[np.bool_]:
-    """Mask of the *missing cutouts*, that is, of images that are NaN in every pixel.
+    """Mask (n,) of the *missing cutouts*, that is, of images ``(n, H, W, C)`` that are NaN in every pixel.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, H, W, C)
-    allow_partial : bool, default=False
-        Whether an image may hold some NaN.
-    first_row : int, default=0
-        Row that errors call the first image, if `images` are a part of more.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Raises
-    ------
-    ValueError
-        If a pixel is infinite, or if an image is partly NaN and `allow_partial` is False. Names the first such row.
+    A ValueError names the first row, counted from `first_row`, with an infinite pixel, or with some NaN unless
+    `allow_partial`.
     """
     if hasattr(images, "missing"):  # images that know their camera, and their bad pixels
         return images.missing()

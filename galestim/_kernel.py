@@ -11,31 +11,19 @@ _FACTORS = {1: 0.9, 2: 1.0}
 
 
 def bandwidth(std: NDArray, quartiles: NDArray, weights: NDArray, n_dimensions: int = 1) -> NDArray[np.float64]:
-    """Silverman's bandwidth, in the units of the draws.
+    """Silverman's bandwidth (n,), in the units of the draws, for kernels of one or two dimensions.
 
-    Parameters
-    ----------
-    std : ndarray of shape (n,)
-    quartiles : ndarray of shape (2, n)
-        The lower and the upper one; where they are near, a few draws far out do not widen the kernel.
-    weights : ndarray of shape (n_draws,) or (n, n_draws)
-        Of the draws, with the sum 1; 1 / Σ w² draws count.
-    n_dimensions : {1, 2}, default=1
+    Where the `quartiles` ``(2, n)`` are near, a few draws far out do not widen the kernel. Of draws with `weights` w,
+    which sum to 1, 1 / Σ w² count.
     """
     spread = np.minimum(std, (quartiles[1] - quartiles[0]) / 1.349)
     return _FACTORS[n_dimensions] * spread * (weights**2).sum(axis=-1) ** (1 / (n_dimensions + 4))
 
 
 def smoothed(counts: NDArray, width: NDArray) -> NDArray[np.float64]:
-    """Histograms along the last axis, convolved with Gaussians.
+    """Histograms ``(..., n_cells)``, convolved with Gaussians of standard deviation `width` ``(...)`` [cells].
 
     They are mirrored at their ends, so that bounded draws do not leak out.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (..., n_cells)
-    width : float or ndarray of shape (...)
-        Standard deviation of the Gaussian, in cells.
     """
     frequency = np.pi * np.arange(counts.shape[-1]) / counts.shape[-1]
     damping = np.exp(-0.5 * (frequency * np.asarray(width)[..., None]) ** 2)

@@ -18,17 +18,10 @@ def log_scales(height: int, width: int, n_scales: int) -> NDArray[np.float64]:
 
 
 def circular_harmonics(height: int, width: int, scales, order: int) -> NDArray[np.complex128]:
-    """Filters ``(n_scales, height, width)`` of one order about the center of the image, each of norm 1.
+    """Filters ``(n_scales, height, width)`` of norm 1 about the center of the image: Gaussians of `scales` [pixels].
 
-    Their sums with white noise have the variance of a pixel, half of it in each of real and imaginary part.
-
-    Parameters
-    ----------
-    height, width : int
-    scales : array-like of shape (n_scales,)
-        Of the Gaussians [pixels].
-    order : int
-        m ≥ 0: how many times a filter repeats around the circle. m = 0 is real.
+    They repeat `order` times around the circle; those of order 0 are real. Their sums with white noise have the
+    variance of a pixel, half of it in each of real and imaginary part.
 
     Examples
     --------

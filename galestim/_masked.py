@@ -30,10 +30,7 @@ def _is_nddata(values) -> bool:
 def as_index(rows) -> NDArray:
     """Rows to take, as numpy takes them, but for masks: what a condition does not know is not taken.
 
-    Raises
-    ------
-    IndexError
-        If numbers of rows are masked, or there is not one dimension.
+    Masked numbers of rows, and more than one dimension, are an IndexError.
 
     Examples
     --------

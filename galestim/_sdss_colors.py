@@ -10,17 +10,9 @@ SDSS_SCALES = 0.396**2 * np.array([4.9, 5.7, 7.8], dtype=np.float32)
 
 
 def sdss_colors(sky: NDArray) -> NDArray[np.uint8]:
-    """Stretch the intensity, keep the color, and let no channel saturate alone.
+    """Red, green and blue of surface brightness in i, r and g ``(..., 3)`` [nanomaggies per arcsec²].
 
-    Parameters
-    ----------
-    sky : ndarray of shape (..., 3)
-        Surface brightness in i, r and g [nanomaggies per arcsec²].
-
-    Returns
-    -------
-    ndarray of uint8, shape (..., 3)
-        Red, green and blue.
+    The intensity is stretched, the color kept, and no channel saturates alone.
 
     Examples
     --------

@@ -94,13 +94,7 @@ class Tile(NamedTuple):
 
 
 def measure_psf(tiles: list[Tile], positions, npix: int, min_stars: int) -> PSFEstimate:
-    """Measure the point-spread function of some tiles from the stars at `positions`, of each; None finds them.
-
-    Raises
-    ------
-    ValueError
-        If there are too few stars.
-    """
+    """Point-spread function of some tiles from the stars at `positions`, of each; None finds them."""
     npix = npix + 2 * BORDER
     skies = [subtract_sky(tile.image, tile.bad, BOX) for tile in tiles]
     places = [_peaks(sky) for sky in skies] if positions is None else positions

@@ -28,16 +28,9 @@ from ._sklearn import safe_indexing
 class NamedColumns:
     """Columns of numbers, and what their table says of them.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, n_columns), float64
-        NaN where a cell is masked, null, None or NaN; never a fill value. A copy: writing to it changes no input.
-    names : list of str or None
-        None for data without names, or with numbers for names.
-    units : list of (str or None) or None
-        Name of each column's unit; None if no column has one.
-    one_dimensional : bool
-        Whether the data were a single column of shape (n_samples,), not a table of one.
+    `values` ``(n_samples, n_columns)`` are NaN where a cell is masked, null, None or NaN, never a fill value, and a
+    copy. `names` are None for data without names, or with numbers for names; `units` are names, None if no column has
+    one.
     """
 
     values: NDArray[np.float64]
@@ -60,26 +53,10 @@ class NamedColumns:
     ) -> NDArray[np.float64]:
         """Values of the columns `names` in `units`, whatever their order; as they stand where there are no names.
 
-        Parameters
-        ----------
-        names : sequence of str or None
-            None, or such as `y` and `y0`: those of data without names.
-        units : sequence of str, units or None, default=None
-            A column whose unit is another is converted; one without a unit is taken to have it.
-        what : str, default="y"
-            What errors call the data.
-        errors : bool, default=False
-            Whether the values are standard deviations of what has these units.
-
-        Raises
-        ------
-        ValueError
-            If a name is not there, or a unit cannot be converted.
-
-        Warns
-        -----
-        UserWarning
-            If a single column that is no table has another name than the only one wanted; it is taken for it.
+        A column whose unit is another is converted, one without a unit is taken to have it; `errors` says that values
+        are standard deviations of what has these units. A ValueError, which calls the data `what`, says if a name is
+        not there or a unit does not convert. A single column that is no table is taken for the only one wanted, with
+        a warning if it has another name.
         """
         own = self.names or []
         if (
@@ -110,28 +87,10 @@ class NamedColumns:
 
 
 def named_columns(data, *, select: Sequence[str] | None = None, what: str = "y") -> NamedColumns:
-    """Numbers, names and units of targets, labels or a catalog.
+    """Numbers, names and units of targets, labels or a catalog, of any library; of a table, the columns of `select`.
 
-    Parameters
-    ----------
-    data : array-like, data frame, series, structured array, astropy Table, Column or Quantity, or mapping
-        Of pandas, polars or pyarrow, through narwhals; numpy's masked arrays too.
-    select : sequence of str, default=None
-        Columns of a table that are wanted; None: all.
-    what : str, default="y"
-        What errors call the data.
-
-    Returns
-    -------
-    NamedColumns
-
-    Raises
-    ------
-    ValueError
-        If cells are not numbers, a name is missing or double, columns differ in length, or there are more than two
-        dimensions.
-    TypeError
-        If the data are sparse or lazy.
+    `what` is what errors call the data. It is a ValueError if cells are not numbers, a name is missing or double,
+    columns differ in length or there are more than two dimensions, and a TypeError if the data are sparse or lazy.
     """
     columns = columns_of(data)
     if columns is None:

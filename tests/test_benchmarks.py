@@ -2,8 +2,12 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +34,28 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SDSS = DATA / "sdss_jpeg"
 
 
-def run(script, *options):
+@pytest.fixture
+def run(monkeypatch):
+    """Run a script as Python would, within this process, which has torch and the like already; what it prints."""
+    before = set(sys.modules)
+
+    def run(script, *options):
+        path, said = BENCHMARKS / script, StringIO()
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, options)])
+        monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+        with warnings.catch_warnings(), redirect_stdout(said):
+            warnings.simplefilter("ignore")
+            runpy.run_path(str(path), run_name="__main__")
+        return said.getvalue()
+
+    yield run
+    for name in set(sys.modules) - before:  # the two simulations have modules of the same names
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+def run_alone(script, *options):
+    """The same in a process of its own, for what measures its memory or starts processes."""
     command = [sys.executable, str(BENCHMARKS / script), *map(str, options)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -83,7 +108,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
-def test_speed():
+def test_speed(run):
     """Against itself as the older revision."""
     shipped, published = map(json.loads, run("speed.py", "--smoke", "--old", BENCHMARKS.parents[1]).splitlines())
     assert shipped["microseconds_of_the_processor"].keys() == {"old", "new"}
@@ -91,7 +116,7 @@ def test_speed():
     assert published["float32"]["largest_mean_error_in_sigma"] < 0.05
 
 
-def test_spin_ceiling(tmp_path):
+def test_spin_ceiling(run, tmp_path):
     out = tmp_path / "spin.jsonl"
     run("spin_ceiling.py", "--galaxies", 40, "--test-galaxies", 40, "--epochs", 1, "--out", out)
     result = json.loads(out.read_text())
@@ -99,7 +124,7 @@ def test_spin_ceiling(tmp_path):
     assert result["share_of_ceiling"] == pytest.approx(result["pearson"] / result["ceiling"], abs=1e-3)
 
 
-def test_spin_posterior(tmp_path):
+def test_spin_posterior(run, tmp_path):
     out = tmp_path / "spin.jsonl"
     run("spin_posterior.py", "--galaxies", 60, "--test-galaxies", 40, "--set", "max_epochs=1", "--out", out)
     result = json.loads(out.read_text())
@@ -109,7 +134,7 @@ def test_spin_posterior(tmp_path):
     assert result["log_score"] < result["best_log_score"]
 
 
-def test_galsim_oracle(tmp_path):
+def test_galsim_oracle(run, tmp_path):
     pytest.importorskip("galsim")
     out = tmp_path / "galsim.jsonl"
     run("galsim_oracle.py", "--galaxies", 1, "--check", 1, "--bands", "g", "--repeats", 1, "--out", out)
@@ -122,7 +147,7 @@ def test_galsim_oracle(tmp_path):
         assert 0 < found["of_flux"] < 1e-4
 
 
-def test_calibration_rates(tmp_path):
+def test_calibration_rates(run, tmp_path):
     out = tmp_path / "rates.jsonl"
     table = run("calibration_rates.py", "--repetitions", 2, "--only", "band", "coverage", "tarp", "--out", out)
     results = {row["diagnostic"]: row for row in map(json.loads, out.read_text().splitlines())}
@@ -131,7 +156,7 @@ def test_calibration_rates(tmp_path):
     assert all(f"| {name} | " in table for name in results)
 
 
-def test_harmonic_information(tmp_path):
+def test_harmonic_information(run, tmp_path):
     out = tmp_path / "information.jsonl"
     run("harmonic_information.py", "--galaxies", 40, "--out", out)
     kept, fewer, smaller = (json.loads(line)["limit_ratio"] for line in out.read_text().splitlines())
@@ -142,7 +167,7 @@ def test_harmonic_information(tmp_path):
         assert max(ratios) < max(fewer[magnitudes])
 
 
-def test_structure_coverage(tmp_path):
+def test_structure_coverage(run, tmp_path):
     out = tmp_path / "coverage.jsonl"
     options = ["--galaxies", 40, "--test-galaxies", 30, "--npix", 24, "--set", "max_epochs=1"]
     run("structure_coverage.py", *options, "--out", out)
@@ -153,7 +178,7 @@ def test_structure_coverage(tmp_path):
     assert result["largest_deviation"] == pytest.approx(abs(shares[1] - np.c_[result["levels"]]).max(), abs=1e-4)
 
 
-def test_crops(tmp_path):
+def test_crops(run, tmp_path):
     out, picture = tmp_path / "crops.jsonl", tmp_path / "crops.png"
     tiny = ["--galaxies", 50, "--test-galaxies", 25, "--epochs", 1, "--out", out]
     run("crops.py", "--only", "small", *tiny)
@@ -166,9 +191,9 @@ def test_crops(tmp_path):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
-def test_real_structure(tmp_path):
+def test_real_structure(run, tmp_path):
     out, pictures = tmp_path / "real.jsonl", tmp_path / "pictures"
-    tiny = ["--galaxies", 120, "--epochs", 1, "--out", out]
+    tiny = ["--galaxies", 60, "--epochs", 1, "--out", out]
     run("real_structure.py", "--only", "field", *tiny, "--picture", pictures)
     run("real_structure.py", *tiny)
     field, hst = map(json.loads, out.read_text().splitlines())  # what is done is not done again
@@ -184,7 +209,7 @@ def test_real_structure(tmp_path):
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
-def test_real_field(tmp_path):
+def test_real_field(run, tmp_path):
     out, picture = tmp_path / "field.jsonl", tmp_path / "field.png"
     run("real_field.py", "--smoke", "--out", out, "--picture", picture)
     run("real_field.py", "--smoke", "--out", out)
@@ -199,29 +224,37 @@ def test_real_field(tmp_path):
 
 def test_memory(tmp_path):
     out = tmp_path / "memory.jsonl"
-    run("memory.py", "--gigabytes", 0.05, "--folder", tmp_path, "--out", out)
+    run_alone("memory.py", "--gigabytes", 0.02, "--folder", tmp_path, "--out", out)
     result = json.loads(out.read_text())
     assert result["peak_gigabytes"] >= result["peak_before_fit_gigabytes"] > 0.1
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_posterior_summary(tmp_path):
+def test_posterior_summary(run, tmp_path):
     out = tmp_path / "summary.jsonl"
     run("posterior_summary.py", "--galaxies", 200, "--loop-galaxies", 2, "--turns", 1, "--out", out)
     assert json.loads(out.read_text())["ratio_median"] > 1
 
 
-def test_downsampling():
+def test_downsampling(run):
     assert "area" in run("downsampling.py", "--images", 4, "--repeats", 1)
 
 
 @pytest.mark.skipif(not SDSS.exists(), reason="the real SDSS images are not beside this checkout")
-def test_sdss_morphology(tmp_path):
-    out = tmp_path / "sdss.jsonl"
+def test_sdss_morphology(run, tmp_path):
+    """On every fourth of the images."""
+    out, few = tmp_path / "sdss.jsonl", tmp_path / "few"
+    few.mkdir()
+    head, *lines = (SDSS / "catalog.csv").read_text().splitlines()
+    (few / "catalog.csv").write_text("\n".join([head, *lines[::4]]))
+    for line in lines[::4]:
+        name = f"{line.split(',')[0]}.jpg"
+        (few / name).symlink_to(SDSS / name)
     tiny = ["cnnregressor__max_epochs=1", "downsampler__npix=16"]
-    run("sdss_morphology.py", "--only", "features", "--folds", 0, "--out", out)
-    table = run("sdss_morphology.py", "--only", "features", "compact", "--folds", 0, "--out", out, "--set", *tiny)
-    run("sdss_morphology.py", "--only", "search", "--out", out, "--set", *tiny)
+    common = ["--folds", 0, "--data", few, "--out", out]
+    run("sdss_morphology.py", "--only", "features", *common)
+    table = run("sdss_morphology.py", "--only", "features", "compact", *common, "--set", *tiny)
+    run("sdss_morphology.py", "--only", "search", *common, "--set", *tiny)
     features, compact, search = map(json.loads, out.read_text().splitlines())  # what is done is not done again
     assert len(search["scores"]) == 4
     assert all(0 <= score <= 1 for score in search["scores"].values())
@@ -230,7 +263,7 @@ def test_sdss_morphology(tmp_path):
     assert "| features | 1 | 0.7" in table
 
 
-def test_remote_cutouts(tmp_path):
+def test_remote_cutouts(run, tmp_path):
     out = tmp_path / "remote.jsonl"
     run("remote_cutouts.py", "--cutouts", 12, "--npix", 64, "--out", out)
     result = json.loads(out.read_text())
@@ -244,14 +277,14 @@ def test_remote_cutouts(tmp_path):
 
 def test_mosaic_cutouts(tmp_path):
     out = tmp_path / "mosaic.jsonl"
-    run("mosaic_cutouts.py", "--cutouts", 40, "--side", 600, "--npix", 48, "--repeats", 1, "--out", out)
+    run_alone("mosaic_cutouts.py", "--cutouts", 40, "--side", 600, "--npix", 48, "--repeats", 1, "--out", out)
     results = {row["method"]: row for row in map(json.loads, out.read_text().splitlines())}
     assert {"Cutout2D", "aligned", "turned"} <= set(results)
     assert results["Cutout2D"]["times_as_fast_as_Cutout2D"] == [1.0]
     assert results["aligned"]["cutouts_per_second"] > 0
 
 
-def test_neighbor_masks(tmp_path):
+def test_neighbor_masks(run, tmp_path):
     out = tmp_path / "masks.jsonl"
     run("neighbor_masks.py", "--smoke", "--out", out)
     rows = list(map(json.loads, out.read_text().splitlines()))
@@ -267,7 +300,7 @@ def test_neighbor_masks(tmp_path):
 def test_survey(tmp_path):
     pytest.importorskip("pyarrow")
     out = tmp_path / "survey.jsonl"
-    run("survey.py", "--smoke", "--out", out)
+    run_alone("survey.py", "--smoke", "--out", out)
     result = json.loads(out.read_text())
     assert (result["rows"], result["ok"]) == (300, 300)
     assert result["one_processor_in_turn"] < min(
@@ -275,7 +308,7 @@ def test_survey(tmp_path):
     )
 
 
-def test_camera_cutouts(tmp_path):
+def test_camera_cutouts(run, tmp_path):
     out = tmp_path / "camera.jsonl"
     run("camera_cutouts.py", "--cutouts", 100, "--side", 600, "--out", out)
     result = json.loads(out.read_text())
@@ -284,13 +317,13 @@ def test_camera_cutouts(tmp_path):
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the images of ../shared/data")
-def test_contact_sheet(tmp_path):
+def test_contact_sheet(run, tmp_path):
     run("mosaic_cutouts.py", "--contact-sheet", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert np.ptp(np.asarray(sheet.convert("L"))) > 200
 
 
-def test_refinement(tmp_path):
+def test_refinement(run, tmp_path):
     table = run("refinement.py", "--smoke", "--out", tmp_path)
     assert len(list(tmp_path.glob("*.npz"))) == 2
     parts = [dict(np.load(path)) for path in tmp_path.glob("*.npz")]
@@ -298,13 +331,13 @@ def test_refinement(tmp_path):
     assert "| 17.5–19 (2) |" in table
 
 
-def test_physical_limit(tmp_path):
+def test_physical_limit(run, tmp_path):
     out = tmp_path / "limit.jsonl"
     run("physical_limit.py", "--galaxies", 40, "--out", out)
     assert all(0 < value < 1 for value in json.loads(out.read_text().splitlines()[-1])["limit"])
 
 
-def test_sim_v1(tmp_path):
+def test_sim_v1(run, tmp_path):
     run("sim_v1", "--smoke", "--out", tmp_path, "--minutes", 0.02)
     text = (tmp_path / "table.jsonl").read_text()
     rows = {(row["recipe"], row["measure"]): row for row in map(json.loads, text.splitlines())}
@@ -340,7 +373,7 @@ def stand_in(tmp_path_factory):
     return folder / "stand_in.safetensors"
 
 
-def test_sim_v2(tmp_path, stand_in):
+def test_sim_v2(run, tmp_path, stand_in):
     pytest.importorskip("galsim")
     options = ["--smoke", "--out", tmp_path, "--model", stand_in]
     run("sim_v2", *options)
@@ -349,25 +382,25 @@ def test_sim_v2(tmp_path, stand_in):
     assert {recipe for recipe, _ in rows} == {f"stand_in, {name}" for name in ("renderer", "galsim", "sim-v1")}
     assert rows["stand_in, renderer", "posteriors without an end"]["value"] == [0]
     speed = next(row for (_, measure), row in rows.items() if measure.startswith("galaxies / s"))
-    assert speed["galaxies"] == 12
+    assert speed["galaxies"] == 6
     limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit*.npy")])
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()  # of B/T 0.289 without any image
 
 
-def test_sim_v2_crowded(tmp_path, stand_in):
+def test_sim_v2_crowded(run, tmp_path, stand_in):
     run("sim_v2", "--smoke", "--crowded", "--galsim", 0, "--out", tmp_path, "--model", stand_in)
     text = (tmp_path / "stand_in" / "crowded" / "table.jsonl").read_text()
     rows = {row["measure"]: row for row in map(json.loads, text.splitlines())}
     assert {row["recipe"] for row in rows.values()} == {"stand_in, crowded, renderer"}
     assert rows["bins of neighbor distance × flux ratio that cover, of 25"]["target"] == 23
     by_number = [rows[f"68 % intervals hold, {name}"]["galaxies"] for name in ("no neighbor", "one neighbor")]
-    assert 0 < sum(by_number) < 36
+    assert 0 < sum(by_number) < 18
     assert any(measure.startswith("RMSE / limit, S/N 30–1000") for measure in rows)
     limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit_crowded*.npy")])
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()
 
 
-def test_the_training_of_sim_v2(tmp_path):
+def test_the_training_of_sim_v2(run, tmp_path):
     first, more = tmp_path / "first.safetensors", tmp_path / "more.safetensors"
     run("sim_v2/train.py", "--smoke", "--out", first)
     said = json.loads(run("sim_v2/train.py", "--smoke", "--out", more, "--start", first))
@@ -395,7 +428,7 @@ def test_galsim_draws_what_the_renderer_draws():
         assert (error < 1e-3).all()  # found: 1e-4 and less
 
 
-def test_degradation(tmp_path, stand_in):
+def test_degradation(run, tmp_path, stand_in):
     out, picture = tmp_path / "degradation.jsonl", tmp_path / "cases.png"
     options = ["--smoke", "--model", stand_in, "--out", out, "--only", "as told", "scale", "star", "empty", "hot"]
     table = run("degradation.py", *options, "--picture", picture)
@@ -411,8 +444,7 @@ def test_degradation(tmp_path, stand_in):
     assert picture.stat().st_size > 0
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
-def test_rotation(tmp_path, stand_in):
+def test_rotation(run, tmp_path, stand_in):
     out = tmp_path / "rotation.jsonl"
     run("rotation.py", "--smoke", "--model", stand_in, "--out", out)
     rows = list(map(json.loads, out.read_text().splitlines()))
@@ -422,7 +454,7 @@ def test_rotation(tmp_path, stand_in):
         assert all(0 < low <= high for low, high in zip(row["median"][1:], row["90 %"][1:]))
 
 
-def test_added_neighbors(tmp_path, stand_in):
+def test_added_neighbors(run, tmp_path, stand_in):
     out = tmp_path / "added.jsonl"
     run("added_neighbors.py", "--smoke", "--model", stand_in, "--out", out)
     rows = list(map(json.loads, out.read_text().splitlines()))
@@ -431,7 +463,8 @@ def test_added_neighbors(tmp_path, stand_in):
     assert 0.5 < far["flux"]["holds"] <= 1  # a model that knows next to nothing is not disturbed
 
 
-def test_real_cameras(tmp_path, stand_in):
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_real_cameras(run, tmp_path, stand_in):
     fits = tmp_path / "fits"
     fits.mkdir()
     names = "object_id,bd_flux,bd_radius_arcsec,bd_chi2_dof,ser_flux,ser_radius_arcsec,cog_flux,cog_radius_arcsec"

@@ -45,31 +45,16 @@ def _scores(n_components: int, n_passes: int, n_mixture: int) -> NDArray[np.floa
 
 
 def find_widths(y, weights, means, variances, y_variances, row_weights, n_passes: int, n_mixture: int) -> Widths:
-    r"""Find the widths with which central intervals hold what they say.
+    """Find the widths with which central intervals hold what they say.
 
     Of the probability integral transforms p of the targets, :math:`c = |2p - 1|` is the smallest central interval
     that holds the truth; its distribution should be uniform. Factor and spread make its Anderson–Darling distance
     from uniform least, which looks at the tails as much as at the core, and are drawn towards 1 and 0 where rows are
     few.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n, k)
-        True values, standardized.
-    weights : ndarray of shape (n, m)
-    means, variances : ndarray of shape (n, m, k)
-        Of the components of each posterior; member by member, of each pass by pass.
-    y_variances : ndarray of shape (n, k)
-        Of the errors of `y`.
-    row_weights : ndarray of shape (n,)
-    n_passes : int
-        Passes per member; the spread is 0 for one.
-    n_mixture : int
-        Components per pass.
-
-    Returns
-    -------
-    Widths
+    `y` and `y_variances` ``(n, k)`` are standardized, `weights` ``(n, m)`` and `means` and `variances` ``(n, m, k)``
+    those of the components, member by member, of each pass by pass, with `n_mixture` components in a pass. With one
+    pass per member the spread is 0.
     """
     shrink = len(y) / (len(y) + PRIOR_ROWS)
     scores = _scores(weights.shape[1], n_passes, n_mixture)

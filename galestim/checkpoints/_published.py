@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from .. import __version__
-from ..networks import N_NUMBERS, CroppedNetwork, Dropout, GaussianHead, read_state_dict
+from ..networks import N_NUMBERS, CroppedNetwork, Dropout, GaussianHead, read_state_dict, trained_weights
 from ..regression import STNPosteriorRegressor, forbid_constant, read_targets
 from ..targets import check_domain, resolve_transforms
 
@@ -245,13 +245,7 @@ def _tensor(state: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
             f"the file has no {key!r}; expected a spatial transformer in front of a VGG-16, as published. It has "
             f"{len(state)} entries: {_some(state)}."
         )
-    value = state[key]
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-        what = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-        raise ValueError(f"{key!r} is {what}; expected a tensor of real numbers.")
-    if not value.isfinite().all():
-        raise ValueError(f"{key!r} has values that are not finite; expected trained weights.")
-    return value
+    return trained_weights(state[key], repr(key))
 
 
 def _some(names) -> str:

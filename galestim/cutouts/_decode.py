@@ -169,14 +169,9 @@ def _any_image(header: fits.Header) -> bool:
 def read_fits(
     body: bytes, check: Callable[[tuple[int, ...]], None], is_wanted: Callable[[fits.Header], bool] = _any_image
 ) -> tuple[NDArray, fits.Header]:
-    """Pixels and header of the first image in a FITS file; `check` sees its shape before the pixels are decoded.
+    """Pixels and header of the first image `is_wanted`; `check` sees its shape before the pixels are decoded.
 
-    `is_wanted` is asked whether an image is one that will do.
-
-    Raises
-    ------
-    BadReplyError
-        If `body` is not a complete FITS file, or holds no image of two dimensions or more.
+    It is a BadReplyError if `body` is not a complete FITS file, or holds no such image of two dimensions or more.
     """
     if not body.startswith(b"SIMPLE  ="):
         raise not_an_image(body, "FITS", None)

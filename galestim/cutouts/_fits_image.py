@@ -55,18 +55,9 @@ class FitsImage:
     the first with an image. With `celestial`, only images with a celestial WCS are taken, and cubes only where there
     are none of two dimensions. A file that is damaged, or changes meanwhile, is a ValueError.
 
-    Attributes
-    ----------
-    shape : (int, int)
-        Of a plane.
-    n_planes : int
-        1, or those of the cube.
-    to_pixel : SkyToPixel or None
-        None if the WCS is not celestial.
-    code : dict
-        The header's BITPIX, BSCALE, BZERO and BLANK, see `numbers`.
-    start : int or None
-        The first byte of the pixels in the unpacked file; None if they are in compressed tiles.
+    `shape` is that of a plane, of which there are `n_planes`; `to_pixel` is None if the WCS is not celestial; `code`
+    has BITPIX, BSCALE, BZERO and BLANK, see `numbers`; `start` is the first byte of the pixels in the unpacked file,
+    None if they are in compressed tiles.
     """
 
     def __init__(self, path: Path, hdu=None, *, celestial: bool = True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,14 +14,11 @@ from .._images import CHUNK_BYTES, release_pages, row_chunks
 from .._io.memmap import MEMMAP_BYTES, empty_array
 from ._source import CutoutRequest
 
-if TYPE_CHECKING:
-    from ._fetcher import CutoutFetcher
-
 PIXELS = ("images", *ARRAYS)  # and what may be too large for memory
 
 
-def gatherer_of(fetcher: CutoutFetcher, requests: Sequence[CutoutRequest], needs_nan: bool):
-    """What gathers the answers to `requests`: images, or cutouts that know their camera."""
+def gatherer_of(fetcher, requests: Sequence[CutoutRequest], needs_nan: bool):
+    """What gathers the answers to `requests` of a `CutoutFetcher`: images, or cutouts that know their camera."""
     source, n = fetcher.source, len(requests)
     shape, options = (fetcher.npix, fetcher.npix, source.n_channels), (fetcher.reducer, fetcher.memmap, needs_nan)
     if not source.knows_camera:
@@ -40,22 +37,10 @@ def _reduced(reducer, images):
 
 
 class ImageGatherer:
-    """Array that is filled with cutouts as they arrive, reduced in chunks: few are in memory at full size.
+    """Array of n rows that is filled with cutouts of `shape` and `dtype` as they arrive.
 
-    Parameters
-    ----------
-    n : int
-        Rows of the array.
-    shape : (H, W, C)
-        Of the cutouts, before they are reduced.
-    dtype : dtype
-        Of the cutouts.
-    reducer : transformer or None
-        Applied to chunks of cutouts.
-    memmap : bool or "auto"
-        As in `galestim._io.memmap.empty_array`.
-    needs_nan : bool
-        Whether the array must have a dtype that has NaN.
+    They are reduced in chunks, so that few are in memory at full size. `memmap` is that of
+    `galestim._io.memmap.empty_array`; `needs_nan` asks for a dtype that has NaN.
     """
 
     def __init__(self, n: int, shape: tuple[int, int, int], dtype: DTypeLike, reducer, memmap, needs_nan: bool):

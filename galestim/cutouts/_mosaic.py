@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError
@@ -21,14 +22,14 @@ from ._fits_image import FitsImage, fits_image
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
 from ._psf_models import models_of
 from ._resample import resample_all
-from ._source import CutoutRequest, CutoutSource
+from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
 from ._tiles import alike, entries_of, jobs_of, places_of
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
 
-class FitsMosaic(CutoutSource, BaseEstimator):
+class FitsMosaic(ManyAtOnce, BaseEstimator):
     """Cut galaxies from FITS images on disk: one or several files, bands, tiles.
 
     Only the pixels needed are read. Each cutout is resampled onto its own grid (tangent plane, north up, east left,
@@ -198,8 +199,8 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         psf_npix=None,
         gain=None,
         zero_point=None,
-        sky_error=0.1,
-        psf_error=0.02,
+        sky_error=SKY_ERROR,
+        psf_error=PSF_ERROR,
     ):
         self.paths = paths
         self.bands = bands
@@ -239,12 +240,6 @@ class FitsMosaic(CutoutSource, BaseEstimator):
         """Side of a pixel if the user asks for none [arcsec]: that of the first image."""
         wcs = self._first_images()[0].sky.wcs
         return float(np.sqrt(proj_plane_pixel_area(wcs)) * 3600)
-
-    def cutout(self, request: CutoutRequest) -> NDArray[np.float32] | Cutouts:
-        (result,) = self.cutouts([request])
-        if isinstance(result, CutoutError):
-            raise result
-        return result
 
     def cutouts(
         self, requests: Sequence[CutoutRequest], store=None

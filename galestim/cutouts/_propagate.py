@@ -212,17 +212,8 @@ def jacobian(placement: Placement, k: int) -> NDArray[np.float64]:
 def resampled_stamp(stamp: NDArray, steps: NDArray, npix: int, n_samples: int, sampling: float = 1.0) -> NDArray:
     """The image of a star, centered, on the pixels of a cutout: the surface brightness, as the image's is resampled.
 
-    Parameters
-    ----------
-    stamp : ndarray of shape (h, w)
-        On pixels of `sampling` times those of the image.
-    steps : ndarray of shape (2, 2)
-        As `jacobian` gives them.
-    npix : int
-        Side of the new stamp.
-    n_samples : int
-        Along a side of each of its pixels.
-    sampling : float, default=1.0
+    `stamp` is on pixels of `sampling` times those of the image; `steps` are those of `jacobian`; each of the `npix` ×
+    `npix` new pixels is the mean of `n_samples` samples along each of its sides.
     """
     offset = (np.arange(npix * n_samples) + 0.5) / n_samples - npix / 2
     x, y = np.einsum("ij,jab->iab", steps, np.stack(np.meshgrid(offset, offset))) / sampling

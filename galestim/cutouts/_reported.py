@@ -21,15 +21,9 @@ def fetch_reported(
 ) -> tuple[NDArray | Cutouts | None, QTable]:
     """Images of the rows that have one, in their order, or None; and the report on all rows.
 
-    Parameters
-    ----------
-    fetcher : CutoutFetcher
-        Its `on_error` says nothing here but whether images of integers are to be floats.
-    catalog : Catalog
-    unusable : mapping of int to str
-        Rows that are not asked for, and why.
-    stop : Event, default=None
-        Once it is set, no more is asked for, and the other rows have failed.
+    The fetcher's `on_error` says nothing here but whether images of integers are to be floats. Rows that are
+    `unusable` are not asked for, and reported with the reason. Once `stop` is set, no more is asked for: the other
+    rows have failed.
     """
     requests = fetcher._requests(catalog)
     rows = [row for row in range(len(requests)) if row not in unusable]

@@ -137,30 +137,15 @@ class ArrayImage:
 class Placement:
     """Positions in an image of the pixels of many blocks; a block is a cutout, or a part of one.
 
-    Nine exact positions, at the corners, edges and center, are interpolated by a biquadratic polynomial.
+    Nine exact positions, at the corners, edges and center of each block, are interpolated by a biquadratic
+    polynomial. `spans` ``(n, 4)`` are first row, end row, first column and end column of each block in its cutout;
+    None, all of them.
 
-    Parameters
-    ----------
-    to_pixel : SkyToPixel
-    requests : sequence of CutoutRequest
-        One for each block.
-    spans : ndarray of int, shape (n, 4), default=None
-        First row, end row, first column, end column of each block in its cutout; None, all of them.
-
-    Attributes
-    ----------
-    nodes : ndarray of shape (n, 2, 3, 3)
-        Positions in the image [px], x before y.
-    low, high : ndarray of shape (n, 2)
-        The least and the greatest of them.
-    error : ndarray of shape (n,)
-        By how much the polynomial misses four other exact positions, at most [px].
-    area : ndarray of shape (n, 3, 3)
-        The Jacobian at the nodes: image pixels in a pixel of the block.
-    layout : ndarray of int, shape (n,)
-        Whether rows of the block run along rows of the image, along its columns, or neither.
-    step : ndarray of shape (n,)
-        From one pixel of the block to the next, at most [image px].
+    Of each block, `nodes` ``(n, 2, 3, 3)`` are the positions [px], x before y, and `low` and `high` ``(n, 2)`` the
+    least and the greatest of them; `error` (n,) is by how much the polynomial misses four other exact positions, at
+    most [px]; `area` ``(n, 3, 3)`` are image pixels in a pixel of the block, the Jacobian at the nodes; `layout` (n,)
+    says whether rows of the block run along rows of the image, along its columns, or neither; `step` (n,) is from one
+    pixel of the block to the next, at most [px].
     """
 
     def __init__(self, to_pixel: SkyToPixel, requests: Sequence[CutoutRequest], spans: NDArray | None = None):

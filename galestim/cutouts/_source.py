@@ -114,6 +114,16 @@ class CutoutSource(ABC):
         yield from one_by_one(attempt(self.cutout, request) for request in requests)
 
 
+class ManyAtOnce(CutoutSource):
+    """Base of the sources that write `cutouts` in place of `cutout`."""
+
+    def cutout(self, request):
+        (answer,) = self.cutouts([request])
+        if isinstance(answer, CutoutError):
+            raise answer
+        return answer
+
+
 def attempt(make: Callable[[CutoutRequest], NDArray | Cutouts], request: CutoutRequest):
     """The image that `make` gives for `request`, or the error that it raises."""
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._identifiers import identifiers
 from .._images import release_pages
@@ -119,8 +120,8 @@ class ArrayStack(StoredImages):
         mask=None,
         gain=None,
         zero_point=None,
-        sky_error=0.1,
-        psf_error=0.02,
+        sky_error=SKY_ERROR,
+        psf_error=PSF_ERROR,
     ):
         self.images = images
         self.ids = ids
@@ -153,18 +154,6 @@ class ArrayStack(StoredImages):
             return int(images.shape[3]) if images.ndim == 4 else 1
 
     def cutouts(self, requests, store=None):
-        """Read many images; see :meth:`CutoutSource.cutouts`.
-
-        Parameters
-        ----------
-        requests : sequence of CutoutRequest
-        store : None, default=None
-            Not needed.
-
-        Yields
-        ------
-        ndarray of shape (npix, npix, n_channels), Cutouts of one image, or CutoutError
-        """
         with self._open() as (images, row_of, known):
 
             def read(request):

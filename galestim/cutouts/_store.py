@@ -196,24 +196,9 @@ class CutoutStore:
 
 
 def request_key(request: dict) -> str:
-    """SHA-256 of a request, as canonical JSON: the same whatever the order of its keys.
+    """SHA-256 of a request without credentials, as canonical JSON: the same whatever the order of its keys.
 
-    Parameters
-    ----------
-    request : dict
-        Of strings, numbers, lists and dicts; without credentials.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite.
-    TypeError
-        If a value is none of these.
+    Numbers that are not finite are a ValueError, what JSON has no form for a TypeError.
 
     Examples
     --------

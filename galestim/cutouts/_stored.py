@@ -16,9 +16,9 @@ from sklearn.base import BaseEstimator
 from .._io.image_files import CHANNELS, files_by_name, read_header, read_pixels
 from .._sklearn import Interval
 from .._tangent import ARCSEC, direction, local_frame, position
-from ._errors import CutoutError, MissingCutoutError
+from ._errors import MissingCutoutError
 from ._fits_image import FitsImage
-from ._source import CutoutRequest, CutoutSource, attempt, one_by_one
+from ._source import CutoutRequest, ManyAtOnce, attempt, one_by_one
 
 MAX_TILT = 0.02  # rad; more than that, and an image is not north up
 MAX_STRETCH = 0.02  # by which its pixels may be larger or smaller than was asked for
@@ -26,33 +26,12 @@ MAX_OFFSET = 1.5  # px along each axis from its middle to the galaxy: 1 comes of
 ROUNDED = 0.2  # arcsec, if that is more: positions of four decimals [deg]
 
 
-class StoredImages(BaseEstimator, CutoutSource):
+class StoredImages(BaseEstimator, ManyAtOnce):
     """Base of the sources of ready-made images: looked up by object_id, never resampled, at most cropped."""
 
     looks_up_names = True  # the fetcher asks for a catalog with object_id
 
     _parameter_constraints: ClassVar[dict] = {"pixel_scale": [Interval(Real, 0, None, closed="neither"), None]}
-
-    def cutout(self, request):
-        """Read one image; see :meth:`CutoutSource.cutout`.
-
-        Parameters
-        ----------
-        request : CutoutRequest
-
-        Returns
-        -------
-        ndarray of shape (npix, npix, n_channels)
-
-        Raises
-        ------
-        MissingCutoutError
-            If no image has the name, it cannot be read, or it cannot be cropped to `npix`.
-        """
-        (answer,) = self.cutouts([request])
-        if isinstance(answer, CutoutError):
-            raise answer
-        return answer
 
     def _check_scale(self, request: CutoutRequest) -> None:
         if self.pixel_scale is not None and not math.isclose(request.pixel_scale, self.pixel_scale, rel_tol=1e-6):
@@ -171,18 +150,6 @@ class ImageDirectory(StoredImages):
         return _first_kind(self._files())[0].n_channels
 
     def cutouts(self, requests, store=None):
-        """Read many images; see :meth:`CutoutSource.cutouts`.
-
-        Parameters
-        ----------
-        requests : sequence of CutoutRequest
-        store : None, default=None
-            Not needed.
-
-        Yields
-        ------
-        ndarray of shape (npix, npix, n_channels), or CutoutError
-        """
         files_of = self._files()
         like, first = _first_kind(files_of)
 

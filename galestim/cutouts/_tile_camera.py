@@ -29,18 +29,8 @@ class WrongPlaneError(ValueError):
 class TileCamera:
     """Camera of one tile; what is told of it is looked at when a galaxy lies in it, for there may be many.
 
-    Parameters
-    ----------
-    image : FitsImage
-    kind : {"variance", "weight", "noise"} or None
-        What `noise` is.
-    noise : FitsImage, float or None
-    mask : FitsImage or None
-    bits : sequence of int or str, or None
-        Bits of the mask that make a pixel bad; None, all.
-    psf : object with the method `at`, or None
-    gain, zero_point : float, str or None
-        A str is a keyword of the header.
+    `kind` says what `noise` is: "variance", "weight" or "noise"; `bits` of the mask make a pixel bad, None: all;
+    `psf` has the method `_at`; a `gain` or `zero_point` that is a str is a keyword of the header.
     """
 
     def __init__(self, image: FitsImage, kind: str | None, noise, mask, bits, psf, gain, zero_point):

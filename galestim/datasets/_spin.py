@@ -190,20 +190,9 @@ def _checked_prior(prior):
 
 
 def draw_spin_galaxies(prior, n: int, random_state) -> tuple[dict[str, NDArray], NDArray]:
-    """Draw what is true of `n` galaxies, and the colors of bulge and disk.
+    """The ``parameters`` of `n` galaxies of a `SpinPrior`, and the colors of bulge and disk.
 
-    Parameters
-    ----------
-    prior : SpinPrior
-    n : int
-    random_state : int, RandomState instance or None
-
-    Returns
-    -------
-    truth : dict of str to ndarray of shape (n,)
-        The ``parameters`` of `make_spin_galaxies`.
-    colors : ndarray of shape (n, 2, 3)
-        Flux of bulge and disk in i, r and g, relative to r.
+    The colors ``(n, 2, 3)`` are fluxes in i, r and g, relative to r.
     """
     rng = check_random_state(random_state)
     drawn = prior.draw(n, rng)

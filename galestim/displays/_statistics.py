@@ -44,21 +44,10 @@ class BinnedMeans(NamedTuple):
     prefer_skip_nested_validation=True,
 )
 def binned_means(x, y, *, n_bins=10, bin_strategy="quantile") -> BinnedMeans:
-    """Mean and standard deviation of `y` in bins of `x`.
+    """Mean and standard deviation of `y` in bins of `x`, of equal count or equal width.
 
-    Parameters
-    ----------
-    x, y : ndarray of shape (n,)
-    n_bins : int, default=10
-        Upper limit: there are never so many that they hold fewer than five points on average, and empty ones
-        are left out.
-    bin_strategy : {"quantile", "uniform"}, default="quantile"
-        Bins of equal count, or of equal width. Equal values of `x` share a bin.
-
-    Returns
-    -------
-    BinnedMeans
-        The standard deviation is that of the points in the bin (divided by n, not n - 1).
+    There are never so many bins that they hold fewer than five points on average, empty ones are left out, and equal
+    values of `x` share one. The standard deviation is that of the points, divided by n.
     """
     n_bins = max(1, min(n_bins, len(x) // MIN_PER_BIN))
     fractions = np.linspace(0, 1, n_bins + 1)
@@ -82,30 +71,14 @@ def binned_means(x, y, *, n_bins=10, bin_strategy="quantile") -> BinnedMeans:
 def bootstrap_correlations(
     x, y, *, n_bootstrap=1000, confidence_level=0.95, random_state=None
 ) -> tuple[Correlation, Correlation]:
-    """Pearson and Spearman correlation of `x` and `y` with bootstrap intervals.
+    """Pearson and Spearman correlation of `x` and `y` (n,) with percentile intervals over resampled pairs [1]_.
 
-    Parameters
-    ----------
-    x, y : ndarray of shape (n,)
-    n_bootstrap : int, default=1000
-        Number of resamples; both coefficients see the same ones.
-    confidence_level : float, default=0.95
-    random_state : int, RandomState instance or None, default=None
-
-    Returns
-    -------
-    pearson, spearman : Correlation
-
-    Notes
-    -----
-    Percentile intervals over resampled pairs [1]_ (section 13.3). A resample is a vector of counts, so that
-    the ranks within it are cumulative sums over one sort of the data, and no resample is sorted again.
-
-    p-values are those of no correlation at all, against a positive or negative one: see `p_value`.
+    A resample is a vector of counts, so that the ranks within it are cumulative sums over one sort of the data, and
+    no resample is sorted again. Both coefficients see the same ones. p-values are as in `p_value`.
 
     References
     ----------
-    .. [1] B. Efron & R. J. Tibshirani (1993), An Introduction to the Bootstrap, Chapman & Hall.
+    .. [1] Efron & Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
     """
     rng = check_random_state(random_state)
     once = np.ones((1, len(x)))

@@ -11,16 +11,9 @@ from .._light import robust_sigma
 def stretch(image: NDArray, like: NDArray | None = None) -> NDArray[np.float64]:
     """`image` in [0, 1], as (H, W) for gray and (H, W, 3) for color.
 
-    Parameters
-    ----------
-    image : ndarray of shape (H, W) or (H, W, C)
-        With three channels R, G, B; any other number of channels is averaged to gray. NaN pixels become sky.
-    like : ndarray of shape (H', W') or (H', W', C), default=None
-        The image whose sky and brightest pixels set the scale, in the same units; by default `image` itself. A
-        part of an image, shown like the whole, keeps its grays and its colors.
+    Three channels are R, G, B, any other number is averaged to gray; NaN pixels become sky. `like` is the image whose
+    sky and brightest pixels set the scale, in the same units: a part of an image keeps its grays and colors.
 
-    Notes
-    -----
     Colors that are ready to show (uint8, or floats within [0, 1]) are kept. All else is stretched in the
     manner of Lupton et al. (2004, PASP 116, 133): the sky, which is the median, goes to black, the brightest
     0.2 % to white, and intensity follows asinh(I / 10σ) with σ the sky noise. The channels keep their ratios,

@@ -21,13 +21,7 @@ class PairedTarget(NamedTuple):
 
 
 def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior, list[str]]:
-    """A posterior, of draws if need be, and what its targets are to be called: by default, their names.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many labels as targets.
-    """
+    """A posterior, of draws if need be, and what its targets are to be called: by default, their names."""
     if hasattr(posterior, "predict"):
         raise TypeError(
             f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
@@ -58,21 +52,10 @@ def as_predicted(estimator, y, target=None):
 def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarget:
     """Column `target` of `y_true` and `y_pred`, checked against each other.
 
-    Parameters
-    ----------
-    y_true, y_pred : array-like or table of shape (n_samples,) or (n_samples, n_targets)
-        Data frames, astropy tables and named series lend their names. Columns of `y_pred` are put in the order and
-        units of those of `y_true`.
-    target : int or str, default=None
-        Which column; may be left out when there is one.
-    target_name : str, default=None
-        What to call it; by default the column's own name, if it has one.
-
-    Raises
-    ------
-    ValueError
-        If the shapes or column names differ, units do not convert, `target` names no column or is needed and absent,
-        an actual value is not finite, or a prediction is infinite.
+    Columns of `y_pred` are put in the order and units of those of `y_true`. `target` is a number or a name, and may
+    be left out when there is one; `target_name` is what to call it, by default its own name. A ValueError says if
+    shapes or names differ, units do not convert, `target` is no column, an actual value is not finite, or a
+    prediction infinite.
     """
     true, guess = named_columns(y_true, what="y_true"), named_columns(y_pred, what="y_pred")
     names = true.names or guess.names or []

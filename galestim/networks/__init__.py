@@ -15,7 +15,7 @@ from ._spec import NetworkSpec, build_network
 from ._spin_cnn import SpinCNN
 from ._split import ContextAsChannels, SplitNetwork
 from ._vgg import VGG16
-from ._weights import read_state_dict
+from ._weights import read_state_dict, trained_weights
 
 # What is not in __all__ is for the other packages of galestim.
 __all__ = [

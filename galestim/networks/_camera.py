@@ -21,27 +21,13 @@ N_NUMBERS, N_NUMBERS_OF_CHANNEL = 7, N_PSF - 1 + len(LAGS) + N_BRIGHT + 1 + 3 + 
 
 
 class Look(NamedTuple):
-    """Where to look for each galaxy: what is measured first, by the simplest means.
+    """Where to look for each galaxy: what is measured first, by the simplest means."""
 
-    Attributes
-    ----------
-    center : Tensor of shape (n, 2)
-        As (x, y) from that of the image [pixels].
-    psf_scale : Tensor of shape (n,)
-        σ of the point-spread function [pixels].
-    scale : Tensor of shape (n,)
-        σ of the galaxy as it is seen [pixels].
-    radius : Tensor of shape (n,)
-        Rough half-light radius [pixels].
-    flux : Tensor of shape (n,)
-        Rough flux in units of the noise.
-    """
-
-    center: torch.Tensor
-    psf_scale: torch.Tensor
-    scale: torch.Tensor
-    radius: torch.Tensor
-    flux: torch.Tensor
+    center: torch.Tensor  # (n, 2), as (x, y) from that of the image [pixels]
+    psf_scale: torch.Tensor  # (n,), σ of the point-spread function [pixels]
+    scale: torch.Tensor  # (n,), σ of the galaxy as it is seen [pixels]
+    radius: torch.Tensor  # (n,), rough half-light radius [pixels]
+    flux: torch.Tensor  # (n,), rough flux in units of the noise
 
 
 class Camera(NamedTuple):
@@ -91,17 +77,10 @@ def looked_at(
 
 
 class Sight(NamedTuple):
-    """What is measured of images and point-spread functions, in double precision where the device has it.
+    """What is measured of images and point-spread functions, in double precision where the device has it."""
 
-    Attributes
-    ----------
-    images : Tensor of shape (n, C, H, W)
-    psf : Tensor of shape (n, C, h, w)
-    look : Look
-    """
-
-    images: torch.Tensor
-    psf: torch.Tensor
+    images: torch.Tensor  # (n, C, H, W)
+    psf: torch.Tensor  # (n, C, h, w)
     look: Look
 
 

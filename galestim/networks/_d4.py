@@ -23,18 +23,17 @@ def transform(images: torch.Tensor, element: int) -> torch.Tensor:
 
 def _left_quotients() -> torch.Tensor:
     """``table[g, h]``, the element g⁻¹h; read off the action on a square without symmetry."""
-    square = torch.arange(9).reshape(3, 3)
+    square = torch.arange(9, device="cpu").reshape(3, 3)
     views = [transform(square, element) for element in range(ORDER)]
     number = {tuple(view.flatten().tolist()): element for element, view in enumerate(views)}
-    product = torch.tensor(
-        [[number[tuple(transform(view, g).flatten().tolist())] for view in views] for g in range(ORDER)]
-    )
-    return torch.stack([(product[g] == torch.arange(ORDER)[:, None]).int().argmax(1) for g in range(ORDER)])
+    product = [[number[tuple(transform(view, g).flatten().tolist())] for view in views] for g in range(ORDER)]
+    return torch.tensor(product, device="cpu").argsort(dim=1)
 
 
+@lru_cache(maxsize=16)
 def _kernel_index(kernel_size: int) -> torch.Tensor:
     """Index into an ``(8, k, k)`` kernel of each entry of its eight transformed, permuted copies."""
-    pixels = torch.arange(ORDER * kernel_size**2).reshape(ORDER, kernel_size, kernel_size)
+    pixels = torch.arange(ORDER * kernel_size**2, device="cpu").reshape(ORDER, kernel_size, kernel_size)
     copies = [transform(pixels[quotient], g) for g, quotient in enumerate(_left_quotients())]
     return torch.stack(copies)
 
@@ -42,14 +41,8 @@ def _kernel_index(kernel_size: int) -> torch.Tensor:
 class LiftingConv(nn.Module):
     """A convolution from an image to eight orientation planes: each kernel is applied in its eight positions.
 
-    Source: Cohen & Welling 2016, *Group equivariant convolutional networks*, section 6.1.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int
-        Image channels, and features per orientation.
-    kernel_size : int
-        Odd, in pixels; the map keeps its size.
+    Source: Cohen & Welling 2016, *Group equivariant convolutional networks*, section 6.1. The odd kernel keeps the
+    size.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int, kernel_size: int):
@@ -96,14 +89,8 @@ class GroupConv(nn.Module):
     """A convolution between maps of eight orientation planes that commutes with D4, with an eighth of the weights.
 
     Source: Cohen & Welling 2016, equation 11: plane g of the output sums over planes h of the input, convolved with
-    kernel g⁻¹h turned by g.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int
-        Features per orientation.
-    kernel_size : int
-        Odd, in pixels; the map keeps its size.
+    kernel g⁻¹h turned by g. `n_inputs` and `n_outputs` are features per orientation; the odd kernel keeps the map's
+    size.
     """
 
     index: torch.Tensor

@@ -8,18 +8,11 @@ from ._moments import centroid
 
 
 def filled(images: torch.Tensor, good: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Images whose bad pixels hold a guess, which depends on the good ones alone.
+    """Images ``(n, C, H, W)`` whose bad pixels hold a guess, which depends on the `good` ones ``(n, 1, H, W)`` alone.
 
     A galaxy of bulge and disk looks the same when it is turned by 180 degrees, so the opposite pixel is an unbiased
-    guess, if noisy. It is that about the galaxy's own center, found with the guesses about the image's.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n, C, H, W)
-        In units of the noise.
-    good : Tensor of bool, of shape (n, 1, H, W)
-    scale : Tensor of shape (n,)
-        σ of the point-spread function [pixels].
+    guess, if noisy. It is that about the galaxy's own center, found with the guesses about the image's. `scale` (n,)
+    is the σ of the point-spread function [pixels].
     """
     rows = (~good).flatten(1).any(dim=1).nonzero()[:, 0]
     if not len(rows):

@@ -12,34 +12,14 @@ MAX_LOG_SCALE, MAX_ENTRY = 10.0, 100.0  # in units of standardized targets
 
 
 class GaussianMixture(NamedTuple):
-    """Mixtures of M Gaussians over k targets, one per galaxy; any leading shape ``(…)``.
+    """Mixtures of M Gaussians over k targets, one per galaxy; any leading shape ``(…)``."""
 
-    Attributes
-    ----------
-    log_weights : Tensor of shape (..., M)
-        Normalized.
-    means : Tensor of shape (..., M, k)
-    scale_trils : Tensor of shape (..., M, k, k)
-        Lower-triangular Cholesky factors of the covariances.
-    """
-
-    log_weights: torch.Tensor
-    means: torch.Tensor
-    scale_trils: torch.Tensor
+    log_weights: torch.Tensor  # (..., M), normalized
+    means: torch.Tensor  # (..., M, k)
+    scale_trils: torch.Tensor  # (..., M, k, k), lower-triangular Cholesky factors of the covariances
 
     def log_prob(self, y: torch.Tensor, y_variance: torch.Tensor | None = None) -> torch.Tensor:
-        """Log density at `y`.
-
-        Parameters
-        ----------
-        y : Tensor of shape (..., k)
-        y_variance : Tensor of shape (..., k) or None
-            Variance of independent Gaussian errors of `y` itself, added to each component's covariance.
-
-        Returns
-        -------
-        Tensor of shape (...)
-        """
+        """Log density at `y` ``(..., k)``; `y_variance` of its own errors is added to each component's covariance."""
         trils = self.scale_trils if y_variance is None else _widened(self.scale_trils, y_variance)
         offset = (y.unsqueeze(-2) - self.means).unsqueeze(-1)
         whitened = torch.linalg.solve_triangular(trils, offset, upper=False).squeeze(-1)

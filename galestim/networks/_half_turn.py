@@ -12,25 +12,13 @@ MASKED = 0.3  # share of bad pixels above which an aperture is not believed
 
 
 class HalfTurn(NamedTuple):
-    """Gaussian apertures of images of galaxies, and of the images turned by 180 degrees about the galaxy's center.
+    """Gaussian apertures of images of galaxies, and of the images turned by 180 degrees about the galaxy's center."""
 
-    Attributes
-    ----------
-    odd, even : Tensor of shape (n, p, p)
-        Half of the difference of both, and half of the sum, in units of the noise of a pixel.
-    radius : Tensor of shape (p, p)
-        Distance of the apertures from the center [pixels].
-    known : Tensor of bool, of shape (n, p, p)
-        Whether aperture and opposite lie within the image and on good pixels.
-    scale : Tensor of shape (n,)
-        σ of the apertures [pixels].
-    """
-
-    odd: torch.Tensor
-    even: torch.Tensor
-    radius: torch.Tensor
-    known: torch.Tensor
-    scale: torch.Tensor
+    odd: torch.Tensor  # (n, p, p), half of the difference of both, in units of the noise of a pixel
+    even: torch.Tensor  # (n, p, p), half of the sum
+    radius: torch.Tensor  # (p, p), distance of the apertures from the center [pixels]
+    known: torch.Tensor  # (n, p, p), whether aperture and opposite lie within the image and on good pixels
+    scale: torch.Tensor  # (n,), σ of the apertures [pixels]
 
 
 def half_turn(light: torch.Tensor, good: torch.Tensor | None, center: torch.Tensor, psf: torch.Tensor) -> HalfTurn:

@@ -215,13 +215,8 @@ def _filters(height: int, width: int, n_scales: int) -> torch.Tensor:
 class _Invariants(nn.Module):
     """Harmonics → features ``(n, n_features)`` that a flip or turn of the image leaves as they are.
 
-    Parameters
-    ----------
-    n : int
-        Harmonics of each order, over scales and channels.
-    n_scales : int
-    n_psf : int, default=0
-        Number of quadrupoles of the point-spread function, over scales and channels.
+    There are `n` harmonics of each order, over scales and channels, and `n_psf` quadrupoles of point-spread
+    functions.
     """
 
     def __init__(self, n: int, n_scales: int, n_psf: int = 0):

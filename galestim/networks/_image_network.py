@@ -153,17 +153,7 @@ def pixel_tensor(images: NDArray, dtype, rows: NDArray | None = None) -> torch.T
 def cast_pixels(images: NDArray, dtype, rows: NDArray | None = None) -> NDArray:
     """Images ``(n, H, W, C)`` in the arithmetic of the network; a copy unless they are in it, and may be written to.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, H, W, C)
-    dtype : numpy dtype
-    rows : ndarray of int, shape (n,), default=None
-        What errors call these images; None counts from 0.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is finite but infinite as `dtype`. Names the first such row.
+    A ValueError names the first of `rows`, from 0 unless given, with a pixel that is finite but infinite as `dtype`.
     """
     with np.errstate(over="ignore"):  # said below
         # torch makes no tensor of what is not to be written to, such as most memmaps

@@ -49,12 +49,8 @@ class WeightedLoss(nn.Module):
 class NegativeLogLikelihood(nn.Module):
     """Weighted mean over a batch of minus the log density of the targets under the predicted mixtures.
 
-    Parameters
-    ----------
-    head : GaussianHead
-    size_target : str or None
-        Target that crops follow; see `SpatialTransformer`. The network's last output is then the logarithm of the
-        crop's side.
+    If crops follow a `size_target`, see `SpatialTransformer`, the network's last output is the logarithm of their
+    side.
     """
 
     needs_spread = True

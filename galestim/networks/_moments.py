@@ -18,31 +18,16 @@ HALF_LIGHT = 1.1774  # radius that holds half of a Gaussian's light, in units of
 
 
 class Moments(NamedTuple):
-    """Weighted moments of images.
+    """Weighted moments of images."""
 
-    Attributes
-    ----------
-    sums : Tensor of shape (n, n_scales, powers + 1, powers + 1)
-        Σ I (y/s)^a (x/s)^b exp(-r²/2s²), at the place (a, b) of the last two axes.
-    total : Tensor of shape (n, n_scales)
-        Σ exp(-r²/2s²) over the image: what it gives of a sky of one.
-    """
-
-    sums: torch.Tensor
-    total: torch.Tensor
+    sums: torch.Tensor  # (n, n_scales, powers + 1, powers + 1), at (a, b): Σ I (y/s)^a (x/s)^b exp(-r²/2s²)
+    total: torch.Tensor  # (n, n_scales), Σ exp(-r²/2s²) over the image: what it gives of a sky of one
 
 
 def moments(images: torch.Tensor, center: torch.Tensor, scales: torch.Tensor, powers: int) -> Moments:
     """Moments of images ``(n, H, W)`` about a `center` ``(n, 2)`` each, as (x, y) from that of the image [pixels].
 
-    Parameters
-    ----------
-    images : Tensor of shape (n, H, W)
-    center : Tensor of shape (n, 2)
-    scales : Tensor of shape (n, n_scales)
-        The s [pixels].
-    powers : int
-        Highest power of a coordinate.
+    `scales` ``(n, n_scales)`` are the s [pixels], `powers` is the highest power of a coordinate.
     """
     across, down = (_weights(size, center[:, axis], scales, powers) for axis, size in enumerate(images.shape[:0:-1]))
     n, n_scales, n_powers, width = across.shape
@@ -104,21 +89,11 @@ def centroid(images: torch.Tensor, scale: torch.Tensor, n_steps: int = 3) -> tor
 
 
 class Size(NamedTuple):
-    """A rough size and flux of galaxies, by adaptive moments.
+    """A rough size and flux of galaxies, by adaptive moments."""
 
-    Attributes
-    ----------
-    scale : Tensor of shape (n,)
-        σ [pixels] of the round Gaussian that the galaxy is most like, as it is seen.
-    radius : Tensor of shape (n,)
-        Half-light radius [pixels] of that Gaussian without the point-spread function; above 0.
-    flux : Tensor of shape (n,)
-        Its flux in units of the noise of a pixel; above 0.
-    """
-
-    scale: torch.Tensor
-    radius: torch.Tensor
-    flux: torch.Tensor
+    scale: torch.Tensor  # (n,), σ [pixels] of the round Gaussian that the galaxy is most like, as it is seen
+    radius: torch.Tensor  # (n,), its half-light radius [pixels] without the point-spread function; above 0
+    flux: torch.Tensor  # (n,), its flux in units of the noise of a pixel; above 0
 
 
 def rough_size(images: torch.Tensor, center: torch.Tensor, psf: torch.Tensor, n_steps: int = 6) -> Size:

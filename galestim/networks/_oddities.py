@@ -23,49 +23,20 @@ PLATEAU = 3  # brightest pixels that are equal, of a detector that is full
 
 
 class Oddities(NamedTuple):
-    """Measures of n images and their cameras.
+    """Measures of n images and their cameras."""
 
-    Attributes
-    ----------
-    camera : Tensor of shape (n, p)
-        Numbers of the camera: its point-spread function, depth and errors.
-    masked : Tensor of shape (n,)
-        Share of a galaxy's core that lies on bad pixels.
-    signal_to_noise : Tensor of shape (n,)
-        Logarithm of flux over its error, in a Gaussian aperture, in noise that correlates as it does.
-    offset : Tensor of shape (n,)
-        Larger coordinate of the galaxy's center from that of the image [pixels]; 0 of what is faint.
-    noise : Tensor of shape (n,)
-        Logarithm of noise that is measured over that which is told.
-    roughness : Tensor of shape (n,)
-        Mean difference of neighboring pixels [noise]: little where noise is smooth.
-    sky : Tensor of shape (n,)
-        Light at the rim of the image, over what it may be.
-    size : Tensor of shape (n,)
-        Logarithm of the size as it is seen over that of a star, its error added three times.
-    core : Tensor of shape (n,)
-        By how much the light within half of the galaxy's scale is more than that of a Gaussian, as a share of it, its
-        error added three times. Light of galaxies is never flatter, unless it is stretched or a detector is full.
-    asymmetry, neighbor : Tensor of shape (n,)
-        Largest difference from the image turned by 180 degrees, within the galaxy and outside of it, over what it
-        may be.
-    sharpness : Tensor of shape (n,)
-        By how much a pixel stands out of its neighbors, over what that of a star may; at least 2 if the brightest
-        pixels are equal.
-    """
-
-    camera: torch.Tensor
-    masked: torch.Tensor
-    signal_to_noise: torch.Tensor
-    offset: torch.Tensor
-    noise: torch.Tensor
-    roughness: torch.Tensor
-    sky: torch.Tensor
-    size: torch.Tensor
-    core: torch.Tensor
-    asymmetry: torch.Tensor
-    neighbor: torch.Tensor
-    sharpness: torch.Tensor
+    camera: torch.Tensor  # (n, p), numbers of the camera: point-spread function, depth, errors
+    masked: torch.Tensor  # (n,), as all below: share of the core on bad pixels
+    signal_to_noise: torch.Tensor  # logarithm, in a Gaussian aperture, in noise that correlates as it does
+    offset: torch.Tensor  # larger coordinate of the center from the image's [pixels]; 0 if faint
+    noise: torch.Tensor  # logarithm of noise that is measured over that which is told
+    roughness: torch.Tensor  # mean difference of neighboring pixels [noise]: little if noise is smooth
+    sky: torch.Tensor  # light at the rim of the image, over what it may be
+    size: torch.Tensor  # logarithm of the size as seen over that of a star, its error added three times
+    core: torch.Tensor  # by how much light is more compact than a Gaussian: galaxies are never less
+    asymmetry: torch.Tensor  # largest difference from the image turned by 180 degrees, over what it may be,
+    neighbor: torch.Tensor  # within the galaxy, and outside of it
+    sharpness: torch.Tensor  # by how much a pixel stands out; 2 or more if the brightest are equal
 
 
 @torch.no_grad()
@@ -166,7 +137,10 @@ def _roughness(images: torch.Tensor, good: torch.Tensor | None) -> torch.Tensor:
 
 
 def _core(light: torch.Tensor, look: Look, ratio: torch.Tensor) -> torch.Tensor:
-    """Share of the light in a small aperture, less that of a Gaussian; 0 of what is faint, or too large."""
+    """Share of the light in a small aperture, less that of a Gaussian; 0 of what is faint, or too large.
+
+    Galaxies have more, unless they are stretched or the detector is full.
+    """
     scales = look.scale[:, None] * look.scale.new_tensor([0.5, 1.0])
     small, large = moments(light, look.center, scales, 0).sums[:, :, 0, 0].unbind(dim=1)
     told = (look.scale < 0.24 * min(light.shape[1:])) & (ratio > FAINT)

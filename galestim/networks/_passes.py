@@ -16,16 +16,7 @@ PASS_NUMBERS = 2**22  # features held at a time, over galaxies and passes
 
 
 def repeated_passes(network: ImageNetwork, inputs: Inputs, seed: int, n_passes: int) -> torch.Tensor:
-    """Outputs of `n_passes` networks drawn by dropout, ``(n, n_passes, n_outputs)``.
-
-    Parameters
-    ----------
-    network : ImageNetwork around a SplitNetwork
-    inputs : dict of Tensor
-        What `network` is called with: pixels (n, H, W, C), and their camera where they have one.
-    seed, n_passes : int
-        A pass with the same seed and number is the same network.
-    """
+    """Outputs ``(n, n_passes, n_outputs)`` of networks drawn by dropout, the same ones for the same seed."""
     split = network.network
     assert isinstance(split, SplitNetwork)
     seen = network.trunk(**inputs)
@@ -44,11 +35,7 @@ def enough_passes(means: NDArray, variances: NDArray) -> int:
     The mean of p passes errs by :math:`\sqrt{r/p}` σ, with the share r of the variance :math:`σ^2` that is between
     passes; :math:`σ^2` is the mean of what each pass has about that mean, :math:`σ_i^2 + (μ_i - μ)^2`, and errs by
     their scatter over :math:`\sqrt{p}`. Nine tenths of the galaxies are to be within `MEAN_ERROR` and `WIDTH_ERROR`.
-
-    Parameters
-    ----------
-    means, variances : ndarray of shape (n, n_passes, k)
-        Of the targets in each of some passes.
+    `means` and `variances` ``(n, n_passes, k)`` are those of the targets in each of some passes.
     """
     squares = variances + (means - means.mean(axis=1, keepdims=True)) ** 2
     total = squares.mean(axis=1)

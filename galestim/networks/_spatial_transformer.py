@@ -277,15 +277,9 @@ def _compact_localization(channels: int, n_numbers: int) -> tuple[nn.Sequential,
 
 
 class CroppedNetwork(SplitNetwork):
-    """A spatial transformer in front of a network.
+    """A spatial transformer in front of a network, whose context are the transformation's numbers.
 
-    Parameters
-    ----------
-    transformer : Transformer
-    network : SplitNetwork
-        Takes the crop, and the transformation's numbers as its context.
-    tells_side : bool, default=False
-        Whether `forward` appends the logarithm of the crop's side to the network's outputs.
+    If it `tells_side`, `forward` appends the logarithm of the crop's side to the network's outputs.
     """
 
     def __init__(self, transformer: Transformer, network: SplitNetwork, tells_side: bool = False):

@@ -10,7 +10,7 @@ from torch import nn
 from ._dropout import Dropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
-from ._weights import read_state_dict
+from ._weights import read_state_dict, trained_weights
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # configuration D
 POOLED = 7  # side of the map that the dense layers see
@@ -204,13 +204,5 @@ def _checked(state: Mapping[str, torch.Tensor], key: str, source: str) -> torch.
             f"{source} has no {key!r}; expected the state dict of a VGG-16 in torchvision's layout. Its first keys "
             f"are {known or 'none'}."
         )
-    value = state[key]
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
-        what = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
-        raise ValueError(f"{source}: {key!r} is {what}; expected a tensor of real numbers.")
-    if not value.isfinite().all():
-        raise ValueError(
-            f"{source}: {key!r} has values that are not finite; expected trained weights (of ImageNet, "
-            "IMAGENET1K_V1; IMAGENET1K_FEATURES has no dense layers)."
-        )
-    return value
+    hint = " (of ImageNet, IMAGENET1K_V1; IMAGENET1K_FEATURES has no dense layers)"
+    return trained_weights(state[key], f"{source}: {key!r}", hint)

@@ -11,12 +11,7 @@ import torch
 def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
     """The mapping that `torch.save` wrote, without running what a pickle may hide.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it holds anything else than tensors and plain containers, is damaged, or is no mapping.
+    A file that holds anything else than tensors and plain containers, is damaged or no mapping is a ValueError.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -33,3 +28,13 @@ def read_state_dict(path: str | Path) -> Mapping[str, torch.Tensor]:
     if not isinstance(state, Mapping):
         raise ValueError(f"{str(path)!r} holds a {type(state).__name__}; expected a state dict.")
     return state
+
+
+def trained_weights(value, name: str, hint: str = "") -> torch.Tensor:
+    """`value`, which must be a tensor of finite real numbers, as trained weights are."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        what = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"{name} is {what}; expected a tensor of real numbers.")
+    if not value.isfinite().all():
+        raise ValueError(f"{name} has values that are not finite; expected trained weights{hint}.")
+    return value

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._draws import DrawsPosterior
+from ._content import FORMS
 from ._optional import optional_import
 
 _DIMS = ("chain", "draw", "galaxy")
@@ -39,7 +39,7 @@ def arviz_data(draws: NDArray, target_names: Sequence[str], units: Sequence, ids
     return xarray.DataTree.from_dict({"posterior": data})
 
 
-def from_arviz(data, var_names: str | Sequence[str] | None = None) -> DrawsPosterior:
+def from_arviz(data, var_names: str | Sequence[str] | None = None):
     """The group ``posterior`` of a data set of arviz, its chains one behind the other."""
     group: Any = data["posterior"] if hasattr(data, "__getitem__") and "posterior" in data else None
     if not hasattr(group, "data_vars"):
@@ -58,7 +58,7 @@ def from_arviz(data, var_names: str | Sequence[str] | None = None) -> DrawsPoste
         raise ValueError(
             f"variables of (galaxies, draws) {shapes or '(none)'}; expected as many in each. Choose by var_names."
         )
-    return DrawsPosterior(
+    return FORMS["draws"](
         np.stack(draws, axis=2),
         target_names=names,
         units=[group[name].attrs.get("units") for name in names],

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._masked import as_index, mask_of, without_mask
 from ._checks import checked_ids, checked_names, checked_units
-from ._content import COLUMNS, VERSION, Content, described_targets
+from ._content import COLUMNS, FORMS, VERSION, Content, described_targets
 from ._interchange import Interchange
 from ._io import read_content, write_content
 
@@ -45,12 +45,11 @@ class Posterior(Interchange):
 
     weights: NDArray[np.float64]
     _form: ClassVar[str]
-    _forms: ClassVar[dict[str, type[Any]]] = {}  # each form by its name, so that none need be imported here
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "_form" in vars(cls):
-            Posterior._forms[cls._form] = cls
+            FORMS[cls._form] = cls
 
     def _set_targets(self, k: int, target_names, units) -> None:
         self.target_names = checked_names(target_names, k)
@@ -106,7 +105,7 @@ class Posterior(Interchange):
 
     @abstractmethod
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the joint posteriors.
+        """Draw from the joint posteriors; from draws by their weights, with replacement.
 
         Parameters
         ----------
@@ -128,11 +127,13 @@ class Posterior(Interchange):
         Parameters
         ----------
         y : array-like of shape (n, k) or (n, q, k)
-            One point for each galaxy or q of them, in physical units.
+            One point for each galaxy or q of them, in physical units; also ``(n,)`` if k is 1.
 
         Returns
         -------
         ndarray of shape (n,) or (n, q)
+            -inf outside the support and at its ends. `galestim.targets.clip_labels` moves labels off the bounds of a
+            logit.
 
         Raises
         ------
@@ -147,11 +148,12 @@ class Posterior(Interchange):
         Parameters
         ----------
         y : array-like of shape (n, k) or (n, q, k)
-            One value per galaxy and target or q of them, in physical units.
+            One value per galaxy and target or q of them, in physical units; also ``(n,)`` if k is 1.
 
         Returns
         -------
         ndarray of the shape of `y`
+            Per unit of the target; 0 outside the support.
 
         Raises
         ------
@@ -161,7 +163,13 @@ class Posterior(Interchange):
 
     @abstractmethod
     def cov(self) -> NDArray[np.float64]:
-        """Covariance matrix of the targets in physical units; ``(n, k, k)``."""
+        """Covariance matrix of the targets.
+
+        Returns
+        -------
+        ndarray of shape (n, k, k)
+            In the units of the two targets.
+        """
 
     def derive(self, function, name, unit=None, n_samples=1000, random_state=None):
         """Append a quantity computed from joint draws of the targets.
@@ -245,7 +253,7 @@ class Posterior(Interchange):
         -------
         MixturePosterior or DrawsPosterior
         """
-        return read_content(path, lambda content: Posterior._forms[content.form]._from_content(content))
+        return read_content(path, lambda content: FORMS[content.form]._from_content(content))
 
     @staticmethod
     def from_draws(draws, weights=None, *, target_names=None, units=None, ids=None) -> Posterior:
@@ -268,4 +276,4 @@ class Posterior(Interchange):
         -------
         DrawsPosterior
         """
-        return Posterior._forms["draws"](draws, weights, target_names=target_names, units=units, ids=ids)
+        return FORMS["draws"](draws, weights, target_names=target_names, units=units, ids=ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from astropy import units as u
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from ._tails import Tails
 VERSION = 1
 COLUMNS = {"mixture": ("weights", "means", "scale_trils"), "draws": ("weights", "draws")}
 """Of each form, the arrays that have a row per galaxy."""
+FORMS: dict[str, type[Any]] = {}
+"""The class of each form, filled by `Posterior`, for those that the classes themselves import."""
 
 
 class Content(NamedTuple):

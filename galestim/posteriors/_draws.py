@@ -149,20 +149,6 @@ class DrawsPosterior(Posterior):
         return self.draws, self.weights
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the draws by their weights, with replacement.
-
-        Parameters
-        ----------
-        n_samples : int, default=1000
-            Number of draws of each galaxy.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        ndarray of shape (n, n_samples, k)
-            In physical units.
-        """
         drawn = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
         for rows, chosen in numbers(len(self), n_samples, random_state):
             counts, order = chosen.choices(self.weights[rows])
@@ -170,13 +156,6 @@ class DrawsPosterior(Posterior):
         return drawn
 
     def cov(self) -> NDArray[np.float64]:
-        """Covariance matrix of the targets.
-
-        Returns
-        -------
-        ndarray of shape (n, k, k)
-            In the units of the two targets.
-        """
         out = np.empty((len(self), self.n_targets, self.n_targets))
         unknown = self._unknown()
         for rows in gen_batches(len(self) or 1, max(1, CHUNK // (self._row_cost * self.n_targets))):
@@ -188,33 +167,9 @@ class DrawsPosterior(Posterior):
         return out
 
     def log_prob(self, y):
-        """Not for draws, which have no density.
-
-        Parameters
-        ----------
-        y : array-like of shape (n, k) or (n, q, k)
-            Values in physical units.
-
-        Raises
-        ------
-        TypeError
-            Always.
-        """
         raise TypeError(_NO_DENSITY.format(method="log_prob"))
 
     def pdf(self, y):
-        """Not for draws, which have no density.
-
-        Parameters
-        ----------
-        y : array-like of shape (n, k) or (n, q, k)
-            Values in physical units.
-
-        Raises
-        ------
-        TypeError
-            Always.
-        """
         raise TypeError(_NO_DENSITY.format(method="pdf"))
 
 

@@ -164,20 +164,6 @@ class MixturePosterior(Posterior):
         return MixtureMarginal(self.means[rows, :, target], std, self.weights[rows], self.transforms[target])
 
     def sample(self, n_samples=1000, random_state=None) -> NDArray[np.float64]:
-        """Draw from the joint posteriors.
-
-        Parameters
-        ----------
-        n_samples : int, default=1000
-            Number of draws of each galaxy.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        ndarray of shape (n, n_samples, k)
-            In physical units.
-        """
         draws = np.empty((len(self), check_n_samples(n_samples), self.n_targets))
         for rows, drawn in numbers(len(self), n_samples, random_state):
             self._draw(draws[rows], rows, drawn)
@@ -198,19 +184,6 @@ class MixturePosterior(Posterior):
                 draws[..., j] = transform.inverse(latent).take(order)
 
     def log_prob(self, y) -> NDArray[np.float64]:
-        """Logarithm of the joint density in physical units.
-
-        Parameters
-        ----------
-        y : array-like of shape (n, k) or (n, q, k)
-            One point for each galaxy or q of them, in physical units; also ``(n,)`` if k is 1.
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, q)
-            -inf outside the support and at its ends. `galestim.targets.clip_labels` moves labels off the bounds of a
-            logit.
-        """
         y = self._points(y)
         points = y if y.ndim == 3 else y[:, None]
         with np.errstate(all="ignore"):
@@ -244,28 +217,9 @@ class MixturePosterior(Posterior):
         return logsumexp(log_density, axis=-1)
 
     def pdf(self, y) -> NDArray[np.float64]:
-        """Density of each target by itself, in physical units.
-
-        Parameters
-        ----------
-        y : array-like of shape (n, k) or (n, q, k)
-            One value per galaxy and target or q of them, in physical units; also ``(n,)`` if k is 1.
-
-        Returns
-        -------
-        ndarray of the shape of `y`
-            Per unit of the target; 0 outside the support.
-        """
         return self._each_marginal(lambda marginal, y: marginal.pdf(y), self._points(y))
 
     def cov(self) -> NDArray[np.float64]:
-        """Covariance matrix of the targets in physical units.
-
-        Returns
-        -------
-        ndarray of shape (n, k, k)
-            In the units of the two targets.
-        """
         out = np.empty((len(self), self.n_targets, self.n_targets))
         for rows in gen_batches(len(self) or 1, max(1, CHUNK // (8 * self._row_cost))):
             with np.errstate(all="ignore"):  # a variance may be too large for a float64

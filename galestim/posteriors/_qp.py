@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from ..targets import IdentityTransform
 from ._checks import check_n_samples
-from ._draws import DrawsPosterior
+from ._content import FORMS
 from ._marginals import lengths
-from ._mixture import MixturePosterior
 from ._optional import optional_import
 
 _QUANTILES = np.linspace(0.0025, 0.9975, 200)  # where a posterior is not known by a few numbers
@@ -36,7 +35,7 @@ def to_qp(posterior, quantiles=None, latent: bool = False):
 
 def _is_mixture(posterior, quantiles, latent: bool) -> bool:
     """Whether the components themselves are asked for."""
-    mixture = isinstance(posterior, MixturePosterior)
+    mixture = isinstance(posterior, FORMS["mixture"])
     if latent and not mixture:
         raise TypeError("draws have no latent mixture, which a MixturePosterior has; leave latent=False.")
     if latent and quantiles is not None:
@@ -44,7 +43,7 @@ def _is_mixture(posterior, quantiles, latent: bool) -> bool:
     return latent or (mixture and quantiles is None and isinstance(posterior.transforms[0], IdentityTransform))
 
 
-def _mixture(qp, posterior: MixturePosterior) -> tuple[Any, dict[str, NDArray]]:
+def _mixture(qp, posterior) -> tuple[Any, dict[str, NDArray]]:
     """Components of each galaxy, ``(n, m)``.
 
     Those of a missing cutout have NaN for weights alone: qp looks for quantiles between the extremes of all galaxies.
@@ -88,14 +87,14 @@ def from_qp(ensemble, target_name=None, unit=None, transform=None, n_samples: in
         means, stds, weights = (np.atleast_2d(ensemble.objdata[name]) for name in ("means", "stds", "weights"))
         missing = np.isnan(weights).all(axis=1, keepdims=True)
         means, stds = (np.where(missing, np.nan, part) for part in (means, stds))
-        return MixturePosterior(means[..., None], stds[..., None, None], weights, transforms=[transform], **given)
+        return FORMS["mixture"](means[..., None], stds[..., None, None], weights, transforms=[transform], **given)
     if transform is not None:
         raise ValueError(
             f"transform={transform!r} of an ensemble of the kind {kind!r}; expected None: only "
             "mixtures of Gaussians, 'mixmod', may be latent."
         )
     middles = (np.arange(check_n_samples(n_samples)) + 0.5) / n_samples
-    return DrawsPosterior(np.reshape(ensemble.ppf(middles), (-1, n_samples, 1)), **given)
+    return FORMS["draws"](np.reshape(ensemble.ppf(middles), (-1, n_samples, 1)), **given)
 
 
 def _ids(ensemble) -> NDArray[np.str_] | None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from ._checks import check_n_samples
-from ._draws import DrawsPosterior
-from ._mixture import MixturePosterior
+from ._content import FORMS
 from ._optional import optional_import
 
 
@@ -38,8 +37,8 @@ def from_skpro(distribution, units=None, n_samples: int = 1000, random_state=Non
     }
     if type(distribution).__name__ in _GAUSSIAN:
         means, stds, weights = _GAUSSIAN[type(distribution).__name__](distribution)
-        return MixturePosterior(means, stds[..., None] * np.eye(means.shape[2]), weights, **given)
-    return DrawsPosterior(_spread_draws(distribution, check_n_samples(n_samples), random_state), **given)
+        return FORMS["mixture"](means, stds[..., None] * np.eye(means.shape[2]), weights, **given)
+    return FORMS["draws"](_spread_draws(distribution, check_n_samples(n_samples), random_state), **given)
 
 
 def _normal(distribution) -> tuple[NDArray, NDArray, None]:
@@ -69,83 +68,88 @@ def _names(index) -> list[str] | None:
     return list(index) if len(index) and all(isinstance(label, str) for label in index) else None
 
 
+class _Marginals:
+    """Marginal distributions of a posterior, whose draws are joint; of one galaxy and target without an index."""
+
+    _tags = {
+        "capabilities:exact": ["mean", "var", "pdf", "log_pdf", "cdf", "ppf"],
+        "capabilities:approx": ["energy", "pdfnorm"],
+        "distr:measuretype": "continuous",
+        "distr:paramtype": "nonparametric",
+    }
+
+    index: Any  # of the base, as are all these
+    columns: Any
+    shape: Any
+    ndim: Any
+
+    def __init__(self, posterior, index=None, columns=None):
+        self.posterior = posterior
+        super().__init__(index=index, columns=columns)  # type: ignore[call-arg]
+
+    def __reduce__(self):
+        return _rebuilt, (self.posterior, self.index, self.columns)
+
+    def _iloc(self, rowidx=None, colidx=None):
+        rows, columns = (_positions(part, size) for part, size in zip((rowidx, colidx), self.shape))
+        chosen = self.posterior[rows][[self.posterior.target_names[j] for j in columns]]
+        return type(self)(chosen, index=self.index[rows], columns=self.columns[columns])
+
+    def _iat(self, rowidx=None, colidx=None):
+        return type(self)(self.posterior[rowidx][self.posterior.target_names[colidx]])
+
+    def _mean(self):
+        return self._shaped(self.posterior.mean())
+
+    def _var(self):
+        return self._shaped(self.posterior.var())
+
+    def _cdf(self, x):
+        return self._at_each(self.posterior.cdf, x)
+
+    def _pdf(self, x):
+        return self._at_each(self.posterior.pdf, x)
+
+    def _log_pdf(self, x):
+        return self._at_each(lambda y: _log_densities(self.posterior, y), x)
+
+    def _ppf(self, p):
+        return self._at_each(lambda q: _quantiles(self.posterior, q), p)
+
+    def _energy_x(self, x):
+        return self._summed(_distance_to(self.posterior, np.reshape(x, (len(self.posterior), -1))))
+
+    def _energy_self(self):
+        return self._summed(_distance_between(self.posterior))
+
+    def _summed(self, values):
+        return values.sum(axis=1, keepdims=True) if self.ndim else float(values.sum())
+
+    def _at_each(self, function, x):
+        return self._shaped(function(np.reshape(x, (len(self.posterior), -1))))
+
+    def _shaped(self, values):
+        return values if self.ndim else float(values[0, 0])
+
+    def _sample(self, n_samples=None):
+        draws = np.swapaxes(self.posterior.sample(1 if n_samples is None else n_samples), 0, 1)
+        return self._framed(draws, n_samples)
+
+    def _framed(self, draws, n_samples):
+        pandas = optional_import("pandas", "to_skpro", extra="skpro")
+        if self.ndim == 0:
+            return draws[0, 0, 0] if n_samples is None else pandas.DataFrame(draws[:, 0])
+        index = self.index
+        if n_samples is not None:
+            index = pandas.MultiIndex.from_product([range(n_samples), self.index])
+        return pandas.DataFrame(draws.reshape(-1, draws.shape[2]), index=index, columns=self.columns)
+
+
 @cache
 def _distribution_class() -> Any:
     """The class, made when it is asked for, as its base comes with skpro."""
     base: Any = optional_import("skpro.distributions.base", "to_skpro", extra="skpro").BaseDistribution
-
-    class PosteriorDistribution(base):
-        """Marginal distributions of a posterior, whose draws are joint; of one galaxy and target without an index."""
-
-        _tags = {
-            "capabilities:exact": ["mean", "var", "pdf", "log_pdf", "cdf", "ppf"],
-            "capabilities:approx": ["energy", "pdfnorm"],
-            "distr:measuretype": "continuous",
-            "distr:paramtype": "nonparametric",
-        }
-
-        def __init__(self, posterior, index=None, columns=None):
-            self.posterior = posterior
-            super().__init__(index=index, columns=columns)
-
-        def __reduce__(self):
-            return _rebuilt, (self.posterior, self.index, self.columns)
-
-        def _iloc(self, rowidx=None, colidx=None):
-            rows, columns = (_positions(part, size) for part, size in zip((rowidx, colidx), self.shape))
-            chosen = self.posterior[rows][[self.posterior.target_names[j] for j in columns]]
-            return type(self)(chosen, index=self.index[rows], columns=self.columns[columns])
-
-        def _iat(self, rowidx=None, colidx=None):
-            return type(self)(self.posterior[rowidx][self.posterior.target_names[colidx]])
-
-        def _mean(self):
-            return self._shaped(self.posterior.mean())
-
-        def _var(self):
-            return self._shaped(self.posterior.var())
-
-        def _cdf(self, x):
-            return self._at_each(self.posterior.cdf, x)
-
-        def _pdf(self, x):
-            return self._at_each(self.posterior.pdf, x)
-
-        def _log_pdf(self, x):
-            return self._at_each(lambda y: _log_densities(self.posterior, y), x)
-
-        def _ppf(self, p):
-            return self._at_each(lambda q: _quantiles(self.posterior, q), p)
-
-        def _energy_x(self, x):
-            return self._summed(_distance_to(self.posterior, np.reshape(x, (len(self.posterior), -1))))
-
-        def _energy_self(self):
-            return self._summed(_distance_between(self.posterior))
-
-        def _summed(self, values):
-            return values.sum(axis=1, keepdims=True) if self.ndim else float(values.sum())
-
-        def _at_each(self, function, x):
-            return self._shaped(function(np.reshape(x, (len(self.posterior), -1))))
-
-        def _shaped(self, values):
-            return values if self.ndim else float(values[0, 0])
-
-        def _sample(self, n_samples=None):
-            draws = np.swapaxes(self.posterior.sample(1 if n_samples is None else n_samples), 0, 1)
-            return self._framed(draws, n_samples)
-
-        def _framed(self, draws, n_samples):
-            pandas = optional_import("pandas", "to_skpro", extra="skpro")
-            if self.ndim == 0:
-                return draws[0, 0, 0] if n_samples is None else pandas.DataFrame(draws[:, 0])
-            index = self.index
-            if n_samples is not None:
-                index = pandas.MultiIndex.from_product([range(n_samples), self.index])
-            return pandas.DataFrame(draws.reshape(-1, draws.shape[2]), index=index, columns=self.columns)
-
-    return PosteriorDistribution
+    return type("PosteriorDistribution", (_Marginals, base), {"__module__": __name__, "__doc__": _Marginals.__doc__})
 
 
 def _log_densities(posterior, y: NDArray) -> NDArray[np.float64]:

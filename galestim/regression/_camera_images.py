@@ -12,6 +12,7 @@ from astropy import units as u
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._estimates import row_numbers
 from .._images import release_pages
@@ -22,7 +23,6 @@ from ._targets import TargetCodec
 
 NEEDED = ("psf", "noise")
 BATCH = 256
-SKY_ERROR, PSF_ERROR = 0.1, 0.02  # those of Cutouts
 MAX_STAMP = 63  # pixels along a side of a star that is drawn
 LENGTHS = re.compile(r"radius|axis$|^(r_?e|r_?eff|r_?50|hlr)$", re.IGNORECASE)  # by name
 
@@ -227,13 +227,7 @@ def knows_camera(X) -> bool:
 
 
 def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImages:
-    """`X` as `CameraImages`.
-
-    Raises
-    ------
-    ValueError
-        If it has no rows, knows no point-spread function or noise, or is no longer linear in the flux.
-    """
+    """`X` as `CameraImages`; a ValueError if it has no rows, knows too little of a camera, or is stretched."""
     if isinstance(X, Cutouts) and X.stretched:
         raise ValueError(
             "X is stretched, no longer linear in the flux, so its noise and point-spread function are not those of "

@@ -133,13 +133,9 @@ class CropsMixin:
 
 
 def crop_table(matrices: NDArray, image_size: tuple[int, int], crop_size: tuple[int, int]) -> NDArray:
-    """Transformations ``(n, 2, 3)`` in coordinates from -1 to 1, as a structured array in pixels.
+    """Transformations ``(n, 2, 3)`` from the crop to the image, as a structured array in pixels.
 
-    Parameters
-    ----------
-    matrices : ndarray of shape (n, 2, 3)
-        From the crop to the image, both from -1 (center of the first pixel) to 1 (center of the last).
-    image_size, crop_size : tuple of int (H, W)
+    `matrices` are in coordinates from -1, the center of the first pixel, to 1, that of the last; sizes are (H, W).
     """
     half_image, half_crop = ((np.array(size[::-1]) - 1) / 2 for size in (image_size, crop_size))
     half_crop = np.where(half_crop > 0, half_crop, 1.0)

@@ -16,18 +16,10 @@ from ..networks import cast_pixels
 
 
 class TrainingRows(NamedTuple):
-    """Rows to train on, in an order that depends on their contents alone.
+    """Rows to train on, in an order that depends on their contents alone."""
 
-    Attributes
-    ----------
-    rows : ndarray of int, shape (n_rows,)
-        Where each stands in the images.
-    weight : ndarray of float, shape (n_rows,)
-        Sum of the sample weights of the equal rows it stands for.
-    """
-
-    rows: NDArray[np.intp]
-    weight: NDArray[np.float64]
+    rows: NDArray[np.intp]  # where each stands in the images
+    weight: NDArray[np.float64]  # sum of the sample weights of the equal rows it stands for
 
     def split(self, fraction: float, rng: np.random.RandomState) -> tuple[TrainingRows, TrainingRows | None]:
         """Set a random `fraction` of the rows aside for validation; None when `fraction` is 0."""
@@ -53,16 +45,8 @@ def training_rows(images, labels: NDArray, weights: NDArray, dtype=np.float64) -
 
     Merging makes a weight of 2 the same as giving the row twice, also under random augmentation and dropout, and
     keeps copies of one galaxy from sitting on both sides of the validation split. Sorting the rows by a digest of
-    their contents makes the fit independent of the order in which they came.
-
-    Parameters
-    ----------
-    images : ndarray or CameraImages of shape (n, H, W, C)
-    labels : ndarray of shape (n, k)
-        Targets, and their errors if there are any.
-    weights : ndarray of shape (n,)
-    dtype : numpy dtype, default=float64
-        Arithmetic of the network; rows that it cannot tell apart are equal.
+    their contents makes the fit independent of the order in which they came. `labels` ``(n, k)`` are targets, and
+    their errors if there are any; rows that `dtype`, the arithmetic of the network, cannot tell apart are equal.
     """
     missing = missing_rows(images)
     if missing.all():

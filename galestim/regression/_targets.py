@@ -19,38 +19,17 @@ DIRECTIONS = {"position_angle", "pa", "e1", "e2", "g1", "g2", "x_offset", "y_off
 
 
 class Targets(NamedTuple):
-    """Targets in their own units.
+    """Targets in their own units."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n, k)
-    names : list of str
-        Those of the table's columns, or ``y``, or ``y0, y1, …``.
-    named : bool
-        Whether the names came with the values.
-    units : list of str or None
-        Those of the columns.
-    one_dimensional : bool
-        Whether they were given as ``(n,)``, and predictions are to have that shape.
-    errors : ndarray of shape (n, k) or None
-        Their standard deviations.
-    """
-
-    values: NDArray[np.float64]
-    names: list[str]
-    named: bool
+    values: NDArray[np.float64]  # (n, k)
+    names: list[str]  # of the table's columns, or y, or y0, y1, …
+    named: bool  # whether the names came with the values
     units: list[str | None] | None
-    one_dimensional: bool
-    errors: NDArray[np.float64] | None = None
+    one_dimensional: bool  # whether given as (n,), the shape that predictions are to have
+    errors: NDArray[np.float64] | None = None  # (n, k), standard deviations
 
     def like_those_of(self, names: list[str], units: list[str | None] | None) -> Targets:
-        """The same in the order and units of an earlier fit, on which a warm start goes on.
-
-        Raises
-        ------
-        ValueError
-            If they have names that differ, are of another number, or have units that cannot be converted.
-        """
+        """The same in the order and units of an earlier fit, on which a warm start goes on, or a ValueError."""
         alone = self.one_dimensional and len(names) == 1  # a series of another name is taken, with a warning
         if len(self.names) != len(names) or (self.named and not alone and sorted(self.names) != sorted(names)):
             raise ValueError(
@@ -72,30 +51,18 @@ class Targets(NamedTuple):
 
 
 class TargetCodec(NamedTuple):
-    """The map from targets in their own units to what the network learns, and back.
-
-    Attributes
-    ----------
-    names : list of str
-    transforms : list of transforms, k of them
-        To the real line.
-    mean, scale : ndarray of shape (k,)
-        Of the transformed targets.
-    """
+    """The map from targets in their own units to what the network learns, and back."""
 
     names: list[str]
-    transforms: list[Any]
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    transforms: list[Any]  # k of them, to the real line
+    mean: NDArray[np.float64]  # (k,), of the transformed targets
+    scale: NDArray[np.float64]  # (k,)
 
     @classmethod
     def of(cls, targets: Targets, transforms: list[Any], rows, weight: NDArray, offsets=0.0) -> TargetCodec:
         """The codec whose mean and scale are those of the given rows; `offsets` are as in `encode`.
 
-        Raises
-        ------
-        ValueError
-            If a target lies outside of the domain of its transform, or has no finite variance.
+        A target outside of the domain of its transform, or without a finite variance, is a ValueError.
         """
         unscaled = cls(targets.names, transforms, np.zeros(len(transforms)), np.ones(len(transforms)))
         latent = unscaled.encode(targets.values, offsets)[rows]
@@ -126,11 +93,8 @@ class TargetCodec(NamedTuple):
 def read_targets(y, X, estimator, y_err=None) -> Targets:
     """`y` and its errors, whatever kind of table they are.
 
-    Raises
-    ------
-    ValueError
-        If `y` is missing, not numeric, not finite, or of another length than `X` (names the first bad row), or
-        `y_err` is negative or of another shape.
+    A ValueError says if `y` is missing, not numeric, not finite (it names the first row), or of another length than
+    `X`, or `y_err` is negative or of another shape.
     """
     if y is None:
         raise ValueError(

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._priors import Near
 from ._psf import ImagePSF
-
-if TYPE_CHECKING:
-    from ._camera_prior import CameraPrior
 
 POSITIVE = "positive", lambda x: 0 < x < np.inf
 SHARE = "from 0 to below 1", lambda x: 0 <= x < 1
@@ -43,7 +39,7 @@ ALTERNATIVES = {"pixel_scale": "relative_radius", "sky_noise": "signal_to_noise"
 OPTIONAL = (*ALTERNATIVES, *ALTERNATIVES.values(), "max_radius", "correlation_length", "stamp_size")
 
 
-def check_cameras(cameras: CameraPrior) -> None:
+def check_cameras(cameras) -> None:
     """Raise an error that names the first entry that is not what it has to be."""
     _check_alternatives(cameras)
     _check_shares(cameras)
@@ -51,7 +47,7 @@ def check_cameras(cameras: CameraPrior) -> None:
         check_entry(name, getattr(cameras, name), expected, within)
 
 
-def _check_alternatives(cameras: CameraPrior) -> None:
+def _check_alternatives(cameras) -> None:
     for name, other in ALTERNATIVES.items():
         given = [one for one in (name, other) if getattr(cameras, one) is not None]
         if len(given) == 2 or (not given and name != "gain"):
@@ -60,7 +56,7 @@ def _check_alternatives(cameras: CameraPrior) -> None:
         raise ValueError("max_radius is that of relative_radius, which is not given; expected both, or neither.")
 
 
-def _check_shares(cameras: CameraPrior) -> None:
+def _check_shares(cameras) -> None:
     kinds = ("gaussian_share", "stamp_share", "double_share", "airy_share")
     shares = {name: getattr(cameras, name) for name in kinds}
     wrong = [

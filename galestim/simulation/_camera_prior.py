@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from ._airy import AiryPSF
 from ._camera_limits import check_cameras
@@ -147,8 +148,8 @@ class CameraPrior:
     photon_share: Any = None
     correlation_length: Any = None
     correlated_share: float = 1.0
-    sky_error: Any = 0.1
-    psf_error: Any = 0.02
+    sky_error: Any = SKY_ERROR
+    psf_error: Any = PSF_ERROR
     noise_error: Any = 0.0
     bad_columns: Any = 0.0
     cosmic_rays: Any = 0.0

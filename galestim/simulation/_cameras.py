@@ -21,15 +21,7 @@ Rows = slice | torch.Tensor
 
 
 class Cameras:
-    """Point-spread functions and pixel scales of n galaxies; equal ones are worked out once.
-
-    Parameters
-    ----------
-    psf : PSF or sequence of n PSF
-    pixel_scale : float or array-like of shape (n,)
-        In arcsec.
-    n : int
-    """
+    """Point-spread functions, one or n, and pixel scales of n galaxies [arcsec]; equal ones are worked out once."""
 
     def __init__(self, psf, pixel_scale, n: int):
         psfs, scales = _per_galaxy_psf(psf, n), _per_galaxy_scale(pixel_scale, n)

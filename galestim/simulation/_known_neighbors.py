@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from ._camera_prior import log_variance
 from ._near import checked_galaxy
 from ._survey import Band
 
-if TYPE_CHECKING:
-    from ._neighbor_prior import NeighborPrior
-
 CENTERED = 1.0  # pixels, to which a position is known
 
 
@@ -22,7 +19,7 @@ CENTERED = 1.0  # pixels, to which a position is known
 class KnownNeighbors:
     """What is known of neighbors of a `NeighborPrior`."""
 
-    neighbors: NeighborPrior
+    neighbors: Any
     band: Band
     prior: Any
     cameras: Any

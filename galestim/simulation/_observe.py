@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,13 +13,10 @@ from ._priors import Uniform, values_of
 from ._stars import factor_of_images, noisy_stars, told_stars, trimmed
 from ._survey import Band
 
-if TYPE_CHECKING:
-    from ._camera_prior import CameraPrior
-
 SIZES = Uniform(2.5, 5.0)  # half of the side of the image of a star, in widths
 
 
-def observe(cameras: CameraPrior, images: torch.Tensor, stars: torch.Tensor, band: Band, random_state) -> Cutouts:
+def observe(cameras, images: torch.Tensor, stars: torch.Tensor, band: Band, random_state) -> Cutouts:
     """`CameraPrior.observe`."""
     rng = np.random.default_rng(check_random_state(random_state).randint(2**31, size=4))
     n = len(images)
@@ -45,7 +40,7 @@ def observe(cameras: CameraPrior, images: torch.Tensor, stars: torch.Tensor, ban
     )
 
 
-def _bad_pixels(cameras: CameraPrior, images: torch.Tensor, rng: np.random.Generator) -> NDArray[np.bool_] | None:
+def _bad_pixels(cameras, images: torch.Tensor, rng: np.random.Generator) -> NDArray[np.bool_] | None:
     pixels, mask = images.cpu().numpy(), None
     for name, draw in _masks.KINDS.items():
         entry = getattr(cameras, name)
@@ -55,7 +50,7 @@ def _bad_pixels(cameras: CameraPrior, images: torch.Tensor, rng: np.random.Gener
     return mask
 
 
-def _stars(cameras: CameraPrior, stars: torch.Tensor, band: Band, rng: np.random.Generator) -> torch.Tensor:
+def _stars(cameras, stars: torch.Tensor, band: Band, rng: np.random.Generator) -> torch.Tensor:
     """Images of stars of a width that is not quite true, trimmed, with noise."""
     n = len(stars)
     factor = _factor(np.broadcast_to(band.psf_error, n), rng)

@@ -2,31 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Prior(Protocol):
-    """Of one parameter; any class with these two will do."""
+    """Of one parameter; any class with `draw` and `variance` will do."""
 
-    def draw(self, n: int, rng: np.random.Generator, drawn: Mapping[str, NDArray]) -> NDArray:
-        """Values (n,), given those `drawn` of the parameters before it."""
+    def draw(self, n, rng, drawn=None) -> NDArray[np.float64]:
+        """Draw values.
 
-    def variance(self, logarithm: bool = False) -> float:
-        """Variance of the parameter, or of its logarithm."""
+        Parameters
+        ----------
+        n : int
+        rng : numpy.random.Generator
+        drawn : mapping of str to ndarray of shape (n,), default=None
+            What has been drawn of the same galaxies before, for priors that depend on it.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+
+    def variance(self, logarithm=False) -> float:
+        """Variance of the parameter, with those that it depends on known.
+
+        Parameters
+        ----------
+        logarithm : bool, default=False
+            Whether that of the logarithm, for which no value may be negative.
+
+        Returns
+        -------
+        float
+        """
 
 
-def _check_limits(name: str, low, high, least: float) -> None:
-    if not (np.isfinite([low, high]).all() and least < low <= high):
-        raise ValueError(f"{name}({low!r}, {high!r}); expected finite {'0 < ' if least == 0 else ''}low <= high.")
+class _Density(Prior, Protocol):
+    """A prior that knows its density."""
+
+    def log_density(self, values, drawn=None) -> NDArray[np.float64]:
+        """Log density at values.
+
+        Parameters
+        ----------
+        values : array-like
+        drawn : mapping, default=None
+            Values of the parameters that it depends on.
+
+        Returns
+        -------
+        ndarray of the shape of `values`
+            -inf outside of the limits. A prior of a single value counts as one of width 1, in the logarithm for
+            `LogUniform`, at this value.
+        """
 
 
 @dataclass(frozen=True)
-class Uniform:
+class _Limited(_Density):
+    """Between two limits, which may be the same."""
+
+    low: float
+    high: float
+    _least: ClassVar[float] = -np.inf
+
+    def __post_init__(self):
+        if not (np.isfinite([self.low, self.high]).all() and self._least < self.low <= self.high):
+            expected = f"finite {'0 < ' if self._least == 0 else ''}low <= high"
+            raise ValueError(f"{type(self).__name__}({self.low!r}, {self.high!r}); expected {expected}.")
+
+
+@dataclass(frozen=True)
+class Uniform(_Limited):
     """All values between two limits are as probable.
 
     .. versionadded:: 0.1.0
@@ -48,40 +99,10 @@ class Uniform:
     0.5208333333333334
     """
 
-    low: float
-    high: float
-
-    def __post_init__(self):
-        _check_limits("Uniform", self.low, self.high, -np.inf)
-
     def draw(self, n, rng, drawn=None):
-        """Draw values.
-
-        Parameters
-        ----------
-        n : int
-        rng : numpy.random.Generator
-        drawn : mapping, default=None
-            Not used.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
         return rng.uniform(self.low, self.high, n)
 
     def variance(self, logarithm=False):
-        """Variance.
-
-        Parameters
-        ----------
-        logarithm : bool, default=False
-            Whether that of the logarithm, for which `low` must not be negative.
-
-        Returns
-        -------
-        float
-        """
         if not logarithm or self.low == self.high:
             return (self.high - self.low) ** 2 / 12
         limits = np.array([max(self.low, 1e-300), self.high])
@@ -90,26 +111,13 @@ class Uniform:
         return float(square / (self.high - self.low) - (mean / (self.high - self.low)) ** 2)
 
     def log_density(self, values, drawn=None):
-        """Log density at values.
-
-        Parameters
-        ----------
-        values : array-like
-        drawn : mapping, default=None
-            Not used.
-
-        Returns
-        -------
-        ndarray of the shape of `values`
-            -inf outside of the limits; 0 at the only value, if the limits are the same.
-        """
         values = np.asarray(values, dtype=float)
         inside = (values >= self.low) & (values <= self.high)
         return np.where(inside, -np.log(self.high - self.low) if self.high > self.low else 0.0, -np.inf)
 
 
 @dataclass(frozen=True)
-class LogUniform:
+class LogUniform(_Limited):
     """The logarithm is uniform: as many galaxies in every octave.
 
     .. versionadded:: 0.1.0
@@ -131,59 +139,18 @@ class LogUniform:
     0.4418...
     """
 
-    low: float
-    high: float
-
-    def __post_init__(self):
-        _check_limits("LogUniform", self.low, self.high, 0)
+    _least = 0.0
 
     def draw(self, n, rng, drawn=None):
-        """Draw values.
-
-        Parameters
-        ----------
-        n : int
-        rng : numpy.random.Generator
-        drawn : mapping, default=None
-            Not used.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
         return np.exp(rng.uniform(np.log(self.low), np.log(self.high), n))
 
     def variance(self, logarithm=False):
-        """Variance.
-
-        Parameters
-        ----------
-        logarithm : bool, default=False
-            Whether that of the logarithm.
-
-        Returns
-        -------
-        float
-        """
         width = np.log(self.high / self.low)
         if logarithm or width == 0:
             return float(width**2 / 12)
         return float((self.high**2 - self.low**2) / (2 * width) - ((self.high - self.low) / width) ** 2)
 
     def log_density(self, values, drawn=None):
-        """Log density at values.
-
-        Parameters
-        ----------
-        values : array-like
-        drawn : mapping, default=None
-            Not used.
-
-        Returns
-        -------
-        ndarray of the shape of `values`
-            -inf outside of the limits; minus the logarithm of the only value, if the limits are the same.
-        """
         values = np.asarray(values, dtype=float)
         inside = (values >= self.low) & (values <= self.high)
         width = np.log(self.high / self.low) or 1.0
@@ -191,7 +158,7 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
-class Near:
+class Near(_Density):
     """Uniform around another parameter of the same galaxy.
 
     .. versionadded:: 0.1.0
@@ -213,34 +180,10 @@ class Near:
     name: str
     half_width: float
 
-    def draw(self, n, rng, drawn):
-        """Draw values.
-
-        Parameters
-        ----------
-        n : int
-        rng : numpy.random.Generator
-        drawn : mapping of str to ndarray of shape (n,)
-            What has been drawn of the same galaxies.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
-        return drawn[self.name] + rng.uniform(-self.half_width, self.half_width, n)
+    def draw(self, n, rng, drawn=None):
+        return (drawn or {})[self.name] + rng.uniform(-self.half_width, self.half_width, n)
 
     def variance(self, logarithm=False):
-        """Variance, with the other parameter known.
-
-        Parameters
-        ----------
-        logarithm : bool, default=False
-            Has to be False: no such parameter is on a logarithmic scale.
-
-        Returns
-        -------
-        float
-        """
         if logarithm:
             raise ValueError(
                 "Near has no variance of the logarithm; expected Uniform or LogUniform for this parameter."
@@ -248,19 +191,6 @@ class Near:
         return self.half_width**2 / 3
 
     def log_density(self, values, drawn=None):
-        """Log density at values.
-
-        Parameters
-        ----------
-        values : array-like
-        drawn : mapping, default=None
-            Values of the other parameter.
-
-        Returns
-        -------
-        ndarray of the shape of `values`
-            -inf where the two are too far apart; of angles, 180 degrees are one turn.
-        """
         apart = np.asarray(values, dtype=float) - np.asarray((drawn or {})[self.name])
         if self.name.endswith("angle"):  # of which 180 degrees are one turn
             apart = (apart + 90) % 180 - 90
@@ -268,8 +198,10 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(_Density):
     """One of several priors, each for a share of the galaxies.
+
+    Its variance is that of 100 000 draws, to about one percent.
 
     .. versionadded:: 0.1.0
 
@@ -319,51 +251,14 @@ class Mixture:
         return max(prior.high for prior in self.priors)  # type: ignore[attr-defined]
 
     def draw(self, n, rng, drawn=None):
-        """Draw values.
-
-        Parameters
-        ----------
-        n : int
-        rng : numpy.random.Generator
-        drawn : mapping, default=None
-            Passed on.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-        """
         which = rng.choice(len(self.priors), size=n, p=self.shares)
         return np.stack([prior.draw(n, rng, drawn) for prior in self.priors])[which, np.arange(n)]
 
     def variance(self, logarithm=False):
-        """Variance, to about one percent: that of 100 000 draws.
-
-        Parameters
-        ----------
-        logarithm : bool, default=False
-            Whether that of the logarithm.
-
-        Returns
-        -------
-        float
-        """
         values = self.draw(100_000, np.random.default_rng(0))
         return float(np.var(np.log(values) if logarithm else values))
 
     def log_density(self, values, drawn=None):
-        """Log density at values.
-
-        Parameters
-        ----------
-        values : array-like
-        drawn : mapping, default=None
-            Passed on.
-
-        Returns
-        -------
-        ndarray of the shape of `values`
-            -inf outside of all limits. A prior that is a single value counts as one of width 1, at this value.
-        """
         shares: Any = zip(self.shares, self.priors)
         parts = [np.log(share) + prior.log_density(values, drawn) for share, prior in shares if share]
         return np.logaddexp.reduce(parts)

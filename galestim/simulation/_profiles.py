@@ -29,22 +29,11 @@ def alike(psfs: Sequence[PSF], pixel_scale: NDArray) -> list[NDArray[np.intp]]:
 
 
 class Profiles:
-    """What draws bulges and disks of G galaxies, each through its own camera.
+    """What draws bulges and disks of G galaxies, each through its own camera, of `psfs` that are `alike`.
 
     Waves over an image are cosines and sines, so that all products are real; that takes half of the work that
-    `render` has, whose images these are.
-
-    Parameters
-    ----------
-    psfs : sequence of G PSF
-        Of cameras that are `alike`.
-    pixel_scale : ndarray of shape (G,)
-        In arcsec.
-    npix : int
-        Side of the images.
-    device : torch.device or str
-    width_error : ndarray of shape (G,) or None, default=None
-        Errors of the widths of the point-spread functions, as shares of these; None: they are as told.
+    `render` has, whose images these are. `width_error` (G,) are the errors of the widths of the point-spread
+    functions, as shares of these; None: they are as told.
     """
 
     def __init__(self, psfs: Sequence[PSF], pixel_scale: NDArray, npix: int, device, width_error=None):

@@ -80,7 +80,7 @@ def published(n: int, smoke: bool) -> dict[str, object]:
     from galestim import VGG16, STNPosteriorRegressor
     from galestim.networks import Dropout
 
-    rng, npix = np.random.default_rng(0), 40 if smoke else 96
+    rng, npix = np.random.default_rng(0), 24 if smoke else 96
     images = rng.normal(size=(n, npix, npix, 1)).astype(np.float32)
     recipe = {"max_epochs": 1, "n_passes": "auto", "validation_fraction": 0, "random_state": 0}
     model = STNPosteriorRegressor.gampen(network=VGG16(units=16 if smoke else 4096), **recipe)

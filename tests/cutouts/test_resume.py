@@ -12,8 +12,8 @@ from galestim.cutouts import CutoutFetcher, CutoutRequest, CutoutStore, SkyServe
 from galestim.cutouts._store import request_key
 from galestim.testing import GaussianSky, LoopbackSky
 
-N = 500
-KILLS = 25
+N = 250
+KILLS = 12
 
 # Not forked from here, where the server's threads run, but from a process that has imported what is needed.
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -113,7 +113,7 @@ def _turned_means(model, recipe: Recipe, sets: Path, sizes: dict, n_limits: int)
     images = test.images[: _count(recipe, sizes["viewed"])]
     views = [np.rot90(flipped, turns, axes=(1, 2)) for flipped in (images, images[:, :, ::-1]) for turns in range(4)]
     bright = np.flatnonzero(limit(sets, n_limits)[1] > SIGNAL_TO_NOISE)[: _count(recipe, sizes["turned"])]
-    turned = turned_images({name: values[bright] for name, values in test.parameters.items()})
+    turned = turned_images({name: values[bright] for name, values in test.parameters.items()}, sizes["angles"])
     return {
         "views": _means(model, recipe, np.stack(views, axis=1)),
         "angles": _means(model, recipe, turned),
@@ -135,7 +135,7 @@ def _speed(model, recipe: Recipe, images: np.ndarray) -> dict:
         return time.perf_counter() - start
 
     seconds = median(run() for _ in range(3))
-    per_pass = _vgg16_pass()
+    per_pass = _vgg16_pass(min(16, len(images)))
     return {
         "galaxies": len(images),
         "galaxies_per_second": len(images) / seconds,
@@ -145,8 +145,8 @@ def _speed(model, recipe: Recipe, images: np.ndarray) -> dict:
     }
 
 
-def _vgg16_pass(n_images: int = 16) -> float:
-    """Seconds that VGG-16 takes for a pass over an image of 96×96 px, in batches of 16; its head changes little."""
+def _vgg16_pass(n_images: int) -> float:
+    """Seconds that VGG-16 takes for a pass over an image of 96×96 px, in a batch; its head changes little."""
     network = VGG16(units=512).build((96, 96, 1), 9).eval()
     pixels, times = torch.zeros(n_images, 1, 96, 96), []
     with torch.inference_mode():

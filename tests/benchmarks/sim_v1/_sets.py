@@ -39,9 +39,9 @@ NPIX = 96
 TARGETS = ["bulge_to_total", "half_light_radius", "flux"]
 UNITS = [None, "arcsec", None]
 SIZES = {"train": 20_000, "calibration": 5000, "test": 20_000, "shift": 4000}
-SIZES |= {"viewed": 500, "turned": 100, "timed": 5000, "recalibration": 160_000}  # of the test set
-SMOKE_SIZES = {"train": 200, "calibration": 100, "test": 100, "shift": 40, "viewed": 4, "turned": 2, "timed": 50}
-SMOKE_SIZES |= {"recalibration": 100}
+SIZES |= {"viewed": 500, "turned": 100, "angles": 36, "timed": 5000, "recalibration": 160_000}  # of the test set
+SMOKE_SIZES = {"train": 100, "calibration": 60, "test": 60, "shift": 20, "viewed": 2, "turned": 2, "timed": 2}
+SMOKE_SIZES |= {"angles": 4, "recalibration": 60}
 SEEDS = {"train": 1, "calibration": 2, "test": 3, "color_train": 4, "recalibration": 77}
 NOISE_SEEDS = {"calibration": 12, "test": 13, "psf": 14, "neighbor": 15, "disk_n": 16, "clean": 17}
 NOISE_SEEDS |= {"color_train": 18, "color": 19}
@@ -102,7 +102,7 @@ def limit(folder: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
     return known["std"][:n], known["signal_to_noise"][:n]
 
 
-def turned_images(parameters: dict, n_angles: int = 36) -> np.ndarray:
+def turned_images(parameters: dict, n_angles: int) -> np.ndarray:
     """Noiseless images (n, n_angles, 96, 96) of galaxies turned about the image's center, in even steps."""
     turned = []
     for angle in 360 / n_angles * np.arange(n_angles):

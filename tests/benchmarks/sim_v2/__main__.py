@@ -37,8 +37,8 @@ import numpy as np
 from galestim import NeighborMasker
 from galestim.posteriors import Posterior, concatenate
 
-SMOKE = {"renderer": 36, "galsim": 12}
-SMOKE_LIMITS = 12
+SMOKE = {"renderer": 18, "galsim": 6}
+SMOKE_LIMITS = 6
 
 
 def main():

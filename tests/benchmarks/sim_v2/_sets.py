@@ -25,7 +25,7 @@ from galestim.simulation import cramer_rao_bound, half_light_radius, sim_v2_came
 from galestim.simulation._radial import profile_of
 
 SIDES = 64, 96, 128
-PART, SMOKE_PART = 500, 12  # galaxies
+PART, SMOKE_PART = 500, 6  # galaxies
 SEEDS = {"renderer": 20_000, "galsim": 30_000}
 OF_CROWDED = 20_000  # more
 ROUNDED = {"bulge_sersic_index": 1, "disk_sersic_index": 1}  # decimals
