@@ -10,16 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
-from .._estimates import PosteriorEstimates
+from .._meta_regressor import MetaRegressor
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from .._tables import is_table, named_columns
 from ..posteriors import DrawsPosterior
 from ..simulation import Band, GalaxyPrior
 from ._batches import batches, refine_batch
@@ -56,11 +54,7 @@ def _images_of(estimator, X):
     return X
 
 
-def _estimator_has(method: str):
-    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
-
-
-class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
+class RefinedRegressor(MetaRegressor):
     r"""Refine the posteriors of an estimator by comparing rendered galaxies with the images.
 
     A network sees a galaxy once, and for bright ones its posteriors are wider than they need be. This takes them for
@@ -182,16 +176,6 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags, tags.target_tags, tags.regressor_tags = (
-            inner.input_tags,
-            inner.target_tags,
-            inner.regressor_tags,
-        )
-        return tags
-
     def __sklearn_is_fitted__(self):
         try:
             check_is_fitted(self.estimator)
@@ -219,25 +203,10 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        one_dimensional = not is_table(y) and named_columns(y).one_dimensional
+        self._refuse_no_y(y)
         frozen = isinstance(self.estimator, FrozenEstimator)
-        self.estimator_ = self.estimator if frozen else clone(self.estimator).fit(X, y, **fit_params)
-        self._one_dimensional = one_dimensional
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        self._adopt(self.estimator if frozen else clone(self.estimator).fit(X, y, **fit_params), y)
         return self
-
-    @property
-    def _fitted(self):
-        check_is_fitted(self)
-        return getattr(self, "estimator_", self.estimator)
-
-    @property
-    def _one_dimensional_y(self) -> bool:  # type: ignore[override]
-        return getattr(self, "_one_dimensional", False)
 
     # ---- predict
 
@@ -377,18 +346,3 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
                 "and pass model_error='infer'; look at ResidualDisplay.",
                 stacklevel=4,
             )
-
-    @available_if(_estimator_has("in_domain"))
-    def in_domain(self, X):
-        """Say of each galaxy whether its image and camera are like those of the estimator's training.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-        """
-        return self._fitted.in_domain(X)
