@@ -23,10 +23,11 @@ from ..simulation import Band, GalaxyPrior
 from ._batches import batches, refine_batch
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
-from ._refine import FLUXES, LARGEST_K, N_CANDIDATES
+from ._pareto import LARGEST_K
+from ._refine import LARGEST_ERROR
 
 AUTO = 150.0  # signal to noise of an image above which refinement gains
-LEAST_EFFECTIVE = 20.0  # draws of shapes, fewer of which are not relied on
+LEAST_EFFECTIVE = 50.0  # draws of shapes, fewer of which are not relied on
 MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
 
 
@@ -84,8 +85,6 @@ class RefinedRegressor(MetaRegressor):
         pixels over which that is alike. None: galaxies are what the model is.
     n_samples : int, default=1600
         Number of draws for each galaxy, two for each shape (rounded up to that); at least 800.
-    n_starts : int, default=4
-        From how many shapes to climb, the best of 24 that the network makes probable; the two best arrive.
     device : str or torch.device, default="cpu"
         Where to compute.
     random_state : int, RandomState instance or None, default=0
@@ -148,7 +147,6 @@ class RefinedRegressor(MetaRegressor):
         "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
         "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
         "n_samples": [Interval(Integral, 800, None, closed="left")],
-        "n_starts": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
         "device": "no_validation",
         "random_state": ["random_state"],
     }
@@ -162,7 +160,6 @@ class RefinedRegressor(MetaRegressor):
         when="auto",
         model_error=None,
         n_samples=1600,
-        n_starts=4,
         device="cpu",
         random_state=0,
     ):
@@ -172,7 +169,6 @@ class RefinedRegressor(MetaRegressor):
         self.when = when
         self.model_error = model_error
         self.n_samples = n_samples
-        self.n_starts = n_starts
         self.device = device
         self.random_state = random_state
 
@@ -279,10 +275,9 @@ class RefinedRegressor(MetaRegressor):
         draws, report = self._refined(posterior, seen, names, rng)
         units = [unit_of(name, posterior) for name in names]
         factors = np.array([factor_of(name, unit) for name, unit in zip(names, units)])
-        weights = draws.pop("weights")
         values = np.stack([draws[name] for name in names], axis=-1) * factors
-        self._keep(values, weights, posterior, np.asarray(report["status"]), names, rng)
-        made = DrawsPosterior(values, weights, target_names=names, units=units, ids=posterior.ids)
+        self._keep(values, posterior, np.asarray(report["status"]), names, rng)
+        made = DrawsPosterior(values, target_names=names, units=units, ids=posterior.ids)
         self._warn(report)
         return Refinement(made, report)
 
@@ -303,11 +298,11 @@ class RefinedRegressor(MetaRegressor):
 
     def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
         """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
-        n, s = len(seen.images), FLUXES * -(-self.n_samples // FLUXES)
-        draws = {name: np.full((n, s), np.nan) for name in [*names, "weights"]}
+        n, s = len(seen.images), self.n_samples
+        draws = {name: np.full((n, s), np.nan) for name in names}
         ratio = seen.signal_to_noise()
         report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})
-        for name in ("effective", "k_hat", "chi2", "model_error", "seconds"):
+        for name in ("effective", "k_hat", "error", "chi2", "model_error", "seconds"):
             report[name] = np.full(n, np.nan)
         least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
         report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
@@ -316,26 +311,25 @@ class RefinedRegressor(MetaRegressor):
             start = time.process_time()
             found = refine_batch(
                 posterior[batch], seen, batch, rng,
-                prior=self.prior, model_error=self.model_error, n_starts=self.n_starts, n_samples=self.n_samples,
-                device=self.device,
+                prior=self.prior, model_error=self.model_error, n_samples=self.n_samples, device=self.device,
             )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
                     draws[name][batch] = values
-            report["effective"][batch], report["k_hat"][batch] = found.effective.cpu(), found.k_hat.cpu()
-            report["chi2"][batch], report["model_error"][batch] = found.chi2.cpu(), found.model_error.cpu()
+            for name in ("effective", "k_hat", "error", "chi2", "model_error"):
+                report[name][batch] = getattr(found, name).cpu()
             report["seconds"][batch] = (time.process_time() - start) / len(batch)
         reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)
+        reliable &= report["error"] < LARGEST_ERROR
         report["status"][rows] = np.where(reliable[rows], "refined", "unreliable")
         return draws, report
 
-    def _keep(self, values, weights, posterior, status: NDArray, names: list[str], rng) -> None:
+    def _keep(self, values, posterior, status: NDArray, names: list[str], rng) -> None:
         """Give galaxies that are not refined the estimator's draws; what it does not predict is NaN."""
-        weights[status == "missing"] = 1
         rows = np.flatnonzero((status == "kept") | (status == "unreliable"))
-        values[rows], weights[rows] = np.nan, 1 / weights.shape[1]
+        values[rows] = np.nan
         if list(names) == list(posterior.target_names) and len(rows):
-            values[rows] = posterior[rows].sample(weights.shape[1], random_state=rng)
+            values[rows] = posterior[rows].sample(values.shape[1], random_state=rng)
 
     def _warn(self, report: Table) -> None:
         off = np.flatnonzero(report["chi2"] > MISFIT)
