@@ -54,6 +54,7 @@ def test_every_script_is_run_here():
         "real_field.py",
         "real_structure.py",
         "refinement.py",
+        "refinement_chains.py",
         "remote_cutouts.py",
         "sdss_morphology.py",
         "speed.py",
@@ -294,6 +295,13 @@ def test_refinement(tmp_path):
     parts = [dict(np.load(path)) for path in tmp_path.glob("*.npz")]
     assert all(abs(part["chi2"] - 1).max() < 0.1 for part in parts)
     assert "| 17.5–19 (2) |" in table
+
+
+def test_refinement_chains(tmp_path):
+    pytest.importorskip("emcee", reason="the chains are those of emcee")
+    table = run("refinement_chains.py", "--smoke", "--out", tmp_path)
+    assert "| simulated 0 |" in table
+    assert len(list(tmp_path.glob("*.txt"))) == 1
 
 
 def test_physical_limit(tmp_path):

@@ -1,9 +1,8 @@
 r"""A likelihood without rendering: images between rendered ones, by way of their transforms at a few wave numbers.
 
-An image is a linear function of its Fourier transform. Those of similar galaxies vary in few ways, so a few dozen wave
-numbers tell how to mix rendered images into that of a shape between them: a regression on principal components. It is
-right to a hundredth of the noise of a whole image for shapes among some two hundred rendered ones, for a hundredth of
-the time that rendering takes.
+An image is a linear function of its Fourier transform. Those of similar galaxies vary in few ways, so a few dozen
+wave numbers tell how to mix rendered images into that of a shape between them: a regression on principal components.
+Among some hundred rendered shapes it is right to a hundredth of the noise of a whole image.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import torch
 from ._linear import Fit, products, solved
 
 LEAST = 1e-5  # of a principal component, over the largest
-MOST = 44  # principal components
+MOST = 40  # principal components
 CHUNK = 2048  # shapes at a time, for the sake of caches
 STEP = 1e-3  # of differences, in coordinates
 LOOSE = 0.05  # precision of coordinates without a prior, in their units, of galaxies that say nothing of them
@@ -56,7 +55,7 @@ class Emulator:
     def fit(self, u: torch.Tensor) -> Fit:
         """Compare shapes ``(G, K, d)`` with the images."""
         parts = [self._solved(self.components(some)) for some in u.split(max(1, CHUNK // len(u)), 1)]
-        return Fit(*(torch.cat([getattr(part, name) for part in parts], 1) for name in Fit.__slots__))
+        return Fit(*(torch.cat(values, 1) for values in zip(*parts)))
 
     def _solved(self, components: torch.Tensor) -> Fit:
         residuals = self.data[:, None].expand(-1, components.shape[1], -1)
@@ -85,7 +84,7 @@ class Emulator:
 
 
 def _principal(samples: torch.Tensor) -> torch.Tensor:
-    """What makes scores of variance 1/N of centered samples ``(…, N, s)``: ``(…, s, R)``, 0 for those that are none."""
+    """What makes orthonormal scores of centered samples ``(…, N, s)``: ``(…, s, R)``, 0 for those that are none."""
     rows, columns = samples.shape[-2:]
     square = samples @ samples.mT if rows <= columns else samples.mT @ samples
     variance, vectors = torch.linalg.eigh(square)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 FAINTEST = 1e-4  # of a component, as a share of the flux, so that its shape still has derivatives
 
 
-class Fit:
+class Fit(NamedTuple):
     """What K shapes of G galaxies make of their images, each with its best fluxes and level of the sky.
 
     Attributes
@@ -22,10 +24,10 @@ class Fit:
         At `best`.
     """
 
-    __slots__ = ("log_evidence", "best", "factor", "chi2")
-
-    def __init__(self, log_evidence, best, factor, chi2):
-        self.log_evidence, self.best, self.factor, self.chi2 = log_evidence, best, factor, chi2
+    log_evidence: torch.Tensor
+    best: torch.Tensor
+    factor: torch.Tensor
+    chi2: torch.Tensor
 
     def positive(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The best fluxes of which none is negative, and χ² there: with one fixed next to 0, the others follow."""

@@ -13,11 +13,11 @@ from ._modes import Modes, climbed, modes
 from ._pareto import LARGEST_K, pareto_smoothed
 from ._posterior import Posterior, Sample, with_radius
 
-N_CANDIDATES = 48  # shapes that are rendered first
+N_CANDIDATES = 40  # shapes that are rendered first
 N_STARTS, N_MODES = 8, 4  # from which to climb; that are kept
-SEARCHES, N_AROUND, STEPS = 3, 8, 12  # searches for modes; shapes rendered around each mode; steps of a climb
-FIRST, N_CHECKED = 64, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
-LATEST = 160  # rendered shapes that emulators are made of
+SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
+FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
+LATEST = 128  # rendered shapes that emulators are made of
 ROUGH, FINE = (
     (300, 300, 300),
     (300, 500, 700, 1500),

@@ -59,9 +59,9 @@ class RefinedRegressor(MetaRegressor):
     r"""Refine the posteriors of an estimator by comparing rendered galaxies with the images.
 
     A network sees a galaxy once, and for bright ones its posteriors are wider than they need be. This takes them for
-    where to look: from several of their draws a bulge and a disk climb to the modes of the true posterior, weighted
-    draws around these become it, and galaxies for which that is not reliable keep what the network said, with a mark
-    in the report.
+    where to look: from several of their draws a bulge and a disk climb to the modes of the true posterior, draws
+    around these become it, and galaxies for which that is not reliable keep what the network said, with a mark in the
+    report.
 
     .. versionadded:: 0.1.0
 
@@ -84,7 +84,7 @@ class RefinedRegressor(MetaRegressor):
         with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
         pixels over which that is alike. None: galaxies are what the model is.
     n_samples : int, default=1600
-        Number of draws for each galaxy, two for each shape (rounded up to that); at least 800.
+        Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
         Where to compute.
     random_state : int, RandomState instance or None, default=0
@@ -109,17 +109,20 @@ class RefinedRegressor(MetaRegressor):
 
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
-    limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, of twice the
-    variance that the curvature says, and have weights with a smoothed tail whose shape k̂ says whether they can be
-    relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get twice as many new ones, from
-    distributions fitted to the first [2]_; draws that a proposal was made of are not part of the posterior. Priors
-    with single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
+    limits. Some 240 shapes of each galaxy are rendered. What lies between them is emulated: images are linear in
+    their Fourier transforms, which a regression on principal components mixes from those of rendered ones. Thousands
+    of shapes can be tried so. Gauss–Newton steps lead to the modes; draws come from mixtures of t distributions which
+    adapt to them, all proposals together weight them [2]_, with parts at the draws of the largest weights [4]_, and
+    are resampled to equal weights. At 32 of them the emulated likelihood is compared with the rendered one, and
+    learns these. Galaxies with fewer than 250 effective draws, a shape k̂ of the tail of weights above 0.7 [3]_, or an
+    emulated log likelihood that is off by more than 0.2 are taken up again, up to three times.
 
     References
     ----------
     .. [1] Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413; Kaufman 1975, BIT 15, 49: variable projection.
-    .. [2] Cappé, Guillin, Marin & Robert 2004, J. Comput. Graph. Stat. 13, 907: Population Monte Carlo.
+    .. [2] Cornuet, Marin, Mira & Robert 2012, Scand. J. Stat. 39, 798: Adaptive Multiple Importance Sampling.
     .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
+    .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
 
     Examples
     --------
@@ -146,7 +149,7 @@ class RefinedRegressor(MetaRegressor):
         "band": [Band, None],
         "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
         "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
-        "n_samples": [Interval(Integral, 800, None, closed="left")],
+        "n_samples": [Interval(Integral, 100, None, closed="left")],
         "device": "no_validation",
         "random_state": ["random_state"],
     }
@@ -222,7 +225,7 @@ class RefinedRegressor(MetaRegressor):
         Returns
         -------
         DrawsPosterior of length n
-            Weighted draws; NaN for missing cutouts, and of all parameters for galaxies that are not refined.
+            Draws of equal weight; NaN for missing cutouts, and of all parameters for galaxies that are not refined.
 
         Raises
         ------
@@ -249,8 +252,9 @@ class RefinedRegressor(MetaRegressor):
         report : astropy.table.Table of n rows
             ``status``: "refined", "kept" where the rule says that nothing is gained, "unreliable" where the network's
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
-            image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``chi2`` of the best model
-            per pixel; ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
+            image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
+            log likelihood, its rms at 32 draws that were rendered; ``chi2`` of the best model per pixel;
+            ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
 
         Raises
         ------
