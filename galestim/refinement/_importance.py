@@ -84,7 +84,7 @@ def fitted(u: torch.Tensor, log_weights: torch.Tensor, generator: torch.Generato
     d, rows = u.shape[-1], torch.arange(len(u), device=u.device)[:, None]
     middle = draws.mean(1, keepdim=True)
     whole = (draws - middle).mT @ (draws - middle) / N_FITTED
-    whole = whole + 1e-8 * torch.eye(d, device=u.device) * whole.diagonal(dim1=-2, dim2=-1).amax(-1)[:, None, None]
+    whole = whole + 1e-12 * torch.eye(d, device=u.device)
     own = N_PARTS ** (-2 / d) * whole[:, None]  # of a part, when they share the draws evenly
     places = draws[rows, torch.randint(N_FITTED, (len(u), N_PARTS), generator=generator, device=u.device)]
     factor = torch.linalg.cholesky(own).expand(-1, N_PARTS, -1, -1)
@@ -105,7 +105,8 @@ def resampled(log_weights: torch.Tensor, n: int, generator: torch.Generator) -> 
     """Rows ``(G, n)`` of draws in proportion to their weights, evenly."""
     offset = torch.rand(len(log_weights), 1, generator=generator, device=log_weights.device).double()
     at = (torch.arange(n, device=log_weights.device) + offset) / n
-    return torch.searchsorted(torch.softmax(log_weights, 1).cumsum(1), at).clamp(max=log_weights.shape[1] - 1)
+    share = torch.softmax(log_weights, 1).nan_to_num(nan=1 / log_weights.shape[1])  # none has a weight
+    return torch.searchsorted(share.cumsum(1), at).clamp(max=log_weights.shape[1] - 1)
 
 
 def effective(log_weights: torch.Tensor) -> torch.Tensor:

@@ -18,11 +18,9 @@ N_STARTS, N_MODES = 8, 4  # from which to climb; that are kept
 SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
 LATEST = 128  # rendered shapes that emulators are made of
-ROUGH, FINE = (
-    (300, 300, 300),
-    (300, 500, 700, 1500),
-)  # draws from proposals that adapt, before shapes are compared and after
-AGAIN, ENOUGH, LARGEST_ERROR = 3, 250.0, 0.2  # so often, more is done for galaxies that have fewer effective draws
+ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1500)  # draws from adapting proposals, before and after that
+AGAIN, ENOUGH = 3, 250.0  # so often, more is done for galaxies that have fewer effective draws
+LARGEST_ERROR = 0.2  # of an emulated log likelihood
 
 
 class Refined(NamedTuple):
