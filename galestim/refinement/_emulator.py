@@ -25,19 +25,18 @@ class Emulator:
     ----------
     likelihood : Likelihood
     u : Tensor of shape (G, N, d)
-    components : Tensor of shape (G, N, 2, npix²)
-        Their images.
+    images : Tensor of shape (G, 2, N, npix²)
+        Of bulges and disks.
     """
 
-    def __init__(self, likelihood, u: torch.Tensor, components: torch.Tensor):
+    def __init__(self, likelihood, u: torch.Tensor, images: torch.Tensor):
         self.coordinates, self.profiles = likelihood.coordinates, likelihood.profiles
         self.level_precision, self.fluxes = likelihood.level_precision, torch.zeros_like(likelihood.fluxes).double()
         samples = self.profiles.samples(self.coordinates.shapes(u)).transpose(1, 2)  # (G, 2, N, s)
         self.middle = samples.mean(2, keepdim=True)
         samples = samples - self.middle
         self.basis = _principal(samples)  # (G, 2, s, R)
-        scores = (samples @ self.basis).to(components)
-        images = components.transpose(1, 2)
+        scores = (samples @ self.basis).to(images)
         mixed = torch.cat([images.mean(2, keepdim=True), scores.mT @ images], 2)  # (G, 2, 1 + R, p)
         known = torch.stack([likelihood.images, torch.ones_like(likelihood.images)], 1)
         columns = torch.cat([known, mixed.flatten(1, 2)], 1) * likelihood.weight[:, None]

@@ -50,8 +50,9 @@ class Rendered:
     """Shapes of galaxies that were rendered, and their images."""
 
     def __init__(self, likelihood, u: torch.Tensor):
-        self.likelihood, self.u, self.images = likelihood, u, likelihood.draw(u)
-        self.refer(likelihood.fit(self.images))
+        images = likelihood.draw(u)
+        self.likelihood, self.u, self.images = likelihood, u, images.transpose(1, 2)  # (G, 2, N, npix²)
+        self.refer(likelihood.fit(images))
 
     def of_rows(self, rows: torch.Tensor) -> Rendered:
         """Those of some galaxies."""
@@ -64,7 +65,8 @@ class Rendered:
         """Render more, and compare them with the images."""
         images, kept = self.likelihood.draw(u), LATEST - u.shape[1]
         fit = self.likelihood.fit(images)
-        self.u, self.images = torch.cat([self.u[:, -kept:], u], 1), torch.cat([self.images[:, -kept:], images], 1)
+        self.u = torch.cat([self.u[:, -kept:], u], 1)
+        self.images = torch.cat([self.images[:, :, -kept:], images.transpose(1, 2)], 2)
         return fit
 
     def refer(self, fit, infer: bool = False) -> None:
@@ -72,7 +74,7 @@ class Rendered:
         fluxes, chi2 = fit.positive()
         n, rows = fluxes.shape[1], torch.arange(len(fluxes), device=fluxes.device)
         best = (-0.5 * chi2 + self.likelihood.coordinates.normal(self.u[:, -n:])).argmax(1)
-        self.best = self.images[:, -n:][rows, best]
+        self.best = self.images[:, :, -n:].transpose(1, 2)[rows, best]
         self.likelihood.refer(fluxes[rows, best], self.best, infer)
 
     def emulator(self) -> Emulator:
@@ -105,7 +107,8 @@ def _search(rendered: Rendered, generator) -> Modes:
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
         order = value.argsort(1, descending=True)[:, :N_STARTS]
         start = u.gather(1, order[..., None].expand(-1, -1, u.shape[-1]))
-        found = modes(*climbed(emulator, start, STEPS), N_MODES)
+        place, value, matrix = climbed(emulator, start, STEPS)
+        found = modes(place, value, matrix, N_MODES)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
         rendered.refer(fit, infer=i == SEARCHES - 1)

@@ -83,7 +83,7 @@ class Profiles:
 
     def _sparse_transfer(self, psf: PSF, scale: float, with_width: bool) -> NDArray:
         """Amplitudes at the wave numbers of `samples`, and what they change by if the width does: ``(1 or 2, s)``."""
-        widths = [psf, Widened(psf, 1 + 10 * WIDTH_STEP)] if with_width else [psf]
+        widths: list[Any] = [psf, Widened(psf, 1 + 10 * WIDTH_STEP)] if with_width else [psf]
         own, *wider = (abs(np.diagonal(point_transfer(one, scale, *self.sparse))) for one in widths)
         area = np.hypot(*self.sparse)
         return np.stack([own * area, *((one - own) / (10 * WIDTH_STEP) * area for one in wider)])

@@ -80,7 +80,7 @@ def real(data: Path) -> list[tuple]:
         known = {"noise": one.noise, "gain": one.gain, "zero_point": one.zero_point, "mask": one.mask[part]}
         known |= {"psf": one.psf, "pixel_scale": one.pixel_scale, "sky_error": 0.0, "psf_error": 0.0}
         image = Cutouts(one.image[part].astype(np.float32), **known)
-        found.append((f"pysersic {one.name}", image, sim_v1_prior().replace(**WIDE)))
+        found.append((f"pysersic {one.object_id}", image, sim_v1_prior().replace(**WIDE)))
     return found
 
 

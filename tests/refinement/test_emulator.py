@@ -49,7 +49,7 @@ def around(likelihood, n: int, seed: int) -> torch.Tensor:
 
 def emulated(likelihood) -> Emulator:
     u = around(likelihood, 128, 1)
-    return Emulator(likelihood, u, likelihood.draw(u))
+    return Emulator(likelihood, u, likelihood.draw(u).transpose(1, 2))
 
 
 def test_emulated_likelihoods_are_those_of_rendered_images(camera, prior):
