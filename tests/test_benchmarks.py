@@ -80,6 +80,7 @@ def test_every_script_is_run_here():
         "real_field.py",
         "real_structure.py",
         "refinement.py",
+        "refinement_chains.py",
         "remote_cutouts.py",
         "rotation.py",
         "sdss_morphology.py",
@@ -329,6 +330,13 @@ def test_refinement(run, tmp_path):
     parts = [dict(np.load(path)) for path in tmp_path.glob("*.npz")]
     assert all(abs(part["chi2"] - 1).max() < 0.1 for part in parts)
     assert "| 17.5–19 (2) |" in table
+
+
+def test_refinement_chains(run, tmp_path):
+    pytest.importorskip("emcee", reason="the chains are those of emcee")
+    table = run("refinement_chains.py", "--smoke", "--out", tmp_path)
+    assert "| simulated 0 |" in table
+    assert len(list(tmp_path.glob("*.txt"))) == 1
 
 
 def test_physical_limit(run, tmp_path):

@@ -8,15 +8,13 @@ from numbers import Integral
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils import Bunch, check_random_state, get_tags, indexable
+from sklearn.utils import Bunch, check_random_state, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import has_fit_parameter
 
-from .._estimates import PosteriorEstimates
+from .._meta_regressor import MetaRegressor
 from .._sklearn import (
     HasMethods,
     Interval,
@@ -25,7 +23,7 @@ from .._sklearn import (
     fit_context,
     routing_enabled,
 )
-from .._tables import is_table, named_columns, splittable
+from .._tables import splittable
 from ..posteriors import DrawsPosterior, Posterior, Tails
 from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of
 from ._inputs import check_posterior, check_targets
@@ -34,12 +32,7 @@ from ._normal_scores import ScoreTable, conformal_curve, coupled_draws, local_pu
 _LEAST = 10  # galaxies to calibrate on
 
 
-def _estimator_has(method: str):
-    """Whether the estimator, fitted if it is, has a method."""
-    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
-
-
-class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
+class RecalibratedRegressor(MetaRegressor):
     """Recalibrate the posteriors of an estimator on galaxies that it did not see.
 
     On held-out galaxies it compares where the truths lie in their posteriors with where they should: that gives one
@@ -173,16 +166,6 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags, tags.target_tags, tags.regressor_tags = (
-            inner.input_tags,
-            inner.target_tags,
-            inner.regressor_tags,
-        )
-        return tags
-
     def get_metadata_routing(self) -> MetadataRouter:
         """Say which metadata goes where: `sample_weight` here, and what they ask for to the estimator and to `cv`.
 
@@ -227,21 +210,15 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         UserWarning
             If weights were given and the estimator does not take them.
         """
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        self._refuse_no_y(y)
         X, y, sample_weight = indexable(X, splittable(y), sample_weight)
         weights = check_sample_weight(sample_weight, X, ensure_non_negative=True, allow_all_zero_weights=False)
-        one_dimensional, splitter = not is_table(y) and named_columns(y).one_dimensional, self._splitter()
+        splitter = self._splitter()
         routed = self._routed(sample_weight, fit_params)
         splits = None if splitter is None else list(splitter.split(X, y, **routed.splitter.split))
-        self.estimator_, held_out = fit_and_hold_out(
-            self.estimator, splits, X, y, routed.estimator.fit, n_jobs=self.n_jobs
-        )
+        estimator, held_out = fit_and_hold_out(self.estimator, splits, X, y, routed.estimator.fit, n_jobs=self.n_jobs)
+        self._adopt(estimator, y)
         self._learn(held_out, weights[held_out.rows])
-        self._one_dimensional_y = one_dimensional
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
         return self
 
     def _routed(self, sample_weight, fit_params: dict):
@@ -332,8 +309,7 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
 
     def _uncalibrated(self, X, **params) -> tuple[Posterior, ScoreTable, NDArray, NDArray]:
         """The estimator's own posteriors, their scores, and how scores of galaxies like these are distributed."""
-        check_is_fitted(self)
-        posterior = check_posterior(self.estimator_.predict_posterior(X, **params))
+        posterior = check_posterior(self._fitted.predict_posterior(X, **params))
         if posterior.n_targets != self.n_outputs_:
             raise ValueError(
                 f"the estimator predicts {posterior.n_targets} targets; it was {self.n_outputs_} in fit."
@@ -341,40 +317,6 @@ class RecalibratedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimato
         table = ScoreTable(posterior)
         features = table.features() if self._held_out is not None else None
         return posterior, table, *self._pulls(features, len(posterior))
-
-    @available_if(_estimator_has("in_domain"))
-    def in_domain(self, X):
-        """Say of each galaxy whether its image and camera are like those of the estimator's training.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-            That of `PosteriorRegressor.in_domain`; recalibration holds for what is in the domain only.
-        """
-        check_is_fitted(self)
-        return self.estimator_.in_domain(X)
-
-    @available_if(_estimator_has("domain"))
-    def domain(self, X):
-        """Say how far each galaxy's image and camera are from those of the estimator's training, and why.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-
-        Returns
-        -------
-        astropy.table.Table of n rows
-            That of `PosteriorRegressor.domain`.
-        """
-        check_is_fitted(self)
-        return self.estimator_.domain(X)
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from each galaxy's recalibrated posterior.

@@ -17,7 +17,7 @@ from ._prior import LogPrior
 from ._refine import N_CANDIDATES, Refined, refine
 from ._starts import starts
 
-BATCH = {"cpu": 16 * 96**2, "cuda": 256 * 96**2}  # pixels of galaxies that are refined at a time
+BATCH = {"cpu": 8 * 96**2, "cuda": 256 * 96**2}  # pixels of galaxies that are refined at a time
 
 
 def batches(seen: Observed, rows: NDArray, device):
@@ -35,9 +35,7 @@ def batches(seen: Observed, rows: NDArray, device):
 
 
 @torch.no_grad()
-def refine_batch(
-    posterior, seen: Observed, rows: NDArray, rng, *, prior, model_error, n_starts, n_samples, device
-) -> Refined:
+def refine_batch(posterior, seen: Observed, rows: NDArray, rng, *, prior, model_error, n_samples, device) -> Refined:
     """Refine some rows, from the posteriors that an estimator has of them."""
     device = resolve_device(device)
     generator = torch.Generator(device=device).manual_seed(int(rng.randint(2**31)))
@@ -57,4 +55,4 @@ def refine_batch(
     fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
     candidates = starts(likelihood, drawn, N_CANDIDATES, fwhm, generator)
     log_prior = LogPrior(prior, coordinates, torch.as_tensor(seen.zero_point[rows], device=device))
-    return refine(likelihood, log_prior, candidates, n_starts=n_starts, n_samples=n_samples, generator=generator)
+    return refine(likelihood, log_prior, candidates, n_samples=n_samples, generator=generator)

@@ -19,19 +19,6 @@ NATURAL = {  # names as `Profiles` draws them, by names of `GalaxyPrior`
     "disk_radius": "disk_ln_radius",
     "radius_ratio": "ln_radius_ratio",
 }
-SHAPES = (
-    "bulge_ln_radius",
-    "disk_ln_radius",
-    "bulge_sersic_index",
-    "disk_sersic_index",
-    "bulge_axis_ratio",
-    "disk_axis_ratio",
-    "bulge_position_angle",
-    "disk_position_angle",
-    "x_offset",
-    "y_offset",
-    "psf_width",
-)
 ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 
@@ -47,10 +34,6 @@ class Bounded:
     def value(self, u: torch.Tensor) -> torch.Tensor:
         """From the coordinate."""
         return self.low + (self.high - self.low) * torch.special.ndtr(u)
-
-    def slope(self, u: torch.Tensor) -> torch.Tensor:
-        """Derivative of `value`."""
-        return (self.high - self.low) * torch.exp(-0.5 * u.square()) / ROOT_TWO_PI
 
     def coordinate(self, value: torch.Tensor) -> torch.Tensor:
         """The inverse of `value`, for values that may be beyond the limits."""
@@ -69,10 +52,6 @@ class Free:
     def value(self, u: torch.Tensor) -> torch.Tensor:
         """From the coordinate."""
         return self.unit * u
-
-    def slope(self, u: torch.Tensor) -> torch.Tensor:
-        """Derivative of `value`."""
-        return torch.full_like(u, self.unit)
 
     def coordinate(self, value: torch.Tensor) -> torch.Tensor:
         """The inverse of `value`."""
@@ -113,17 +92,6 @@ class Coordinates:
         if "ln_radius_ratio" in values:
             values["bulge_ln_radius"] = values["disk_ln_radius"] + values.pop("ln_radius_ratio")
         return values
-
-    def slopes(self, u: torch.Tensor) -> torch.Tensor:
-        """Derivatives of the shapes, in the order of `SHAPES`, by the coordinates: ``(…, shapes, d)``."""
-        rows: dict[str, torch.Tensor] = {}
-        for i, (name, one) in enumerate(self.of.items()):
-            row = torch.zeros_like(u)
-            row[..., i] = one.slope(u[..., i])
-            rows[name] = row if one.added_to is None else row + rows[one.added_to]
-        if "ln_radius_ratio" in rows:
-            rows["bulge_ln_radius"] = rows["disk_ln_radius"] + rows.pop("ln_radius_ratio")
-        return torch.stack([rows[name] for name in SHAPES if name in rows], dim=-2)
 
     def of_shapes(self, shapes: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Coordinates ``(…, d)`` of shapes, moved inside their limits."""

@@ -9,10 +9,11 @@ import torch
 FREEDOM = 6.0  # degrees of freedom of the proposals
 WIDER = 2.0  # than the curvature at a mode says, in variance: bent posteriors have far tails
 LEAST_SHARE = 0.03  # of a mode
-ADAPTED_WIDER = 1.5  # in variance, than weighted draws are
-BEFORE = 22.0  # draws that the covariance before them counts for
-EFFECTIVE = 60.0  # draws that weights are tempered for, to which a proposal is fitted
-N_STEPS = 3  # of the fit
+N_PARTS, N_STEPS = 6, 4  # of a fitted proposal; of its fit
+N_FITTED = 600  # draws that it is fitted to
+EFFECTIVE = 120.0  # draws that weights are tempered for, to which a proposal is fitted
+BEFORE = 60.0  # draws that the covariance of all counts for in a part's
+DEFENSIVE, FAR = 0.1, 4.0  # share of a wide part of the proposal; its variance over that of the draws
 
 
 class Mixture:
@@ -31,6 +32,10 @@ class Mixture:
         factor = torch.cat([self.factor, other.factor], 1)
         return Mixture(place, factor, torch.cat([(1 - share) * self.share, share * other.share], 1))
 
+    def replace(self, rows: torch.Tensor, others: Mixture) -> None:
+        """Put others, of as many parts, in the place of some galaxies'."""
+        self.place[rows], self.factor[rows], self.share[rows] = others.place, others.factor, others.share
+
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Draws ``(G, n, d)``."""
         d = self.place.shape[-1]
@@ -44,8 +49,10 @@ class Mixture:
 
     def scaled(self, u: torch.Tensor) -> torch.Tensor:
         """Squared distances of ``(G, K, d)`` from each part, in its widths: ``(G, S, K)``."""
-        off = u[:, None] - self.place[:, :, None]
-        return torch.linalg.solve_triangular(self.factor, off.mT, upper=False).square().sum(-2)
+        one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        inverse = torch.linalg.solve_triangular(self.factor, one.expand_as(self.factor), upper=False)
+        off = u[:, None] @ inverse.mT - (self.place[:, :, None] @ inverse.mT)
+        return off.square().sum(-1)
 
     def of_parts(self, scaled: torch.Tensor) -> torch.Tensor:
         """Log densities of the parts, with their shares, at such distances."""
@@ -67,28 +74,39 @@ def at_modes(found) -> Mixture:
     return Mixture(found.place, torch.linalg.cholesky(WIDER * found.covariance), share / share.sum(1, keepdim=True))
 
 
-def adapted(proposal: Mixture, u: torch.Tensor, log_weights: torch.Tensor) -> Mixture:
-    """A proposal fitted to weighted draws ``(G, K, d)`` by expectation and maximization, from the last one.
+def fitted(u: torch.Tensor, log_weights: torch.Tensor, generator: torch.Generator) -> Mixture:
+    """A proposal fitted to weighted draws ``(G, K, d)``, by expectation and maximization of several t distributions.
 
-    Weights are tempered first, until no few of them decide; parts with few draws stay as they are.
+    Weights are tempered first, until no few of them decide. One part is wide, so that weights stay bounded.
     """
-    weights = torch.softmax(_tempered(log_weights) * log_weights, dim=1)
-    count, d, before = 1 / weights.square().sum(1, keepdim=True), u.shape[-1], proposal.factor @ proposal.factor.mT
-    now = proposal
+    chosen = resampled(_tempered(log_weights) * log_weights, N_FITTED, generator)
+    draws = u.gather(1, chosen[..., None].expand(-1, -1, u.shape[-1]))
+    d, rows = u.shape[-1], torch.arange(len(u), device=u.device)[:, None]
+    middle = draws.mean(1, keepdim=True)
+    whole = (draws - middle).mT @ (draws - middle) / N_FITTED
+    whole = whole + 1e-12 * torch.eye(d, device=u.device)
+    own = N_PARTS ** (-2 / d) * whole[:, None]  # of a part, when they share the draws evenly
+    places = draws[rows, torch.randint(N_FITTED, (len(u), N_PARTS), generator=generator, device=u.device)]
+    factor = torch.linalg.cholesky(own).expand(-1, N_PARTS, -1, -1)
+    now = Mixture(places, factor, torch.full(places.shape[:2], 1 / N_PARTS, dtype=u.dtype, device=u.device))
     for _ in range(N_STEPS):
-        scaled = now.scaled(u)
-        belongs = torch.softmax(now.of_parts(scaled), dim=1) * weights[:, None]  # (G, S, K)
-        pull, share = belongs * (FREEDOM + d) / (FREEDOM + scaled), belongs.sum(-1)
-        few = (count * share < 3)[..., None]
-        means = (pull @ u) / pull.sum(-1, keepdim=True).clamp(min=1e-12)
-        means = torch.where(few, proposal.place, means)
-        off = u[:, None] - means[:, :, None]
-        covariance = (off * pull[..., None]).mT @ off / share.clamp(min=1e-12)[..., None, None]
-        old = torch.where(few, 1.0, BEFORE / (count * share + BEFORE)[..., None])[..., None]
-        factor = torch.linalg.cholesky(old * before + (1 - old) * covariance)
-        share = torch.where(proposal.share > 0, share.clamp(min=LEAST_SHARE), 0)
-        now = Mixture(means, factor, share / share.sum(1, keepdim=True))
-    return Mixture(now.place, now.factor * math.sqrt(ADAPTED_WIDER), now.share)
+        scaled = now.scaled(draws)
+        belongs = torch.softmax(now.of_parts(scaled), dim=1)  # (G, S, K)
+        pull, count = belongs * (FREEDOM + d) / (FREEDOM + scaled), belongs.sum(-1)[..., None]
+        places = (pull @ draws) / pull.sum(-1, keepdim=True).clamp(min=1e-12)
+        off = draws[:, None] - places[:, :, None]
+        covariance = ((off * pull[..., None]).mT @ off + BEFORE * own) / (count + BEFORE)[..., None]
+        now = Mixture(places, torch.linalg.cholesky(covariance), (count[..., 0] + 1) / (N_FITTED + N_PARTS))
+    wide = Mixture(middle, torch.linalg.cholesky(FAR * whole)[:, None], torch.ones_like(now.share[:, :1]))
+    return now.beside(wide, DEFENSIVE)
+
+
+def resampled(log_weights: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Rows ``(G, n)`` of draws in proportion to their weights, evenly."""
+    offset = torch.rand(len(log_weights), 1, generator=generator, device=log_weights.device).double()
+    at = (torch.arange(n, device=log_weights.device) + offset) / n
+    share = torch.softmax(log_weights, 1).nan_to_num(nan=1 / log_weights.shape[1])  # none has a weight
+    return torch.searchsorted(share.cumsum(1), at).clamp(max=log_weights.shape[1] - 1)
 
 
 def effective(log_weights: torch.Tensor) -> torch.Tensor:

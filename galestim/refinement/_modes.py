@@ -20,41 +20,35 @@ class Modes(NamedTuple):
     log_evidence: torch.Tensor  # (G, S), -inf for those that are none
 
 
-def climbed(likelihood, u: torch.Tensor, n_steps: int, enough: float = 0.02):
-    """Climb from ``(G, S, d)`` to the modes: their places, the values there, curvatures, and the best fluxes.
+def climbed(emulator, u: torch.Tensor, n_steps: int, enough: float = 0.02):
+    """Climb from ``(G, S, d)`` to the modes: their places, the values there, and curvatures.
 
     A step is that of Levenberg (1944, Q. Appl. Math. 2, 164) and Marquardt; what does not get better is damped more.
-    Galaxies that have arrived rest.
     """
-    state = [u, *likelihood.expanded(u)]
+    u, (value, gradient, matrix, _) = u.clone(), emulator.expanded(u)
     damping = torch.full(u.shape[:2], DAMPING, dtype=torch.float64, device=u.device)
-    moving = torch.arange(len(u), device=u.device)
     for _ in range(n_steps):
-        here = [part[moving] for part in state]
-        tried = _stepped(likelihood, here[0], here[2], here[3], damping[moving])
-        new = [tried, *likelihood.of_rows(moving).expanded(tried)]
-        gain = new[1] - here[1]
+        tried = _stepped(emulator, u, gradient, matrix, damping)
+        found, slope, curvature, _ = emulator.expanded(tried)
+        gain = found - value
         better = gain > 0
-        for part, found, old in zip(state, new, here):
-            part[moving] = torch.where(better.view(*better.shape, *[1] * (old.ndim - 2)), found, old)
-        damping[moving] = torch.where(better, 0.2 * damping[moving], 8 * damping[moving]).clamp(1e-7, 1e7)
-        arrived = torch.where(better, gain < enough, damping[moving] > 1e3).all(1)
-        moving = moving[~arrived]
-        if not len(moving):
+        u[better], value[better], gradient[better] = tried[better], found[better], slope[better]
+        matrix[better] = curvature[better]
+        damping = torch.where(better, 0.2 * damping, 8 * damping).clamp(1e-7, 1e7)
+        if torch.where(better, gain < enough, damping > 1e3).all():
             break
-    u, value, _, matrix, fluxes = state
-    return u, value, matrix, fluxes
+    return u, value, matrix
 
 
-def _stepped(likelihood, u, gradient, matrix, damping) -> torch.Tensor:
+def _stepped(emulator, u, gradient, matrix, damping) -> torch.Tensor:
     diagonal = torch.diag_embed(matrix.diagonal(dim1=-2, dim2=-1))
     step = -torch.linalg.solve(matrix + damping[..., None, None] * diagonal, gradient)
     shortened = step * (LONGEST / step.abs().amax(-1, keepdim=True)).clamp(max=1)
-    return likelihood.coordinates.inside(u + shortened)
+    return emulator.coordinates.inside(u + shortened)
 
 
-def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor) -> Modes:
-    """The distinct ones of ``(G, S, d)``, the best first, with Laplace's approximation of their evidence."""
+def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor, n: int) -> Modes:
+    """The `n` best distinct ones of ``(G, S, d)``, the best first, with Laplace's approximation of their evidence."""
     covariance = torch.linalg.inv(matrix)
     covariance = (covariance + covariance.mT) / 2
     evidence = value + 0.5 * torch.logdet(covariance)
@@ -71,4 +65,5 @@ def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor) -> Modes:
         distance = (off[..., None, :] @ matrix[:, :s] @ off[..., None])[..., 0, 0]
         again = ((distance < SAME * u.shape[-1]) & evidence[:, :s].isfinite()).any(1)
         evidence[:, s] = torch.where(again | (evidence[:, s] < evidence[:, 0] - WORSE), -torch.inf, evidence[:, s])
-    return Modes(u, covariance, evidence)
+    order = evidence.argsort(1, descending=True)[:, :n]
+    return Modes(u[rows, order], covariance[rows, order], evidence[rows, order])

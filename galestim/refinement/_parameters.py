@@ -57,4 +57,4 @@ def natural_draws(found: Refined, pixel_scale: NDArray) -> dict[str, NDArray]:
         draws[name] = np.exp(draws.pop(name.replace("radius", "ln_radius")))
     for name in ANGLES:
         draws[name] = draws[name] % 180
-    return draws | {"weights": found.weights.cpu().numpy()}
+    return draws

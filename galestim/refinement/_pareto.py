@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+LARGEST_K = 0.7  # with which draws can be relied on
 PRIOR_K, PRIOR_WEIGHT = 0.5, 10.0  # of the shape, so that few draws do not scatter it
 
 

@@ -10,25 +10,24 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state, get_tags
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._descend import descend
-from .._estimates import PosteriorEstimates
+from .._meta_regressor import MetaRegressor
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from .._tables import is_table, named_columns
 from ..posteriors import DrawsPosterior
 from ..simulation import Band, GalaxyPrior
 from ._batches import batches, refine_batch
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
-from ._refine import FLUXES, LARGEST_K, N_CANDIDATES
+from ._pareto import LARGEST_K
+from ._refine import LARGEST_ERROR
 
 AUTO = 150.0  # signal to noise of an image above which refinement gains
-LEAST_EFFECTIVE = 20.0  # draws of shapes, fewer of which are not relied on
+LEAST_EFFECTIVE = 50.0  # draws of shapes, fewer of which are not relied on
 MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
 
 
@@ -56,17 +55,13 @@ def _images_of(estimator, X):
     return X
 
 
-def _estimator_has(method: str):
-    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
-
-
-class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
+class RefinedRegressor(MetaRegressor):
     r"""Refine the posteriors of an estimator by comparing rendered galaxies with the images.
 
     A network sees a galaxy once, and for bright ones its posteriors are wider than they need be. This takes them for
-    where to look: from several of their draws a bulge and a disk climb to the modes of the true posterior, weighted
-    draws around these become it, and galaxies for which that is not reliable keep what the network said, with a mark
-    in the report.
+    where to look: from several of their draws a bulge and a disk climb to the modes of the true posterior, draws
+    around these become it, and galaxies for which that is not reliable keep what the network said, with a mark in the
+    report.
 
     .. versionadded:: 0.1.0
 
@@ -89,9 +84,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
         pixels over which that is alike. None: galaxies are what the model is.
     n_samples : int, default=1600
-        Number of draws for each galaxy, two for each shape (rounded up to that); at least 800.
-    n_starts : int, default=4
-        From how many shapes to climb, the best of 24 that the network makes probable; the two best arrive.
+        Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
         Where to compute.
     random_state : int, RandomState instance or None, default=0
@@ -116,17 +109,20 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
-    limits. There, Gauss–Newton steps lead to the modes; draws come from t distributions about these, of twice the
-    variance that the curvature says, and have weights with a smoothed tail whose shape k̂ says whether they can be
-    relied on [3]_. Galaxies with k̂ above 0.7 or fewer than 50 effective draws get twice as many new ones, from
-    distributions fitted to the first [2]_; draws that a proposal was made of are not part of the posterior. Priors
-    with single values, such as a tenth of B/T at 0, count as if these were one more share of width 1 there.
+    limits. Some 240 shapes of each galaxy are rendered. What lies between them is emulated: images are linear in
+    their Fourier transforms, which a regression on principal components mixes from those of rendered ones. Thousands
+    of shapes can be tried so. Gauss–Newton steps lead to the modes; draws come from mixtures of t distributions which
+    adapt to them, all proposals together weight them [2]_, with parts at the draws of the largest weights [4]_, and
+    are resampled to equal weights. At 32 of them the emulated likelihood is compared with the rendered one, and
+    learns these. Galaxies with fewer than 250 effective draws, a shape k̂ of the tail of weights above 0.7 [3]_, or an
+    emulated log likelihood that is off by more than 0.2 are taken up again, up to three times.
 
     References
     ----------
     .. [1] Golub & Pereyra 1973, SIAM J. Numer. Anal. 10, 413; Kaufman 1975, BIT 15, 49: variable projection.
-    .. [2] Cappé, Guillin, Marin & Robert 2004, J. Comput. Graph. Stat. 13, 907: Population Monte Carlo.
+    .. [2] Cornuet, Marin, Mira & Robert 2012, Scand. J. Stat. 39, 798: Adaptive Multiple Importance Sampling.
     .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
+    .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
 
     Examples
     --------
@@ -153,8 +149,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         "band": [Band, None],
         "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
         "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
-        "n_samples": [Interval(Integral, 800, None, closed="left")],
-        "n_starts": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
+        "n_samples": [Interval(Integral, 100, None, closed="left")],
         "device": "no_validation",
         "random_state": ["random_state"],
     }
@@ -168,7 +163,6 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         when="auto",
         model_error=None,
         n_samples=1600,
-        n_starts=4,
         device="cpu",
         random_state=0,
     ):
@@ -178,19 +172,8 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         self.when = when
         self.model_error = model_error
         self.n_samples = n_samples
-        self.n_starts = n_starts
         self.device = device
         self.random_state = random_state
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.input_tags, tags.target_tags, tags.regressor_tags = (
-            inner.input_tags,
-            inner.target_tags,
-            inner.regressor_tags,
-        )
-        return tags
 
     def __sklearn_is_fitted__(self):
         try:
@@ -219,25 +202,10 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         self : object
             The fitted estimator.
         """
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        one_dimensional = not is_table(y) and named_columns(y).one_dimensional
+        self._refuse_no_y(y)
         frozen = isinstance(self.estimator, FrozenEstimator)
-        self.estimator_ = self.estimator if frozen else clone(self.estimator).fit(X, y, **fit_params)
-        self._one_dimensional = one_dimensional
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
+        self._adopt(self.estimator if frozen else clone(self.estimator).fit(X, y, **fit_params), y)
         return self
-
-    @property
-    def _fitted(self):
-        check_is_fitted(self)
-        return getattr(self, "estimator_", self.estimator)
-
-    @property
-    def _one_dimensional_y(self) -> bool:  # type: ignore[override]
-        return getattr(self, "_one_dimensional", False)
 
     # ---- predict
 
@@ -257,7 +225,7 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         DrawsPosterior of length n
-            Weighted draws; NaN for missing cutouts, and of all parameters for galaxies that are not refined.
+            Draws of equal weight; NaN for missing cutouts, and of all parameters for galaxies that are not refined.
 
         Raises
         ------
@@ -284,8 +252,9 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         report : astropy.table.Table of n rows
             ``status``: "refined", "kept" where the rule says that nothing is gained, "unreliable" where the network's
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
-            image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``chi2`` of the best model
-            per pixel; ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
+            image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
+            log likelihood, its rms at 32 draws that were rendered; ``chi2`` of the best model per pixel;
+            ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
 
         Raises
         ------
@@ -310,10 +279,9 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
         draws, report = self._refined(posterior, seen, names, rng)
         units = [unit_of(name, posterior) for name in names]
         factors = np.array([factor_of(name, unit) for name, unit in zip(names, units)])
-        weights = draws.pop("weights")
         values = np.stack([draws[name] for name in names], axis=-1) * factors
-        self._keep(values, weights, posterior, np.asarray(report["status"]), names, rng)
-        made = DrawsPosterior(values, weights, target_names=names, units=units, ids=posterior.ids)
+        self._keep(values, posterior, np.asarray(report["status"]), names, rng)
+        made = DrawsPosterior(values, target_names=names, units=units, ids=posterior.ids)
         self._warn(report)
         return Refinement(made, report)
 
@@ -334,11 +302,11 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
 
     def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
         """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
-        n, s = len(seen.images), FLUXES * -(-self.n_samples // FLUXES)
-        draws = {name: np.full((n, s), np.nan) for name in [*names, "weights"]}
+        n, s = len(seen.images), self.n_samples
+        draws = {name: np.full((n, s), np.nan) for name in names}
         ratio = seen.signal_to_noise()
         report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})
-        for name in ("effective", "k_hat", "chi2", "model_error", "seconds"):
+        for name in ("effective", "k_hat", "error", "chi2", "model_error", "seconds"):
             report[name] = np.full(n, np.nan)
         least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
         report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
@@ -347,26 +315,25 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
             start = time.process_time()
             found = refine_batch(
                 posterior[batch], seen, batch, rng,
-                prior=self.prior, model_error=self.model_error, n_starts=self.n_starts, n_samples=self.n_samples,
-                device=self.device,
+                prior=self.prior, model_error=self.model_error, n_samples=self.n_samples, device=self.device,
             )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
                     draws[name][batch] = values
-            report["effective"][batch], report["k_hat"][batch] = found.effective.cpu(), found.k_hat.cpu()
-            report["chi2"][batch], report["model_error"][batch] = found.chi2.cpu(), found.model_error.cpu()
+            for name in ("effective", "k_hat", "error", "chi2", "model_error"):
+                report[name][batch] = getattr(found, name).cpu()
             report["seconds"][batch] = (time.process_time() - start) / len(batch)
         reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)
+        reliable &= report["error"] < LARGEST_ERROR
         report["status"][rows] = np.where(reliable[rows], "refined", "unreliable")
         return draws, report
 
-    def _keep(self, values, weights, posterior, status: NDArray, names: list[str], rng) -> None:
+    def _keep(self, values, posterior, status: NDArray, names: list[str], rng) -> None:
         """Give galaxies that are not refined the estimator's draws; what it does not predict is NaN."""
-        weights[status == "missing"] = 1
         rows = np.flatnonzero((status == "kept") | (status == "unreliable"))
-        values[rows], weights[rows] = np.nan, 1 / weights.shape[1]
+        values[rows] = np.nan
         if list(names) == list(posterior.target_names) and len(rows):
-            values[rows] = posterior[rows].sample(weights.shape[1], random_state=rng)
+            values[rows] = posterior[rows].sample(values.shape[1], random_state=rng)
 
     def _warn(self, report: Table) -> None:
         off = np.flatnonzero(report["chi2"] > MISFIT)
@@ -377,18 +344,3 @@ class RefinedRegressor(PosteriorEstimates, MetaEstimatorMixin, BaseEstimator):
                 "and pass model_error='infer'; look at ResidualDisplay.",
                 stacklevel=4,
             )
-
-    @available_if(_estimator_has("in_domain"))
-    def in_domain(self, X):
-        """Say of each galaxy whether its image and camera are like those of the estimator's training.
-
-        Parameters
-        ----------
-        X : array-like with n rows
-            What the estimator takes.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-        """
-        return self._fitted.in_domain(X)

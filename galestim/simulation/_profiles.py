@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._cameras import _groups, _transfer, _waves, band_limit
+from ._cameras import _groups, _transfer, _waves, band_limit, point_transfer
 from ._psf import PSF, Widened
 from ._sersic import SersicTransforms
 
@@ -19,6 +19,7 @@ ONE = 0x3F800000  # bits of 1 in float32
 WIDTH_STEP = 1e-3  # in the logarithm of the width
 SYMMETRIC = 1e-6  # largest imaginary amplitude of a point-spread function that is taken for none
 MARGIN, POINT = 2, 10  # pixels by which galaxies may be off the center; extent of a point over that of its band
+SPARSE = 12, 6  # wave numbers of `samples`: lengths in half a plane, evenly spaced in their logarithm, and directions
 BINS = 6  # 2^6 in an octave of 1 + k², between which profiles are interpolated
 
 
@@ -51,6 +52,10 @@ class Profiles:
         self.nodes = self._tensor(bits.view(np.float32))  # evenly spaced within each octave
         self.cos, self.sin = self._tensor(np.cos(angle)), self._tensor(np.sin(angle))
         self.slope = self._quadrants([self._slope(*one) for one in distinct]) if width_error is not None else None
+        self.sparse = _sparse(max(limits))
+        self.sparse_transfer = torch.as_tensor(
+            np.array([self._sparse_transfer(*one, width_error is not None) for one in distinct]), device=self.device
+        )
         self.width_error = self._tensor(np.zeros(len(cameras)) if width_error is None else width_error)
 
     def _tensor(self, values) -> torch.Tensor:
@@ -64,6 +69,13 @@ class Profiles:
         widths: list[Any] = [Widened(psf, 1 + side * WIDTH_STEP) for side in (1, -1)]
         wider, narrower = (self._transfer(one, scale) for one in widths)
         return (wider - narrower) / (2 * WIDTH_STEP)
+
+    def _sparse_transfer(self, psf: PSF, scale: float, with_width: bool) -> NDArray:
+        """Amplitudes at the wave numbers of `samples`, and what they change by if the width does: ``(1 or 2, s)``."""
+        widths: list[Any] = [psf, Widened(psf, 1 + 10 * WIDTH_STEP)] if with_width else [psf]
+        own, *wider = (abs(np.diagonal(point_transfer(one, scale, *self.sparse))) for one in widths)
+        area = np.hypot(*self.sparse)
+        return np.stack([own * area, *((one - own) / (10 * WIDTH_STEP) * area for one in wider)])
 
     def _quadrants(self, transfers: list[NDArray]) -> torch.Tensor:
         """Transfer functions ``(cameras, parts, 2, m, m)`` at ky and -ky; parts are real (imaginary)."""
@@ -105,6 +117,33 @@ class Profiles:
             rows = slice(start, start + size)
             self._draw(flat, parts, self.camera[galaxy[rows]], rows, images[rows])
         return images.view(n_galaxies, n_shapes, 2, -1)
+
+    def samples(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Transforms of bulges and disks at a few wave numbers, of which their images are nearly linear functions.
+
+        Parameters
+        ----------
+        shapes : dict of str to Tensor of shape (G, K)
+            As for `draw`.
+
+        Returns
+        -------
+        samples : Tensor of float64, shape (G, K, 2, s)
+        """
+        size = shapes["x_offset"].shape
+        flat = {name: values.reshape(-1).double() for name, values in shapes.items()}
+        galaxy = torch.arange(size[0], device=self.device).repeat_interleave(size[1])
+        kx, ky = (torch.as_tensor(k, device=self.device) for k in self.sparse)
+        phase = flat["x_offset"][:, None] * kx + flat["y_offset"][:, None] * ky
+        seen = self.sparse_transfer[self.camera[galaxy]]
+        if self.slope is not None:
+            seen[:, 1] *= (flat["psf_width"] * self.width_error[galaxy])[:, None]
+        waves = (seen[:, :, None] * torch.stack([phase.cos(), phase.sin()], 1)[:, None]).flatten(1, 2)
+        found = []
+        for name in ("bulge", "disk"):
+            profile, xx, xy, yy = self._component(flat, name, self.pixel_scale[galaxy].double())
+            found.append((profile(xx * kx**2 + xy * (kx * ky) + yy * ky**2) * waves).flatten(1))
+        return torch.stack(found, 1).view(*size, 2, -1)
 
     def _draw(self, flat, parts, cameras, rows: slice, out: torch.Tensor) -> None:
         transfer = self.transfer[cameras] if len(self.transfer) > 1 else self.transfer
@@ -162,3 +201,10 @@ class Profiles:
         if seen.shape[1] == 2:  # a point-spread function that is not symmetric
             even, odd = even - total[:, 1] @ x_sin, odd + difference[:, 1] @ x_cos
         return (y_cos.mT @ even - y_sin.mT @ odd).flatten(1)
+
+
+def _sparse(limit: float) -> tuple[NDArray, NDArray]:
+    """Wave numbers (s,) along x and y of `samples`, up to that where cameras end."""
+    length, n_angles = np.geomspace(limit / 150, 0.9 * limit, SPARSE[0]), SPARSE[1]
+    angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
+    return np.outer(length, np.cos(angle)).ravel(), np.outer(length, np.sin(angle)).ravel()

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import truncnorm
 
 from galestim.refinement._light import drawn_fluxes, log_half_light_radius
-from galestim.refinement._likelihood import Fit
+from galestim.refinement._linear import Fit
 from galestim.simulation import half_light_radius, sim_v2_prior
 
 
