@@ -43,6 +43,7 @@ from ._rows import TrainingRows, pixel_moments, training_rows
 from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
 from ._training import LR_SCHEDULES, Examples, Labels, Recipe, network_inputs, train
+from ._transfer import Transfer, lend_scales, lend_weights, set_rates
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
@@ -63,6 +64,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     target_units_: list[str | None] | None
     target_transforms: Any = None  # a parameter of some
     _gradient_clip: float | None = None
+    warm_start_from: Transfer | None = None  # of pickles that are older than this parameter
     _may_take_camera = False  # whether cutouts that know their camera are more than arrays
     camera_ = False  # of fits that are older than this attribute
     _on_sky = True  # whether radii were learned in arcsec, if the fit was told of cameras
@@ -87,6 +89,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
+        "warm_start_from": [Transfer, None],
         "callbacks": ["array-like", None],
         "verbose": ["verbose"],
     }
@@ -181,8 +184,13 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 self.network_ = copy.deepcopy(self.network_)  # that of the last fit stays if this one fails
             else:
                 self._learn_scales(images, targets, training, loss, offsets)
+                if self.warm_start_from is not None:
+                    lend_scales(self.warm_start_from, self, targets)
                 with AllDraws():
                     self._start_network(images, training, loss)
+                if self.warm_start_from is not None:
+                    lend_weights(self.warm_start_from, self, targets)
+            set_rates(self.warm_start_from, self)
             # 4. Training of each member, and what follows from a trained network.
             labels = self._labels(targets, loss, offsets)
             with self._all_draws():
@@ -388,7 +396,9 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return network.to(self._torch_dtype())
 
     def _spec(self):
-        return self._default_network() if self.network is None else self.network
+        if self.network is not None:
+            return self.network
+        return self._default_network() if self.warm_start_from is None else self.warm_start_from.source._spec()
 
     def _views(self):
         given = self.augmentation

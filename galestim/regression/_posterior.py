@@ -102,6 +102,9 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Seed of weights, validation split, shuffling, augmentation and dropout.
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
+    warm_start_from : Transfer, default=None
+        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
+        `warm_start` goes before it.
     callbacks : list of skorch callbacks, default=None
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
@@ -225,6 +228,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         device="auto",
         random_state=None,
         warm_start=False,
+        warm_start_from=None,
         callbacks=None,
         verbose=0,
     ):
@@ -251,6 +255,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         self.device = device
         self.random_state = random_state
         self.warm_start = warm_start
+        self.warm_start_from = warm_start_from
         self.callbacks = callbacks
         self.verbose = verbose
 

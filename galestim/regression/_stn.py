@@ -71,6 +71,9 @@ class STNPosteriorRegressor(PosteriorRegressor):
         Seed of weights, validation split, shuffling, augmentation and dropout.
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
+    warm_start_from : Transfer, default=None
+        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
+        `warm_start` goes before it.
     callbacks : list of skorch callbacks, default=None
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
@@ -131,6 +134,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
         device="auto",
         random_state=None,
         warm_start=False,
+        warm_start_from=None,
         callbacks=None,
         verbose=0,
     ):
@@ -158,6 +162,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
             device=device,
             random_state=random_state,
             warm_start=warm_start,
+            warm_start_from=warm_start_from,
             callbacks=callbacks,
             verbose=verbose,
         )
