@@ -51,7 +51,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         What reads the images: a spec such as `HarmonicNet`, `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class
         that is called as ``network((H, W, C), n_outputs)``; behind a spatial transformer the latter gets the crop's
         scale as one more channel. None means ``HarmonicNet()``, which measures galaxies in apertures of all sizes.
-    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default=None
+    spatial_transformer : {"crop", "zoom_shift", "similarity", "affine"}, SpatialTransformer or None, default=None
         What crops the images before the network reads them; None for nothing.
     head : GaussianHead, default=None
         The form of the predicted density: number of Gaussians, and whether their covariances are kept where they
@@ -189,7 +189,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     _parameter_constraints: dict = {
         **ImageRegressor._parameter_constraints,
         "spatial_transformer": [
-            StrOptions({"crop", "similarity", "affine"}),
+            StrOptions({"crop", "zoom_shift", "similarity", "affine"}),
             HasMethods(["build"], "SpatialTransformer()"),
             None,
         ],

@@ -20,7 +20,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
     network : NetworkSpec or type, default=None
         What reads the crops, as in `PosteriorRegressor`. None means
         ``CompactCNN(readout="radial", stem="strided", norm="none")``.
-    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default="crop"
+    spatial_transformer : {"crop", "zoom_shift", "similarity", "affine"}, SpatialTransformer or None, default="crop"
         What crops the images; None for nothing.
     head : GaussianHead, default=None
         The form of the predicted density: number of Gaussians, and whether their covariances are kept where they

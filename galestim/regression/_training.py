@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 Labels = dict[str, NDArray]
 
 LR_SCHEDULES = ("plateau", "cosine", "one_cycle")
+PLATEAU = 5  # epochs without a better loss, after which the rate falls
 HISTORY = {
     "epoch": "epoch",
     "train_loss": "train_loss",
@@ -311,7 +312,8 @@ def _schedule(recipe: Recipe, rates: list[float], steps: int, monitor: str) -> l
         policy = {
             "policy": scheduler.ReduceLROnPlateau,
             "monitor": monitor,
-            "patience": 5,
+            "patience": PLATEAU - 1,  # torch acts on the epoch after so many, Keras on the last of them
+            "threshold_mode": "abs",  # as Keras' min_delta of 1e-4
             "factor": 0.2,
             "min_lr": [min(rate, 1e-5) for rate in rates],
         }
