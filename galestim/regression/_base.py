@@ -37,6 +37,7 @@ from ..targets import resolve_transforms
 from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_cameras
 from ._digests import digested
 from ._optimizers import OPTIMIZERS, SGD
+from ._physical_errors import PhysicalErrors
 from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
@@ -319,7 +320,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
     def _labels_of(self, values: NDArray, loss, offsets) -> Labels:
-        return {"target": self._codec.encode(values, offsets), **loss.extra_labels(values, self.target_names_)}
+        labels = {"target": self._codec.encode(values, offsets), **loss.extra_labels(values, self.target_names_)}
+        return {**labels, "offset": offsets} if self.camera_ else labels
 
     def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None, loss) -> None:
         epoch = self.history_[-1]["epoch"] if self.history_ else 0
@@ -338,6 +340,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 seed=self._seed + number,
                 epoch=epoch,
                 gradient_clip=self._gradient_clip,
+                watching=[PhysicalErrors(self.target_names_, self._codec.decode, loss.estimates)],
             )
             history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
         self.history_ = [*self.history_, *history]

@@ -67,7 +67,8 @@ class CNNRegressor(ImageRegressor):
     network_ : torch.nn.Module
         The trained network; maps pixels ``(n, H, W, C)`` to standardized targets.
     history_ : list of dict
-        Per epoch: ``epoch``, ``train_loss``, ``valid_loss`` (if there is a validation set), ``lr``, ``duration`` [s].
+        Per epoch: ``epoch``, ``train_loss``, ``lr``, ``duration`` [s] and, if there is a validation set,
+        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units.
     n_parameters_ : int
         Number of trained weights.
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)

@@ -133,7 +133,9 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     camera_ : bool
         Whether the network is told the camera of its images: whether `fit` got `Cutouts` that know it.
     history_ : list of dict
-        Per epoch: ``member``, ``epoch``, ``train_loss``, ``valid_loss``, ``lr``, ``duration`` [s].
+        Per epoch: ``member``, ``epoch``, ``train_loss``, ``lr``, ``duration`` [s] and, if there is a validation set,
+        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units, of the
+        latent means taken back by its transform.
     n_parameters_ : int
         Number of trained weights.
     target_names_ : list of str

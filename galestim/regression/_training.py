@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,6 +31,7 @@ from .._images import release_pages
 from .._progress import progress_bar
 from ..networks import Inputs, pixel_tensor
 from ._optimizers import OPTIMIZERS, SGD
+from ._physical_errors import VALID_RMSE
 
 logger = logging.getLogger(__name__)
 
@@ -205,12 +206,13 @@ def train(
     seed: int,
     epoch: int = 0,
     gradient_clip: float | None = None,
+    watching: Sequence[Callback] = (),
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
 
     The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
     ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
-    bounds the norm of each step's gradient.
+    bounds the norm of each step's gradient; callbacks that are `watching` record what else the history is to have.
     """
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
@@ -231,7 +233,7 @@ def train(
         iterator_train__epoch=epoch,
         iterator_valid=Batches,
         train_split=None if validation is None else predefined_split(validation),
-        callbacks=_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
+        callbacks=[*watching, *_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip)],
         device=device,
         verbose=recipe.verbose,
     )
@@ -245,8 +247,14 @@ def train(
             if not _stopped_early(net):
                 raise
         net.notify("on_train_end", X=training, y=None)
-    rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
+    rows = [_history_row(row) for row in net.history]
     return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
+
+
+def _history_row(row: dict) -> dict[str, Any]:
+    """What `history_` has of a row of skorch's."""
+    ours = {name: row[theirs] for theirs, name in HISTORY.items() if theirs in row}
+    return ours | {name: value for name, value in row.items() if name.startswith(VALID_RMSE)}
 
 
 def _stopped_early(net: NeuralNet) -> bool:
