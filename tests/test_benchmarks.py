@@ -63,6 +63,7 @@ def test_every_script_is_run_here():
         "spin_posterior.py",
         "structure_coverage.py",
         "survey.py",
+        "transfer.py",
     }
 
 
@@ -70,7 +71,7 @@ def test_every_script_has_its_line_in_the_summary():
     summary = (BENCHMARKS.parents[1] / "docs" / "benchmarks.md").read_text().split("\n## ")[0]
     marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
     assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1", "sim_v2"}
-    needy = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
+    needy = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py", "transfer.py"}
     assert {name for name, mark in marks.items() if mark == "○"} == needy
 
 
@@ -78,7 +79,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
     needy = {
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
-    named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
+    named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py", "transfer.py"}
     assert {"added_neighbors.py", "mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
     assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
@@ -228,6 +229,19 @@ def test_sdss_morphology(tmp_path):
     assert features["auc"] > 0.7
     assert (features["what"], compact["what"]) == ("features", "compact")
     assert "| features | 1 | 0.7" in table
+
+
+def test_transfer(tmp_path):
+    rng, out = np.random.default_rng(0), tmp_path / "transfer.jsonl"
+    for name in range(40):
+        Image.fromarray(rng.integers(0, 255, (424, 424, 3), dtype=np.uint8)).save(tmp_path / f"{name}.jpg")
+    Table({"object_id": np.arange(40), "spiral": np.arange(40) % 2}).write(tmp_path / "catalog.csv")
+    small = ["--labels", 20, "--seeds", 0, "--epochs", 2, "--test", 12, "--simulated", 20]
+    table = run("transfer.py", *small, "--data", tmp_path, "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    assert [row["what"] for row in rows] == ["spin"] * 4 + ["spirals"] * 5
+    assert all(0 <= row["auc"] <= 1 for row in rows[4:])
+    assert "unlabeled, a tenth of the rate" in table
 
 
 def test_remote_cutouts(tmp_path):

@@ -200,7 +200,9 @@ def _layer(group: str, found: Sequence[tuple[str, NDArray]], path) -> _Layer:
             "place in a SpinCNN."
         )
     if not all(np.isfinite(array).all() for _, array in found):
-        raise ValueError(f"{str(path)!r}: the layer {name!r} has values that are not finite; expected trained weights.")
+        raise ValueError(
+            f"{str(path)!r}: the layer {name!r} has values that are not finite; expected trained weights."
+        )
     return _Layer(name, kernels[0], biases[0])
 
 

@@ -22,7 +22,9 @@ INPUTS = ("InputCatGAMADR3.csv", "samiDR3InputCatClusters.csv")
 TYPES = "samiDR3VisualMorphology.csv"
 COLUMNS = {
     KINEMATICS: ("cubeidpub", "catid", "lambdar_re", "lambdar_re_err", "aper_corr_flag"),
-    **dict.fromkeys(INPUTS, ("catid", "ra_obj", "dec_obj", "r_e", "ellip", "pa", "mstar", "g_i", "z_spec", "bad_class")),
+    **dict.fromkeys(
+        INPUTS, ("catid", "ra_obj", "dec_obj", "r_e", "ellip", "pa", "mstar", "g_i", "z_spec", "bad_class")
+    ),
     TYPES: ("catid", "type"),
 }
 

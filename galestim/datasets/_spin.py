@@ -209,7 +209,9 @@ def _checked_prior(prior):
 # --- the galaxies -------------------------------------------------------------------------------------------
 
 
-def draw_spin_galaxies(prior, n: int, random_state, real: RealSpins | None = None) -> tuple[dict[str, NDArray], NDArray]:
+def draw_spin_galaxies(
+    prior, n: int, random_state, real: RealSpins | None = None
+) -> tuple[dict[str, NDArray], NDArray]:
     """Draw what is true of `n` galaxies, and the colors of bulge and disk.
 
     Parameters

@@ -131,7 +131,9 @@ def write_split(path, object_id, **parts) -> None:
     rows = {part: np.arange(len(names))[np.asarray(numbers)] for part, numbers in parts.items()}
     often = Counter(np.concatenate(list(rows.values())).tolist())
     if doubles := [names[row] for row, count in often.items() if count > 1]:
-        raise ValueError(f"{len(doubles)} galaxies are in a split twice: {listed(doubles)}. Expected each in one part.")
+        raise ValueError(
+            f"{len(doubles)} galaxies are in a split twice: {listed(doubles)}. Expected each in one part."
+        )
     with written_whole(path) as finished, Path(finished).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)

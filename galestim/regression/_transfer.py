@@ -176,7 +176,9 @@ def _named_taken(member: ImageNetwork, lender: ImageNetwork, spared: bool) -> di
                 f"{_listed(theirs.keys() - own.keys())}; expected one network. Leave network=None, which takes that "
                 "of warm_start_from."
             )
-        fitting = {name: (own[name], theirs[name]) for name in own if name in theirs and _fits(own[name], theirs[name])}
+        fitting = {
+            name: (own[name], theirs[name]) for name in own if name in theirs and _fits(own[name], theirs[name])
+        }
         taken |= {names[pair[0].data_ptr()]: pair for pair in fitting.values() if pair[0].numel()}
     output = _output(member) if spared else set()
     return {name: pair for name, pair in taken.items() if name not in output}

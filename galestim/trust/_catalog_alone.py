@@ -44,9 +44,9 @@ class CatalogComparison:
     estimator : Agreement
         The same of the estimator's predictions.
     both : Agreement
-        The same of the best linear combination of the estimator and the forest, held out too.
+        The same of the best linear combination of the estimator and these models, held out too.
     added : Agreement
-        Partial correlation of estimator and truth, given the forest's predictions: what images tell besides the
+        Partial correlation of estimator and truth, given what the models predict: what images tell besides the
         catalog. About 0 if nothing.
     ceiling : float
         The correlation of a perfect estimator, which knows all true values, with truths that have errors; NaN without
@@ -164,9 +164,9 @@ def compare_with_catalog(
         return cross_val_predict(model, X, y, cv=folds, groups=groups)
 
     alone = {name: held_out(model, columns) for name, model in _models(random_state).items()}
-    forest = alone["forest"]
-    both = held_out(LinearRegression(), np.column_stack([forest, predicted]))
-    added = _rest(predicted, forest), _rest(y, forest)
+    all_alone = np.column_stack(list(alone.values()))
+    both = held_out(LinearRegression(), np.column_stack([all_alone, predicted]))
+    added = _rest(predicted, all_alone), _rest(y, all_alone)
     return CatalogComparison(
         **{name: _agreement(values, y) for name, values in alone.items()},
         estimator=_agreement(predicted, y),
@@ -201,8 +201,8 @@ def _agreement(x: NDArray, y: NDArray) -> Agreement:
 
 
 def _rest(values: NDArray, known: NDArray) -> NDArray[np.float64]:
-    """What a straight line in `known` leaves of `values`."""
-    return values - np.polyval(np.polyfit(known, values, 1), known)
+    """What the best linear combination of the columns of `known` leaves of `values`."""
+    return values - LinearRegression().fit(known, values).predict(known)
 
 
 def _variances_of_repeats(y: NDArray, groups: NDArray) -> NDArray[np.float64]:

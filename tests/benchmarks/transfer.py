@@ -1,5 +1,4 @@
-"""Few labels: training that starts from another estimator's weights, against training from scratch. Data for `spirals`:
-1400 images of github.com/isi-mube/Cosmic-Compendium.
+"""Few labels: a start from another's weights, or from none. Data of spirals: github.com/isi-mube/Cosmic-Compendium.
 
     python tests/benchmarks/transfer.py --out results.jsonl                 # everything, resumes where it stopped
     python tests/benchmarks/transfer.py --only spin --labels 200 --seeds 0
@@ -85,7 +84,9 @@ def measure_spin(options, done) -> None:
     X, y, _ = spin_cutouts(max(options.labels) * len(options.seeds), 2)
     for n in options.labels:
         for number, seed in enumerate(options.seeds):
-            rows = slice(number * max(options.labels), number * max(options.labels) + n)  # other galaxies for each seed
+            rows = slice(
+                number * max(options.labels), number * max(options.labels) + n
+            )  # other galaxies for each seed
             for name, model in spin_estimators(seed, options.epochs).items():
                 if ("spin", name, n, seed) in done:
                     continue
@@ -156,7 +157,13 @@ def measure_spirals(options, done) -> None:
                 auc = roc_auc_score(spiral[len(rest) :], model.predict(judged))
                 seconds = round(time.process_time() - start, 1)
                 record(
-                    options.out, what="spirals", start=name, labels=n, seed=seed, auc=round(auc, 4), cpu_seconds=seconds
+                    options.out,
+                    what="spirals",
+                    start=name,
+                    labels=n,
+                    seed=seed,
+                    auc=round(auc, 4),
+                    cpu_seconds=seconds,
                 )
 
 

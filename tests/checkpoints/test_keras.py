@@ -27,7 +27,9 @@ def layers():
     for i, units in enumerate(DENSE):
         found[f"dense_{i}" if i else "dense"] = RNG.normal(size=(inputs, units)) / np.sqrt(inputs)
         inputs = units
-    return {name: (kernel.astype("f4"), RNG.normal(size=kernel.shape[-1]).astype("f4")) for name, kernel in found.items()}
+    return {
+        name: (kernel.astype("f4"), RNG.normal(size=kernel.shape[-1]).astype("f4")) for name, kernel in found.items()
+    }
 
 
 LAYERS = layers()
@@ -114,7 +116,11 @@ def broken(path):
     [
         (keras_3, {"image_shape": (30, 30, 3)}, "the layer 'dense' has weights of the shape .* Give the image_shape"),
         (keras_3, {"pool_after": (1,)}, "the layer 'dense' has weights of the shape"),
-        (keras_3, {"target_names": ["a", "b"]}, "target_names has 2 names, but the last layer 'dense_2' has 1 outputs"),
+        (
+            keras_3,
+            {"target_names": ["a", "b"]},
+            "target_names has 2 names, but the last layer 'dense_2' has 1 outputs",
+        ),
         (broken, {}, "the layer 'batch_normalization' has arrays of the shapes"),
         (lambda path: path.write_bytes(b"no HDF5"), {}, "cannot be read"),
         (lambda path: h5py.File(path, "w").close(), {}, "has 0 convolutions and 0 dense layers"),

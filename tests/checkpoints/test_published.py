@@ -367,8 +367,14 @@ def test_another_shape_is_named(load, key, got, expected):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fc_loc.2.weight": torch.zeros(4, 32)}, "'fc_loc.2.weight' has 4 rows; expected 1, for a zoom, 3, for a zoom and"),
-        ({"vgg.classifier.6.weight": torch.zeros(10, 6)}, "has 10 rows; expected 9 (full covariance), 6 (variances alone) or 3 (numbers alone)"),
+        (
+            {"fc_loc.2.weight": torch.zeros(4, 32)},
+            "'fc_loc.2.weight' has 4 rows; expected 1, for a zoom, 3, for a zoom and",
+        ),
+        (
+            {"vgg.classifier.6.weight": torch.zeros(10, 6)},
+            "has 10 rows; expected 9 (full covariance), 6 (variances alone) or 3 (numbers alone)",
+        ),
         ({"vgg.features.0.bias": torch.full((64,), np.nan)}, "'vgg.features.0.bias' has values that are not finite"),
         (
             {"vgg.features.0.bias": torch.zeros(64, dtype=int)},

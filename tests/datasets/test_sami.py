@@ -87,9 +87,7 @@ def test_images_of_a_survey(folder):
         data = fetch_sami_spin(folder, source=source, cache=None, reducer=Downsampler(8))
     assert data.images.shape == (2, 8, 8, 3)
     assert data.selection["with an image"] == 2
-    np.testing.assert_allclose(
-        data.report["pixel_scale"].to_value("arcsec"), [0.02 * 4, 0.02 * 3], rtol=1e-6
-    )
+    np.testing.assert_allclose(data.report["pixel_scale"].to_value("arcsec"), [0.02 * 4, 0.02 * 3], rtol=1e-6)
 
 
 def test_tables_are_downloaded_once_and_kept_if_they_can_be_read(address, folder, tmp_path):

@@ -64,7 +64,9 @@ def test_the_source_stays_as_it_is():
 def test_a_lower_rate_moves_weights_less():
     def distance(factor):
         model = fitted(Transfer(SOURCE, lr_factor=factor), lr_schedule=None)
-        return np.abs(weights(model)["stages.0.1.branch.2.weight"] - weights(SOURCE)["stages.0.1.branch.2.weight"]).max()
+        return np.abs(
+            weights(model)["stages.0.1.branch.2.weight"] - weights(SOURCE)["stages.0.1.branch.2.weight"]
+        ).max()
 
     assert 0 < 5 * distance(0.01) < distance(0.1) < distance(1.0)
 
@@ -126,7 +128,9 @@ def test_images_in_other_units_are_told():
 
 def test_from_numbers_to_posteriors_in_ensembles_and_through_pipelines():
     pipeline = make_pipeline(Normalizer("scale", scale=10.0), clone(SOURCE)).fit(IMAGES, Y)
-    model = fitted(Transfer(pipeline, lr_factor=0), X=IMAGES / 10, kind=PosteriorRegressor, n_estimators=2, dropout=None)
+    model = fitted(
+        Transfer(pipeline, lr_factor=0), X=IMAGES / 10, kind=PosteriorRegressor, n_estimators=2, dropout=None
+    )
     assert len(model.network_) == 2
     assert moved(model, pipeline[-1]) == {"head.4.weight", "head.4.bias"}
     assert model.predict_posterior(IMAGES[:2] / 10).means.shape == (2, 64, 1)
@@ -152,7 +156,9 @@ def test_the_shipped_model_learns_another_target():
     star = np.outer(*2 * [np.hanning(15)])
     cutouts = Cutouts(RNG.normal(size=(30, 48, 48, 1)), psf=star / star.sum(), noise=1.0)
     source = load_pretrained()
-    model = fitted(Transfer(source, lr_factor=0), X=cutouts, y=pd.Series(Y[:30], name="lambda_r"), kind=PosteriorRegressor)
+    model = fitted(
+        Transfer(source, lr_factor=0), X=cutouts, y=pd.Series(Y[:30], name="lambda_r"), kind=PosteriorRegressor
+    )
     assert model.network is None
     assert moved(model, source) == {"exit.2.weight", "exit.2.bias"}
     with pytest.raises(ValueError, match="was told the camera of its images, and this fit is not"):
@@ -168,7 +174,11 @@ def test_a_published_network_learns_another_target(tmp_path):
     source = load_published_stn(tmp_path / "trained.pt", labels, image_size=40)
     X = np.arcsinh(RNG.normal(size=(12, 40, 40, 3)))
     model = STNPosteriorRegressor.gampen(
-        warm_start_from=Transfer(source, lr_factor=0), network=None, validation_fraction=0.0, max_epochs=1, random_state=0
+        warm_start_from=Transfer(source, lr_factor=0),
+        network=None,
+        validation_fraction=0.0,
+        max_epochs=1,
+        random_state=0,
     ).fit(X, Y[:12])
     assert moved(model, source) == {"classifier.6.weight", "classifier.6.bias"}
     own = model.network_[0].network.transformer.state_dict()

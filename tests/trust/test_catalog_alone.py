@@ -21,9 +21,9 @@ def found():
 
 
 def test_a_catalog_alone_reaches_what_it_knows(found):
-    of_catalog = np.sqrt(0.25 * CATALOG["ellipticity"].var() / TRUE.var())
+    of_catalog = np.corrcoef(CATALOG["ellipticity"], TRUE)[0, 1]
     for model in (found.linear, found.quadratic, found.forest):
-        assert model.low < of_catalog < model.high + 0.02
+        assert of_catalog - 0.06 < model.value < of_catalog + 0.01
     assert found.n_samples == N
 
 
@@ -36,7 +36,7 @@ def test_what_images_add(found):
 def test_an_estimator_that_knows_the_catalog_alone_adds_nothing():
     found = compare_with_catalog(TRUE, 0.2 + 0.5 * CATALOG["ellipticity"], CATALOG, random_state=0)
     assert found.estimator.value == pytest.approx(found.linear.value, abs=0.02)
-    assert abs(found.added.value) < 0.25
+    assert abs(found.added.value) < 0.1
     assert np.isnan(found.ceiling)
     assert np.isnan(found.ceiling_of_repeats)
 
