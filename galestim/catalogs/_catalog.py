@@ -14,7 +14,6 @@ from ._claims import check_table
 from ._columns import check_positions, has_units, standard_columns
 from ._read import as_table
 
-
 _NAMED = ("ra", "dec", "half_light_radius", "half_light_semimajor_axis", "object_id")
 
 

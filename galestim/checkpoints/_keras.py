@@ -55,7 +55,7 @@ def load_keras_cnn(
     Parameters
     ----------
     path : str or Path
-        A ``.weights.h5`` or ``.keras`` file of Keras 3, or an ``.h5`` file of Keras 2, of weights or of a whole model.
+        A ``.weights.h5`` or ``.keras`` file of Keras 3, or an ``.h5`` file of Keras 2, of weights or a whole model.
         Nothing in it is executed. (Of a TensorFlow checkpoint, load it in Keras and call ``save_weights`` once.)
     image_shape : (H, W, C), default=(80, 80, 3)
         Shape of the training images.
@@ -89,11 +89,11 @@ def load_keras_cnn(
     Notes
     -----
     Pixels and targets are taken as they are, so give images scaled as in the training, such as to [0, 1] by
-    ``Normalizer("minmax")``, channels last. Dropout, which weights do not tell, counts in further fits only; it is that
-    of `SpinCNN`.
+    ``Normalizer("minmax")``, channels last. Dropout, which weights do not tell, counts in further fits only; it is
+    that of `SpinCNN`.
 
-    Keras flattens maps row by row with the channels innermost, torch channel by channel: the first dense layer is put
-    in order.
+    Keras flattens maps row by row with the channels innermost, torch channel by channel: the first dense layer is
+    put in order.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def _fitted(names: list[str], shape: tuple[int, int, int]) -> dict[str, Any]:
 def _read(path: Path) -> list[_Layer]:
     """All layers of a file, in the order of their names or, where it tells, of the network."""
     with _weights_file(path) as file, opened_hdf5(file) as hdf5:
-        root = hdf5["model_weights"] if "model_weights" in hdf5 else hdf5
+        root = hdf5.get("model_weights", hdf5)
         arrays: dict[str, list[tuple[str, NDArray]]] = {}
         for name, array in _data_sets(root):
             arrays.setdefault(name.rpartition("/")[0], []).append((name, array))
@@ -195,9 +195,9 @@ def _layer(group: str, found: Sequence[tuple[str, NDArray]], path) -> _Layer:
     name = group.removesuffix("/vars").removeprefix("layers/").removeprefix("_layer_checkpoint_dependencies/")
     if len(kernels) != 1 or len(biases) != 1 or kernels[0].shape[-1] != len(biases[0]):
         raise ValueError(
-            f"{str(path)!r}: the layer {name!r} has arrays of the shapes {[array.shape for _, array in found]}; expected "
-            "a kernel and a bias. Layers besides convolutions and dense ones, such as batch normalization, have no "
-            "place in a SpinCNN."
+            f"{str(path)!r}: the layer {name!r} has arrays of the shapes {[array.shape for _, array in found]}; "
+            "expected a kernel and a bias. Layers besides convolutions and dense ones, such as batch normalization, "
+            "have no place in a SpinCNN."
         )
     if not all(np.isfinite(array).all() for _, array in found):
         raise ValueError(
@@ -225,8 +225,8 @@ def _sorted_layers(layers: list[_Layer], path) -> tuple[list[_Layer], list[_Laye
     convolutions, dense = ([layer for layer in layers if layer.kernel.ndim == n] for n in (4, 2))
     if not convolutions or len(dense) < 2:
         raise ValueError(
-            f"{str(path)!r} has {len(convolutions)} convolutions and {len(dense)} dense layers; expected at least one "
-            "and two, as in SpinCNN."
+            f"{str(path)!r} has {len(convolutions)} convolutions and {len(dense)} dense layers; expected at least "
+            "one and two, as in SpinCNN."
         )
     return convolutions, dense
 

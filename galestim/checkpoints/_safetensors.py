@@ -99,8 +99,9 @@ def save_estimator(estimator, path, card=None) -> None:
 
     Notes
     -----
-    The device is not written, nor `warm_start_from` (the network that it gave is), nor are the requests of metadata routing (``set_fit_request``), nor the card of a file
-    that the estimator was read from: a fit may have changed what it says, so pass ``card=estimator.card_``.
+    The device is not written, nor `warm_start_from` (the network that it gave is), nor the requests of metadata
+    routing (``set_fit_request``), nor the card of a file that the estimator was read from: a fit may have changed
+    what it says, so pass ``card=estimator.card_``.
 
     Examples
     --------

@@ -64,7 +64,7 @@ class StoredImages(BaseEstimator, CutoutSource):
 
 
 def _crop_to(npix: int, image: NDArray, any_parity: bool = False) -> NDArray:
-    """The middle ``(npix, npix)`` of `image` ``(H, W, C)``; only with `any_parity` its center may move by half a pixel.
+    """The middle ``(npix, npix)`` of `image` ``(H, W, C)``; its center moves by half a pixel only if `any_parity`.
 
     Examples
     --------
@@ -77,7 +77,8 @@ def _crop_to(npix: int, image: NDArray, any_parity: bool = False) -> NDArray:
         height, width = image.shape[:2]
         cure = "" if margins.min() < 0 else ", or any_parity=True of ImageDirectory"
         raise MissingCutoutError(
-            f"the image has {height}×{width} pixels; expected npix={npix} along each side, or an even number more{cure}"
+            f"the image has {height}×{width} pixels; expected npix={npix} along each side, or an even number more"
+            + cure
         )
     top, left = margins // 2
     return image[top : top + npix, left : left + npix]

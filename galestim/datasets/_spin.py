@@ -138,9 +138,9 @@ def make_spin_galaxies(
     The best reachable Pearson correlation is therefore √(1 - σ² / Var λ_R), 0.87 with the default scatter.
 
     **Real spins.** With `like`, a type of 0, 1, 2 or 3 (E, S0, early and late spiral) has a bulge-to-total ratio of
-    0.9, 0.55, 0.25 or 0.08, with a scatter of 0.08, which is a choice of ours; the ellipticity sets the inclination of
-    the disk, and of types below 1 the axis ratio of the bulge as well. So an image tells of λ_R what ellipticity and
-    type do, and nothing else: an estimator beyond ``pearson_ceiling`` would have seen what is not there.
+    0.9, 0.55, 0.25 or 0.08, with a scatter of 0.08, which is a choice of ours; the ellipticity sets the inclination
+    of the disk, and of types below 1 the axis ratio of the bulge as well. So an image tells of λ_R what ellipticity
+    and type do, and nothing else: an estimator beyond ``pearson_ceiling`` would have seen what is not there.
 
     **Images.** By default B/T is uniform in [0, 1], and so is cos i. The disk is exponential, the bulge
     de Vaucouleurs' (Sérsic indices 1 and 4); :func:`~galestim.simulation.render` draws them. A disk of thickness

@@ -266,7 +266,7 @@ class RegressionDisplay:
         return self
 
     def _styles(self, number: int) -> tuple[dict, dict]:
-        """Of the points and of the binned means; of one of several displays, in a color and with a marker of its own."""
+        """Of the points and of the binned means; with a name, in a color and with a marker of their own."""
         points, bars = self._scatter_style(), {"label": _bins_label(len(self.bins.mean))}
         if self.name is None:
             return points, bars

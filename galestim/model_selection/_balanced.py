@@ -170,8 +170,8 @@ def read_split(path, object_id) -> dict[str, NDArray[np.intp]]:
     _names([name for name, _ in lines])
     if strangers := [name for name, _ in lines if name not in row_of]:
         raise ValueError(
-            f"{len(strangers)} galaxies of {str(path)!r} are not at hand: {listed(strangers, 4)}. Pass object_id of the "
-            "catalog that was split."
+            f"{len(strangers)} galaxies of {str(path)!r} are not at hand: {listed(strangers, 4)}. Pass object_id of "
+            "the catalog that was split."
         )
     parts: dict[str, list[int]] = {}
     for name, part in lines:

@@ -340,7 +340,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 seed=self._seed + number,
                 epoch=epoch,
                 gradient_clip=self._gradient_clip,
-                watching=[PhysicalErrors(self.target_names_, self._codec.decode, loss.estimates)],
+                errors=PhysicalErrors(self.target_names_, self._codec.decode, loss.estimates),
             )
             history += [{"member": number, **row} if self._is_ensemble() else row for row in rows]
         self.history_ = [*self.history_, *history]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from skorch.callbacks import Callback
 
 VALID_RMSE = "valid_rmse_"  # and the name of a target: a key of `history_`
 
 
-class PhysicalErrors(Callback):
-    """Record the root mean squared error of each target, over the validation set.
+class PhysicalErrors:
+    """Root mean squared error of each target, over an epoch's batches of validation.
 
     Parameters
     ----------
@@ -26,25 +26,25 @@ class PhysicalErrors(Callback):
 
     def __init__(self, names: list[str], decode: Callable[..., NDArray], estimates: Callable):
         self.names, self.decode, self.estimates = names, decode, estimates
+        self.begin()
 
-    def on_epoch_begin(self, net, **kwargs):
+    def begin(self) -> None:
         """Forget the last epoch."""
         self.squares, self.weight = np.zeros(len(self.names)), 0.0
 
-    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
-        """Count a batch of the validation set in."""
-        if training or y_pred is None:
-            return
-        labels = {name: values.double().cpu().numpy() for name, values in batch[1].items()}
-        estimates = self.estimates(y_pred.detach(), len(self.names)).double().cpu().numpy()
-        offsets = labels.get("offset", 0.0)
+    def see(self, output: torch.Tensor, labels: dict[str, torch.Tensor]) -> None:
+        """Count a batch in."""
+        known = {name: values.double().cpu().numpy() for name, values in labels.items()}
+        estimates = self.estimates(output.detach(), len(self.names)).double().cpu().numpy()
+        offsets = known.get("offset", 0.0)
         with np.errstate(over="ignore", invalid="ignore"):  # a network that diverges has no errors to tell
-            errors = self.decode(estimates, offsets) - self.decode(labels["target"], offsets)
-            self.squares += labels["weight"] @ errors**2
-        self.weight += labels["weight"].sum()
+            errors = self.decode(estimates, offsets) - self.decode(known["target"], offsets)
+            self.squares += known["weight"] @ errors**2
+        self.weight += known["weight"].sum()
 
-    def on_epoch_end(self, net, **kwargs):
-        """Write the errors into the history."""
-        if self.weight:
-            for name, square in zip(self.names, self.squares / self.weight):
-                net.history.record(VALID_RMSE + name, float(np.sqrt(square)))
+    def found(self) -> dict[str, float]:
+        """The errors by their names in `history_`; none without a validation set."""
+        if not self.weight:
+            return {}
+        values = np.sqrt(self.squares / self.weight).tolist()
+        return {VALID_RMSE + name: value for name, value in zip(self.names, values)}

@@ -134,8 +134,8 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Whether the network is told the camera of its images: whether `fit` got `Cutouts` that know it.
     history_ : list of dict
         Per epoch: ``member``, ``epoch``, ``train_loss``, ``lr``, ``duration`` [s] and, if there is a validation set,
-        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units, of the
-        latent means taken back by its transform.
+        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units, by
+        the latent means taken back by its transform.
     n_parameters_ : int
         Number of trained weights.
     target_names_ : list of str

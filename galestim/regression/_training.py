@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -31,7 +31,7 @@ from .._images import release_pages
 from .._progress import progress_bar
 from ..networks import Inputs, pixel_tensor
 from ._optimizers import OPTIMIZERS, SGD
-from ._physical_errors import VALID_RMSE
+from ._physical_errors import VALID_RMSE, PhysicalErrors
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +195,24 @@ class _Watch(Callback):
         self.bar.update()
 
 
+class _Errors(Callback):
+    """Record errors in the units of the targets."""
+
+    def __init__(self, errors: PhysicalErrors):
+        self.errors = errors
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.errors.begin()
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        if not training and y_pred is not None:
+            self.errors.see(y_pred, batch[1])
+
+    def on_epoch_end(self, net, **kwargs):
+        for name, value in self.errors.found().items():
+            net.history.record(name, value)
+
+
 def train(
     network: nn.Module,
     loss: nn.Module,
@@ -206,13 +224,13 @@ def train(
     seed: int,
     epoch: int = 0,
     gradient_clip: float | None = None,
-    watching: Sequence[Callback] = (),
+    errors: PhysicalErrors | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
 
     The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
     ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
-    bounds the norm of each step's gradient; callbacks that are `watching` record what else the history is to have.
+    bounds the norm of each step's gradient; the history has what `errors` finds of the validation.
     """
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
@@ -233,7 +251,10 @@ def train(
         iterator_train__epoch=epoch,
         iterator_valid=Batches,
         train_split=None if validation is None else predefined_split(validation),
-        callbacks=[*watching, *_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip)],
+        callbacks=[
+            *([] if errors is None else [("errors", _Errors(errors))]),
+            *_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
+        ],
         device=device,
         verbose=recipe.verbose,
     )

@@ -94,8 +94,8 @@ def compare_with_catalog(
 ) -> CatalogComparison:
     r"""Compare predictions from images with what a catalog tells without them.
 
-    A galaxy's ellipticity, mass, color and type alone predict its spin λ_R with a Pearson correlation of about 0.7. An
-    estimator of about that much has perhaps seen no more in the images than a catalog says.
+    A galaxy's ellipticity, mass, color and type alone predict its spin λ_R with a Pearson correlation of about 0.7.
+    An estimator of about that much has perhaps seen no more in the images than a catalog says.
 
     .. versionadded:: 0.1.0
 

@@ -3,16 +3,16 @@
     python tests/benchmarks/transfer.py --out results.jsonl                 # everything, resumes where it stopped
     python tests/benchmarks/transfer.py --only spin --labels 200 --seeds 0
 
-`spin` learns λ_R of simulated galaxies from images in one band of an SDSS-like camera, starting from the structure that
-`load_pretrained("any-camera")` knows; judged by Pearson r and mean log score. From scratch there are two networks: that of
-any-camera, and a small one with the recipe of `spin_posterior.py`, which suits few galaxies.
+`spin` learns λ_R of simulated galaxies from images in one band of an SDSS-like camera, starting from the structure
+that `load_pretrained("any-camera")` knows; judged by Pearson r and mean log score. From scratch there are two
+networks: that of any-camera, and a small one with the recipe of `spin_posterior.py`, which suits few galaxies.
 
-`spirals` learns which of the SDSS images are of spirals, judged by ROC AUC on 400 that nothing learned from. It starts from
-(`simulated`) λ_R of simulated color images, or (`unlabeled`) concentration, asymmetry and color of the other 1000 images,
-which a formula measures and nobody has to label.
+`spirals` learns which of the SDSS images are of spirals, judged by ROC AUC on 400 that nothing learned from. It
+starts from (`simulated`) λ_R of simulated color images, or (`unlabeled`) concentration, asymmetry and color of the other
+1000 images, which a formula measures and nobody has to label.
 
-The rates (0.1 and frozen) were fixed before anything was measured. The images are those of ../shared/data/sdss_jpeg; give
---data to read them elsewhere, laid out as in `sdss_morphology.py`.
+The rates (0.1 and frozen) were fixed before anything was measured. The images are those of ../shared/data/sdss_jpeg;
+give --data to read them elsewhere, laid out as in `sdss_morphology.py`.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def test_tables_are_downloaded_once_and_kept_if_they_can_be_read(address, folder
     assert again.lambda_r.tolist() == first.lambda_r.tolist()
     assert fetch_sami_spin(**home).lambda_r.tolist() == first.lambda_r.tolist()
     (folder / "samiDR3StelKin.csv").write_text("<html>down</html>")
-    with pytest.raises(OSError, match="is not that table of SAMI.*Expected a CSV file with the columns cubeidpub"):
+    with pytest.raises(OSError, match=r"is not that table of SAMI.*Expected a CSV file with the columns cubeidpub"):
         fetch_sami_spin(address, data_home=tmp_path / "other", fetch_images=False)
     assert not list((tmp_path / "other" / "sami").iterdir())
 

@@ -54,7 +54,7 @@ def test_splits_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="got no part"):
         write_split(path, [0, 1])
     write_split(path, [0, 1], train=[0], test=[1])
-    with pytest.raises(ValueError, match="1 galaxies of .* are not at hand: '1'"):
+    with pytest.raises(ValueError, match=r"1 galaxies of .* are not at hand: '1'"):
         read_split(path, [0, 2])
     path.write_text("name,part\n0,train\n")
     with pytest.raises(ValueError, match=r"has the columns \['name', 'part'\]; expected"):

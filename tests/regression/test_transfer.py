@@ -22,7 +22,7 @@ from galestim import (
     STNPosteriorRegressor,
     make_pipeline,
 )
-from galestim.checkpoints import load_estimator, load_published_stn, load_pretrained, save_estimator
+from galestim.checkpoints import load_estimator, load_pretrained, load_published_stn, save_estimator
 from galestim.networks import VGG16, SpatialTransformer
 from galestim.regression import Transfer
 
