@@ -24,11 +24,14 @@ class RealSpins:
     Attributes
     ----------
     lambda_r, ellipticity, visual_type : ndarray of shape (n,)
+    row : ndarray of int, shape (n,)
+        Number of each in the table.
     """
 
     lambda_r: NDArray[np.float64]
     ellipticity: NDArray[np.float64]
     visual_type: NDArray[np.float64]
+    row: NDArray[np.intp]
 
     @classmethod
     def of(cls, table) -> RealSpins:
@@ -46,10 +49,10 @@ class RealSpins:
                 "catalog of fetch_sami_spin."
             )
         values = named_columns(table, select=COLUMNS, what="like").values
-        rows = values[np.isfinite(values).all(axis=1)]
+        rows = np.flatnonzero(np.isfinite(values).all(axis=1))
         if len(rows) < FEWEST:
             raise ValueError(f"{len(rows)} of {len(values)} rows of like are finite; expected at least {FEWEST}.")
-        return cls(*rows.T)
+        return cls(*values[rows].T, rows)
 
     def shape(self, rows: NDArray, thickness: float, rng: np.random.RandomState) -> dict[str, NDArray]:
         """Bulge-to-total ratio, cosine of the inclination and, of spheroids, axis ratio of the bulge."""

@@ -172,6 +172,7 @@ def make_spin_galaxies(
     if real is not None:
         expected, lambda_r = real.expected(), real.lambda_r[truth["row"]]
         truth["expected_lambda_r"] = expected[truth["row"]]
+        truth["row"] = real.row[truth["row"]]
         ceiling = float(np.corrcoef(expected, real.lambda_r)[0, 1])
     images = np.empty((n_samples, npix, npix, 3), dtype=np.uint8)
     for rows in gen_batches(n_samples, BATCH):

@@ -8,8 +8,8 @@ that `load_pretrained("any-camera")` knows; judged by Pearson r and mean log sco
 networks: that of any-camera, and a small one with the recipe of `spin_posterior.py`, which suits few galaxies.
 
 `spirals` learns which of the SDSS images are of spirals, judged by ROC AUC on 400 that nothing learned from. It
-starts from (`simulated`) λ_R of simulated color images, or (`unlabeled`) concentration, asymmetry and color of the other
-1000 images, which a formula measures and nobody has to label.
+starts from (`simulated`) λ_R of simulated color images, or (`unlabeled`) concentration, asymmetry and color of the
+other 1000 images, which a formula measures and nobody has to label.
 
 The rates (0.1 and frozen) were fixed before anything was measured. The images are those of ../shared/data/sdss_jpeg;
 give --data to read them elsewhere, laid out as in `sdss_morphology.py`.
