@@ -276,7 +276,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
 
     def _catalog(self, rows) -> Catalog:
         self._validate_params()
-        return Catalog.of(rows, position=not self.source.looks_up_names)
+        return Catalog.of(rows, position=not getattr(self.source, "looks_up_names", False))
 
     def _requests(self, catalog: Catalog) -> list[CutoutRequest]:
         if self.reducer is not None and get_tags(self.reducer).requires_fit:

@@ -401,7 +401,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     def _spec(self):
         if self.network is not None:
             return self.network
-        return self._default_network() if self.warm_start_from is None else self.warm_start_from.source._spec()
+        start = self.warm_start_from
+        return start.source._spec() if isinstance(start, Transfer) else self._default_network()
 
     def _views(self):
         given = self.augmentation
