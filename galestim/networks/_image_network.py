@@ -135,8 +135,8 @@ class ImageNetwork(nn.Module):
         """As any module; the statistics of frozen batch normalization stay as they are."""
         super().train(mode)
         for layer in self.modules() if mode and self.slowed else ():
-            thawed = any(weights.requires_grad for weights in layer.parameters(recurse=False))
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not thawed:
+            learn = [weights.requires_grad for weights in layer.parameters(recurse=False)]
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and learn and not any(learn):
                 layer.eval()
         return self
 

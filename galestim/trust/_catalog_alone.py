@@ -32,11 +32,11 @@ class Agreement(NamedTuple):
 
 @dataclass(frozen=True)
 class CatalogComparison:
-    """What `compare_with_catalog` found.
+    """What `compare_with_catalog` found; all parameters are stored as attributes.
 
     .. versionadded:: 0.1.0
 
-    Attributes
+    Parameters
     ----------
     linear, quadratic, forest : Agreement
         ``(value, low, high)`` of models that see the catalog alone: Pearson correlation of their held-out predictions
