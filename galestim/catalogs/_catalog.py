@@ -14,6 +14,8 @@ from ._claims import check_table
 from ._columns import check_positions, has_units, standard_columns
 from ._read import as_table
 
+_NAMED = ("ra", "dec", "half_light_radius", "half_light_semimajor_axis", "object_id")
+
 
 class _Rows:
     """Rows of a catalog by number, by slice or by a mask, as scikit-learn indexes tables."""
@@ -164,22 +166,32 @@ class Catalog(QTable):
         QTable.__init__(self, columns, meta=meta)
 
     @classmethod
-    def of(cls, data) -> Catalog:
+    def of(cls, data, position=True) -> Catalog:
         """Take `data` as a catalog: itself if it is one that is still in order, else what `Catalog` makes of it.
 
         Parameters
         ----------
         data : Catalog, or anything that `Catalog` takes
+        position : bool, default=True
+            If False, it may be without `ra` and `dec`, as where images are looked up by `object_id`.
 
         Returns
         -------
         Catalog
-            With `ra` and `dec`, checked again: columns of a table may be replaced at any time.
+            With `ra` and `dec` if it has any, checked again: columns of a table may be replaced at any time.
         """
         if isinstance(data, Catalog) and has_units(data):
             check_positions(data)
             return data
-        return cls(QTable(data) if _is_astropys(data, {}) else data)
+        data = QTable(data) if _is_astropys(data, {}) else data
+        return cls(data) if position else cls._perhaps_without_position(data)
+
+    @classmethod
+    def _perhaps_without_position(cls, data) -> Catalog:
+        catalog = cls()
+        for name, column in standard_columns(as_table(data, None, {}), dict.fromkeys(_NAMED), False).items():
+            catalog[name] = column
+        return catalog
 
     @classmethod
     def read(cls, path, **kwargs) -> Catalog:

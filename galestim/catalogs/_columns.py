@@ -73,13 +73,13 @@ def _not_found(table: Table, quantity: str) -> ValueError:
     )
 
 
-def standard_columns(table: Table, given: dict[str, str | None]) -> dict[str, Any]:
-    """Columns of the catalog by name, in the order of `table`."""
+def standard_columns(table: Table, given: dict[str, str | None], position: bool = True) -> dict[str, Any]:
+    """Columns of the catalog by name, in the order of `table`; without `position` they may be without one."""
     given = _with_coordinates(table, given)
     named = set(given.values())  # what the user named for one quantity is no candidate for another
     chosen = {quantity: _find(table, quantity, name, named) for quantity, name in given.items()}
     for quantity, name in chosen.items():
-        if name is None and quantity in RANGES:
+        if name is None and quantity in RANGES and (position or any(chosen[other] for other in RANGES)):
             raise _not_found(table, quantity)
         if name not in (None, quantity) and quantity in table.colnames:
             raise _taken(quantity, name)
@@ -90,7 +90,8 @@ def standard_columns(table: Table, given: dict[str, str | None]) -> dict[str, An
         renamed.get(name, name): standard(column, renamed[name]) if name in renamed else column
         for name, column in table.columns.items()
     }
-    check_positions(columns)
+    if chosen["ra"] is not None:
+        check_positions(columns)
     return columns
 
 

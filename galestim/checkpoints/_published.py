@@ -6,6 +6,7 @@ outputs or how the labels were scaled. What can be read off the shapes is read a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,9 @@ from ..networks import N_NUMBERS, CroppedNetwork, Dropout, GaussianHead, read_st
 from ..regression import STNPosteriorRegressor, forbid_constant, read_targets
 from ..targets import check_domain, resolve_transforms
 
-_KINDS = {N_NUMBERS[kind]: kind for kind in ("crop", "affine")}
+_KINDS = {N_NUMBERS[kind]: kind for kind in ("crop", "zoom_shift", "affine")}
+_LAST = "vgg.classifier.6"  # the output
+_NUMBER_SIGMA = 1e-3  # of standardized targets, where the network predicts numbers alone
 _SMALLEST = 33  # px; smaller images leave no map to the localization
 
 
@@ -92,6 +95,10 @@ def load_published_stn(
     :math:`Σ = L D L^T`.
     **Compare predictions for a few galaxies with those of the original before you rely on them.**
 
+    Networks that were trained for less have fewer outputs: 2k, means and logarithms of variances (L is then the
+    identity), or k, trained on the mean squared error, whose posteriors are as wide as dropout makes them, and 1e-3
+    of the labels' spread besides. Of a localization with three outputs, the zoom is taken to come before the shift.
+
     For a given map of the localization there are always four sizes of square images, so the size cannot be inferred.
     The weights of the convolutions may be numbered as in torchvision's VGG-16 or with dropout layers between them.
 
@@ -134,11 +141,11 @@ def load_published_stn(
     forbid_constant(labels._replace(names=names), np.arange(len(latent)))
     state = _named_weights(path)
     layout = _layout(state)
-    _check_outputs(layout["outputs"], names)
+    state |= _as_full_covariance(state, layout["outputs"], names)
     image_shape = (*_checked_sides(image_size, layout["pixels"]), layout["channels"])
     model.set_params(network__units=layout["units"], spatial_transformer__kind=layout["kind"])
     model._validate_params()
-    weights = _under_our_names(state, model, image_shape, layout["outputs"])
+    weights = _under_our_names(state, model, image_shape, GaussianHead().n_outputs(len(names)))
     model.__setstate__(
         {
             **vars(model),
@@ -199,7 +206,9 @@ def _latent_labels(labels: NDArray, model: STNPosteriorRegressor, names: Sequenc
     for row, column in np.argwhere(~np.isfinite(latent))[:1]:
         raise ValueError(
             f"{names[column]}: row {row} is {labels[row, column]:g}, which {transforms[column]!r} takes to "
-            f"{latent[row, column]}; expected labels as the network was trained on, which had finite transforms."
+            f"{latent[row, column]}; expected labels as the network was trained on, which had finite transforms. The "
+            "published code moves B/T of 0 and 1 inward: where its table has them transformed, as custom_logit_bt, "
+            "pass scipy.special.expit of that column."
         )
     return latent
 
@@ -217,10 +226,11 @@ def _layout(state: Mapping[str, torch.Tensor]) -> dict:
     """Sizes of the network, from the shapes of its weights."""
     channels = _shape(state, "localization.0.weight", "(64, channels, 11, 11)")[1]
     flat = _shape(state, "fc_loc.0.weight", "(32, 96 × pixels of the localization's map)")[1]
-    numbers = _shape(state, "fc_loc.2.weight", "(1, 32) or (6, 32)")[0]
+    numbers = _shape(state, "fc_loc.2.weight", "(1, 32), (3, 32) or (6, 32)")[0]
     if numbers not in _KINDS:
         raise ValueError(
-            f"'fc_loc.2.weight' has {numbers} rows; expected 1, for a zoom, or 6, for an affine transformation."
+            f"'fc_loc.2.weight' has {numbers} rows; expected 1, for a zoom, 3, for a zoom and a shift, or 6, for an "
+            "affine transformation."
         )
     return {
         "channels": channels,
@@ -233,7 +243,7 @@ def _layout(state: Mapping[str, torch.Tensor]) -> dict:
 
 def _shape(state: Mapping[str, torch.Tensor], key: str, expected: str) -> tuple[int, ...]:
     shape = tuple(_tensor(state, key).shape)
-    if len(shape) != expected.split(" or ")[0].count(",") + 1:
+    if len(shape) != expected.split(")")[0].count(",") + 1:
         raise ValueError(f"{key!r} has shape {shape}; expected {expected}.")
     return shape
 
@@ -253,18 +263,23 @@ def _some(names) -> str:
     return ", ".join(names[:4] + ["…"] * (len(names) > 4)) or "none"
 
 
-def _check_outputs(n_outputs: int, names: Sequence[str]) -> None:
-    """Raise if the last layer is not for these targets."""
-    per_k = {GaussianHead().n_outputs(k): k for k in range(1, 100)}
-    if n_outputs not in per_k:
+def _as_full_covariance(state: Mapping[str, torch.Tensor], n_outputs: int, names: Sequence[str]) -> dict:
+    """The last layer with the outputs of a full covariance, whatever of it the network was trained for."""
+    k = len(names)
+    full = GaussianHead().n_outputs(k)
+    if n_outputs not in (full, 2 * k, k):
+        fitting = [str(j) for j in range(1, 100) if n_outputs in (GaussianHead().n_outputs(j), 2 * j, j)]
         raise ValueError(
-            f"'vgg.classifier.6.weight' has {n_outputs} rows; expected (3k + k²)/2 for k targets: 2, 5, 9, 14, …"
+            f"target_names has {k} names ({', '.join(names)}), but the last layer, {_LAST + '.weight'!r}, has "
+            f"{n_outputs} rows; expected {full} (full covariance), {2 * k} (variances alone) or {k} (numbers alone). "
+            f"Name all targets, in the order of its outputs: {' or '.join(fitting)} of them."
         )
-    if per_k[n_outputs] != len(names):
-        raise ValueError(
-            f"target_names has {len(names)} names ({', '.join(names)}), but the network predicts {per_k[n_outputs]} "
-            f"targets: its last layer has {n_outputs} rows. Name them all, in the order of its outputs."
-        )
+    weight, bias = _tensor(state, f"{_LAST}.weight"), _tensor(state, f"{_LAST}.bias")
+    missing = full - n_outputs
+    bias = torch.cat([bias, bias.new_zeros(missing)])
+    if n_outputs == k:
+        bias[k : 2 * k] = 2 * math.log(_NUMBER_SIGMA)
+    return {f"{_LAST}.weight": torch.cat([weight, weight.new_zeros(missing, weight.shape[1])]), f"{_LAST}.bias": bias}
 
 
 def _checked_sides(image_size, n_pixels: float) -> tuple[int, int]:

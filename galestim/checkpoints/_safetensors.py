@@ -28,7 +28,8 @@ from ._plain import Tensors, described_each, made, named, restored
 
 FORMAT = 2
 ESTIMATORS = {kind.__name__: kind for kind in (CNNRegressor, PosteriorRegressor, STNPosteriorRegressor)}
-LEFT_OUT = ("callbacks", "checkpoint", "checkpoint_minutes", "device")  # code, and matters of the machine
+# Of the parameters: code, what is a matter of the machine, and what a fit began with
+LEFT_OUT = ("callbacks", "checkpoint", "checkpoint_minutes", "device", "warm_start_from")
 OF_NETWORKS = ("network", "spatial_transformer", "head", "n_estimators")  # parameters that say how large they are
 MAX_PASSES = 10**5  # of each image through the network
 WEIGHTS = "weights."
@@ -99,8 +100,9 @@ def save_estimator(estimator, path, card=None) -> None:
 
     Notes
     -----
-    The device is not written, nor are the requests of metadata routing (``set_fit_request``), nor the card of a file
-    that the estimator was read from: a fit may have changed what it says, so pass ``card=estimator.card_``.
+    The device is not written, nor `warm_start_from` (the network that it gave is), nor the requests of metadata
+    routing (``set_fit_request``), nor the card of a file that the estimator was read from: a fit may have changed
+    what it says, so pass ``card=estimator.card_``.
 
     Examples
     --------
@@ -194,6 +196,8 @@ def _content(estimator, card: dict | None) -> _Content:
     kind, state = type(estimator).__name__, estimator.__getstate__()
     tensors = {WEIGHTS + name: np.array(value, order="C") for name, value in state["_weights"].items()}
     parameters = {key: value for key, value in estimator.get_params(deep=False).items() if key not in LEFT_OUT}
+    if estimator.warm_start_from is not None:
+        parameters["network"] = estimator._spec()
     fitted = {name: state[name] for name in sorted(state.keys() & (_fitted(kind) | OF_SOME))}
     description = {
         "format": FORMAT,

@@ -78,7 +78,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
     Notes
     -----
     Rows keep their order. A source that looks images up by name (:class:`ImageDirectory`, :class:`ArrayStack`)
-    needs the column ``object_id``.
+    needs the column ``object_id``, and no positions.
 
     The workers of a search share the limits on requests to a service, see :class:`Transport`; folds find in the cache
     what was fetched for others. To fetch everything before a search begins, call `prefetch`.
@@ -184,7 +184,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         ValueError
             If the parameters contradict each other, or the catalog lacks a column that they need.
         """
-        self._requests(Catalog.of(X))
+        self._requests(self._catalog(X))
         return self
 
     def transform(self, X):
@@ -210,7 +210,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         ValueError
             If the parameters contradict each other, or the catalog lacks a column that they need.
         """
-        return self._fetch(Catalog.of(X), self.on_error)[0]
+        return self._fetch(self._catalog(X), self.on_error)[0]
 
     def acquire(self, catalog, *, on_error="skip"):
         """Fetch the images, and leave out the galaxies without one.
@@ -243,7 +243,7 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
         """
         if on_error not in ("skip", "raise", "nan"):
             raise ValueError(f"on_error={on_error!r}; expected 'skip', 'raise' or 'nan'.")
-        catalog = Catalog.of(catalog)
+        catalog = self._catalog(catalog)
         images, report = self._fetch(catalog, on_error)
         if on_error == "skip":
             there = np.asarray(report["status"] == "ok")
@@ -272,10 +272,13 @@ class CutoutFetcher(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"cache={self.cache!r}: there is no cache to fill; expected True, a path or a CutoutStore."
             )
-        return self._ask(self._requests(Catalog.of(catalog)), take=lambda row, image: None)
+        return self._ask(self._requests(self._catalog(catalog)), take=lambda row, image: None)
+
+    def _catalog(self, rows) -> Catalog:
+        self._validate_params()
+        return Catalog.of(rows, position=not getattr(self.source, "looks_up_names", False))
 
     def _requests(self, catalog: Catalog) -> list[CutoutRequest]:
-        self._validate_params()
         if self.reducer is not None and get_tags(self.reducer).requires_fit:
             raise ValueError(
                 f"reducer={self.reducer!r} must be fitted; expected a transformer that needs no fit, such as "

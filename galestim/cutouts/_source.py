@@ -30,7 +30,7 @@ class CutoutRequest(NamedTuple):
     Parameters
     ----------
     ra, dec : float
-        Position of the cutout's center, ICRS [deg].
+        Position of the cutout's center, ICRS [deg]; NaN if the catalog has none and images are looked up by name.
     pixel_scale : float
         Side of a pixel [arcsec].
     npix : int
@@ -176,7 +176,8 @@ def make_requests(
     """One request per row; its pixel scale is not positive where the half-light radius is not."""
     if not len(catalog):
         raise ValueError("Found array with 0 sample(s): the catalog has no rows; expected at least one galaxy.")
-    ra, dec = (catalog[name].to_value(u.deg).tolist() for name in ("ra", "dec"))
+    nowhere = np.full(len(catalog), np.nan) * u.deg
+    ra, dec = (catalog.columns.get(name, nowhere).to_value(u.deg).tolist() for name in ("ra", "dec"))
     if pixel_scale_re is None:
         scales = [_common_scale(source, pixel_scale)] * len(catalog)
     elif pixel_scale is not None:

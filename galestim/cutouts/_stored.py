@@ -42,8 +42,8 @@ class StoredImages(BaseEstimator, ManyAtOnce):
             )
 
 
-def _crop_to(npix: int, image: NDArray) -> NDArray:
-    """The middle ``(npix, npix)`` of `image` ``(H, W, C)``, without moving its center by half a pixel.
+def _crop_to(npix: int, image: NDArray, any_parity: bool = False) -> NDArray:
+    """The middle ``(npix, npix)`` of `image` ``(H, W, C)``; its center moves by half a pixel only if `any_parity`.
 
     Examples
     --------
@@ -52,10 +52,12 @@ def _crop_to(npix: int, image: NDArray) -> NDArray:
            [ 9, 10]])
     """
     margins = np.array(image.shape[:2]) - npix
-    if margins.min() < 0 or (margins % 2).any():
+    if margins.min() < 0 or ((margins % 2).any() and not any_parity):
         height, width = image.shape[:2]
+        cure = "" if margins.min() < 0 else ", or any_parity=True of ImageDirectory"
         raise MissingCutoutError(
             f"the image has {height}×{width} pixels; expected npix={npix} along each side, or an even number more"
+            + cure
         )
     top, left = margins // 2
     return image[top : top + npix, left : left + npix]
@@ -80,6 +82,9 @@ class ImageDirectory(StoredImages):
         Ends of file names after ``object_id``; upper and lower case match.
     pixel_scale : float or None, default=None
         Side of a pixel [arcsec]. None: whatever the fetcher asks for is believed.
+    any_parity : bool, default=False
+        Whether an image may be cropped by an odd number of pixels, such as 250 pixels to 239. The center of the crop
+        is then half a pixel from that of the image, toward its first row and column, as `CenterCrop` does it.
 
     Attributes
     ----------
@@ -106,7 +111,9 @@ class ImageDirectory(StoredImages):
     galaxy is not in their middle: :class:`FitsMosaic` resamples those.
 
     Images that are larger than ``npix`` are cropped to it about their center; an odd number of superfluous pixels
-    would move it by half a pixel, so such images count as missing, as do smaller ones.
+    would move it by half a pixel, so such images count as missing unless `any_parity`, as do smaller ones always.
+
+    The catalog needs no positions. If it has them, FITS images with a WCS must have the galaxy in their middle.
 
     Examples
     --------
@@ -114,7 +121,7 @@ class ImageDirectory(StoredImages):
     >>> from pathlib import Path
     >>> from PIL import Image
     >>> from galestim.cutouts import CutoutFetcher, ImageDirectory
-    >>> catalog = {"object_id": [101654, 101756], "ra": [10.09, 10.68], "dec": [41.69, 41.27]}
+    >>> catalog = {"object_id": [101654, 101756]}
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (24, 24)).save(Path(folder, "101654.jpg"))
     ...     fetcher = CutoutFetcher(ImageDirectory(folder, pixel_scale=0.4), npix=24, on_error="nan")
@@ -132,14 +139,21 @@ class ImageDirectory(StoredImages):
         **StoredImages._parameter_constraints,
         "path": [str, os.PathLike],
         "extensions": [str, "array-like"],
+        "any_parity": ["boolean"],
     }
 
     def __init__(
-        self, path, *, extensions=(".jpg", ".jpeg", ".png", ".fits", ".fits.gz", ".fits.fz"), pixel_scale=None
+        self,
+        path,
+        *,
+        extensions=(".jpg", ".jpeg", ".png", ".fits", ".fits.gz", ".fits.fz"),
+        pixel_scale=None,
+        any_parity=False,
     ):
         self.path = path
         self.extensions = extensions
         self.pixel_scale = pixel_scale
+        self.any_parity = any_parity
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[override]
@@ -156,7 +170,7 @@ class ImageDirectory(StoredImages):
         def read(request):
             self._check_scale(request)
             file = self._file(request.object_id, files_of)
-            return _crop_to(request.npix, _read_file(file, like, first, request))
+            return _crop_to(request.npix, _read_file(file, like, first, request), self.any_parity)
 
         yield from one_by_one(attempt(read, request) for request in requests)
 
@@ -244,6 +258,9 @@ def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, i
             f"{image.path} has pixels of {abs(east_x):.4g}″ × {abs(north_y):.4g}″; expected {scale:g}″ on both "
             f"sides. {cure}, or ask for its scale"
         )
+    steps = -int(np.sign(north_y)), -int(np.sign(east_x))
+    if math.isnan(request.ra):  # the catalog has no positions
+        return steps
     offset = np.array(direction(request.ra, request.dec)) - sky[:, 0]
     east, north = frame @ offset / scale
     largest = max(MAX_OFFSET, ROUNDED / scale)
@@ -252,4 +269,4 @@ def _steps_to_north_up(image: FitsImage, request: CutoutRequest) -> tuple[int, i
             f"{image.path} has ra={request.ra:g}, dec={request.dec:g} {east:.1f} pixels east and {north:.1f} pixels "
             f"north of its middle; expected the galaxy there. {cure}"
         )
-    return -int(np.sign(north_y)), -int(np.sign(east_x))
+    return steps

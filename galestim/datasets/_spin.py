@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, check_random_state, gen_batches
 
 from .._sdss_colors import sdss_colors
 from .._sklearn import Interval, validate_params
+from ._like import RealSpins
 from ._population import checked_band
 
 # galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
@@ -38,6 +39,7 @@ DISK_V_SIGMA, ANISOTROPY, BULGE_LAMBDA = 2.0, 0.5, 0.1
         "npix": [Interval(Integral, 1, None, closed="left")],
         "band": "no_validation",
         "prior": "no_validation",
+        "like": "no_validation",
         "intrinsic_scatter": [Interval(Real, 0, None, closed="left")],
         "noise_factor": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -51,6 +53,7 @@ def make_spin_galaxies(
     npix=80,
     band=None,
     prior=None,
+    like=None,
     intrinsic_scatter=0.13,
     noise_factor=1.0,
     random_state=None,
@@ -79,6 +82,10 @@ def make_spin_galaxies(
         images are on the pixels of the frame, and have the noise that the sky of `band` has in pixels of this size.
     prior : SpinPrior or None, default=None
         What the galaxies are drawn from; None means ``SpinPrior()``.
+    like : table, default=None
+        Real galaxies whose spins, ellipticities and types the simulated ones take, row by row at random: columns
+        ``lambda_r``, ``ellipticity`` and ``visual_type``, as in the catalog of `fetch_sami_spin`. λ_R is then that of
+        the row, and no kinematic model and no `intrinsic_scatter` is used.
     intrinsic_scatter : float, default=0.13
         Standard deviation σ of the Gaussian scatter added to the λ_R of the model.
     noise_factor : float, default=1.0
@@ -102,10 +109,11 @@ def make_spin_galaxies(
             ``bulge_semimajor_axis`` and ``disk_semimajor_axis``, which hold half of the light of each [arcsec],
             ``bulge_axis_ratio``, ``surface_brightness`` [mag/arcsec², r band, mean within the half-light radius,
             face-on], ``magnitude`` (r band), ``x_offset`` and ``y_offset`` of the center [half-light semi-major axes,
-            along columns and rows], and ``expected_lambda_r``, the spin before the scatter.
+            along columns and rows], and ``expected_lambda_r``, the spin before the scatter, or the mean of those of
+            `like` of the same ellipticity and type. With `like`, its ``row``, too.
         pearson_ceiling : float
             The Pearson correlation with `lambda_r` that an estimator knowing ``expected_lambda_r`` has, for
-            the population these galaxies are drawn from.
+            the population these galaxies are drawn from; with `like`, for its rows.
         DESCR : str
             This description.
     (images, lambda_r) : tuple, if ``return_X_y`` is True
@@ -113,7 +121,8 @@ def make_spin_galaxies(
     Raises
     ------
     ValueError
-        If `band` is not three bands, `prior` is not one, or a point-spread function is too sharp for the pixels.
+        If `band` is not three bands, `prior` is not one, `like` lacks a column, or a point-spread function is too
+        sharp for the pixels.
 
     Notes
     -----
@@ -127,6 +136,11 @@ def make_spin_galaxies(
     .. math:: λ_R = (1 - B/T) \, λ_{disk}(i) + 0.1 \, B/T + N(0, σ^2)
 
     The best reachable Pearson correlation is therefore √(1 - σ² / Var λ_R), 0.87 with the default scatter.
+
+    **Real spins.** With `like`, a type of 0, 1, 2 or 3 (E, S0, early and late spiral) has a bulge-to-total ratio of
+    0.9, 0.55, 0.25 or 0.08, with a scatter of 0.08, which is a choice of ours; the ellipticity sets the inclination
+    of the disk, and of types below 1 the axis ratio of the bulge as well. So an image tells of λ_R what ellipticity
+    and type do, and nothing else: an estimator beyond ``pearson_ceiling`` would have seen what is not there.
 
     **Images.** By default B/T is uniform in [0, 1], and so is cos i. The disk is exponential, the bulge
     de Vaucouleurs' (Sérsic indices 1 and 4); :func:`~galestim.simulation.render` draws them. A disk of thickness
@@ -150,9 +164,16 @@ def make_spin_galaxies(
     """
     bands, prior = _checked_bands(band), _checked_prior(prior)
     rng = check_random_state(random_state)
-    truth, colors = draw_spin_galaxies(prior, n_samples, rng)
+    real = None if like is None else RealSpins.of(like)
+    truth, colors = draw_spin_galaxies(prior, n_samples, rng, real)
     scatter_rng, noise_rng = (np.random.RandomState(seed) for seed in rng.randint(2**31, size=2))
     lambda_r = truth["expected_lambda_r"] + intrinsic_scatter * scatter_rng.standard_normal(n_samples)
+    ceiling = None
+    if real is not None:
+        expected, lambda_r = real.expected(), real.lambda_r[truth["row"]]
+        truth["expected_lambda_r"] = expected[truth["row"]]
+        truth["row"] = real.row[truth["row"]]
+        ceiling = float(np.corrcoef(expected, real.lambda_r)[0, 1])
     images = np.empty((n_samples, npix, npix, 3), dtype=np.uint8)
     for rows in gen_batches(n_samples, BATCH):
         batch = {name: values[rows] for name, values in truth.items()}
@@ -163,7 +184,7 @@ def make_spin_galaxies(
         images=images,
         lambda_r=lambda_r,
         parameters=truth,
-        pearson_ceiling=_pearson_ceiling(prior, intrinsic_scatter),
+        pearson_ceiling=_pearson_ceiling(prior, intrinsic_scatter) if ceiling is None else ceiling,
         DESCR=make_spin_galaxies.__doc__,
     )
 
@@ -189,13 +210,19 @@ def _checked_prior(prior):
 # --- the galaxies -------------------------------------------------------------------------------------------
 
 
-def draw_spin_galaxies(prior, n: int, random_state) -> tuple[dict[str, NDArray], NDArray]:
+def draw_spin_galaxies(
+    prior, n: int, random_state, real: RealSpins | None = None
+) -> tuple[dict[str, NDArray], NDArray]:
     """The ``parameters`` of `n` galaxies of a `SpinPrior`, and the colors of bulge and disk.
 
-    The colors ``(n, 2, 3)`` are fluxes in i, r and g, relative to r.
+    The colors ``(n, 2, 3)`` are fluxes in i, r and g, relative to r. Shapes of `real` take the place of the prior's.
     """
     rng = check_random_state(random_state)
     drawn = prior.draw(n, rng)
+    if real is not None:
+        drawn["row"] = rng.randint(len(real.lambda_r), size=n)
+        shape = real.shape(drawn["row"], DISK_THICKNESS, rng)
+        drawn |= {name: np.where(np.isfinite(values), values, drawn[name]) for name, values in shape.items()}
     cos_i, size = drawn.pop("cos_inclination"), drawn["half_light_semimajor_axis"]
     ratio = drawn.pop("radius_ratio")
     disk = size * _disk_radius(drawn["bulge_to_total"], ratio)

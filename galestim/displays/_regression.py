@@ -13,7 +13,7 @@ from ._statistics import (
     bootstrap_correlations,
     root_mean_squared_error,
 )
-from ._style import BLUE, GRAY, INK, VERMILION, axes_size, padded, quiet, require_pyplot
+from ._style import BLUE, GRAY, INK, PALETTE, VERMILION, axes_size, padded, quiet, require_pyplot
 from ._targets import as_predicted, pair_target
 
 MIN_PAIRS = 3
@@ -25,6 +25,9 @@ _COLLAPSED = 30
 _ROOMY = 3.0  # inches of axes in which a legend hides little
 _BESIDE = 2.2  # inches, that a legend beside square axes needs
 _LEGEND_HEIGHT = 58  # points, of three lines
+
+_GID = "galestim predictions"  # of the points of each display in the axes
+_MARKERS = "os^DvP"  # of overlays, with the colors of PALETTE
 
 _TEXT = {"color": INK, "linespacing": 1.3}
 _LINE = {"color": GRAY, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2.5, "label": "one-to-one"}
@@ -46,6 +49,9 @@ class RegressionDisplay:
     actual value, and, in words, the Pearson and Spearman correlations with their intervals and the RMSE. Make
     one with `from_estimator` or `from_predictions`; all parameters are stored as attributes.
 
+    Several go into one axes if each has a `name`, such as the epochs of a training: each has a color and a marker of
+    its own, and its numbers are in the legend.
+
     .. versionadded:: 0.1.0
 
     Parameters
@@ -62,6 +68,8 @@ class RegressionDisplay:
         How many galaxies had no prediction and were left out.
     target_name : str, default=None
         What the axes call the target.
+    name : str, default=None
+        What the legend calls these predictions, where axes hold several.
 
     Attributes
     ----------
@@ -71,8 +79,8 @@ class RegressionDisplay:
         The one-to-one line.
     errorbar_ : matplotlib ErrorbarContainer
         Binned mean ± standard deviation.
-    statistics_ : matplotlib Text
-        Correlations and RMSE, above.
+    statistics_ : matplotlib Text or None
+        Correlations and RMSE, above; None with a `name`, which has them in the legend.
     legend_ : matplotlib Legend
         What the marks mean and how many galaxies there are, bottom right, or beside small axes.
     ax_ : matplotlib Axes
@@ -95,7 +103,7 @@ class RegressionDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, y_true, y_pred, pearson, spearman, rmse, bins, n_missing=0, target_name=None):
+    def __init__(self, *, y_true, y_pred, pearson, spearman, rmse, bins, n_missing=0, target_name=None, name=None):
         self.y_true = y_true
         self.y_pred = y_pred
         self.pearson: Correlation = pearson
@@ -104,6 +112,7 @@ class RegressionDisplay:
         self.bins: BinnedMeans = bins
         self.n_missing = n_missing
         self.target_name = target_name
+        self.name = name
 
     @classmethod
     def from_estimator(cls, estimator, X, y, **kwargs):
@@ -137,6 +146,7 @@ class RegressionDisplay:
         *,
         target=None,
         target_name=None,
+        name=None,
         n_bins=10,
         bin_strategy="quantile",
         n_bootstrap=1000,
@@ -159,6 +169,9 @@ class RegressionDisplay:
         target_name : str, default=None
             What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name; of an
             estimator that knows names and units of its targets, these.
+        name : str, default=None
+            What the legend calls these predictions, such as ``"epoch 20"``. With ``ax=`` that of another display
+            with a name, both are told apart.
         n_bins : int, default=10
             Number of bins in the actual value; fewer if they would hold fewer than five galaxies on average.
         bin_strategy : {"quantile", "uniform"}, default="quantile"
@@ -184,7 +197,7 @@ class RegressionDisplay:
             If the shapes differ, an actual value is not finite, a prediction is infinite, `target` is needed
             and absent, or fewer than three galaxies have a prediction.
         """
-        actual, guess, name = pair_target(y_true, y_pred, target=target, target_name=target_name)
+        actual, guess, target_name = pair_target(y_true, y_pred, target=target, target_name=target_name)
         has_prediction = np.isfinite(guess)
         x, y = actual[has_prediction], guess[has_prediction]
         if len(x) < MIN_PAIRS:
@@ -203,7 +216,8 @@ class RegressionDisplay:
             rmse=root_mean_squared_error(x, y),
             bins=binned_means(x, y, n_bins=n_bins, bin_strategy=bin_strategy),
             n_missing=int(np.sum(~has_prediction)),
-            target_name=name,
+            target_name=target_name,
+            name=name,
         )
         return display.plot(ax, **plot_kwargs)
 
@@ -229,25 +243,37 @@ class RegressionDisplay:
         if ax is None:
             _, ax = plt.subplots(figsize=(5.2, 5.6), layout="constrained")
         scale = self._checked_scale(scale)
-        ax.set(xscale=scale, yscale=scale)
+        number = sum(points.get_gid() == _GID for points in ax.collections)  # of displays that are there
         limits = self._limits(scale)
-        self.scatter_ = ax.scatter(self.y_true, self.y_pred, **styled(self._scatter_style(), scatter_kwargs or {}))
-        self.line_ = ax.plot(limits, limits, **styled(_LINE, line_kwargs or {}))[0]
+        if number and self.name is not None:
+            limits = min(limits[0], ax.get_xlim()[0]), max(limits[1], ax.get_xlim()[1])
+        ax.set(xscale=scale, yscale=scale)
+        style, bars = self._styles(number)
+        self.scatter_ = ax.scatter(self.y_true, self.y_pred, gid=_GID, **styled(style, scatter_kwargs or {}))
+        line = _LINE | ({"label": "_"} if number and self.name is not None else {})
+        self.line_ = ax.plot(limits, limits, **styled(line, line_kwargs or {}))[0]
         self.errorbar_ = ax.errorbar(
-            self.bins.center,
-            self.bins.mean,
-            self.bins.std,
-            **styled(_ERRORBAR | {"label": _bins_label(len(self.bins.mean))}, errorbar_kwargs or {}),
+            self.bins.center, self.bins.mean, self.bins.std, **styled(_ERRORBAR | bars, errorbar_kwargs or {})
         )
         name = self.target_name or "value"
         ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"Actual {name}", ylabel=f"Predicted {name}")
         if scale == "linear":
             ax.locator_params(nbins=6 if min(axes_size(ax)) > _ROOMY else 4)
         quiet(ax)
-        self.statistics_ = self._draw_statistics(ax)
+        self.statistics_ = self._draw_statistics(ax) if self.name is None else None
         self.legend_ = self._draw_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _styles(self, number: int) -> tuple[dict, dict]:
+        """Of the points and of the binned means; with a name, in a color and with a marker of their own."""
+        points, bars = self._scatter_style(), {"label": _bins_label(len(self.bins.mean))}
+        if self.name is None:
+            return points, bars
+        color, marker = PALETTE[number % len(PALETTE)], _MARKERS[number % len(_MARKERS)]
+        label = f"{self.name}: r {_format(self.pearson)}, RMSE = {self.rmse:#.3g}"
+        faint = {"color": color, "marker": marker, "alpha": points["alpha"] / 2, "label": "_"}
+        return points | faint, {"color": color, "fmt": f"{marker}-", "label": label}
 
     def _checked_scale(self, scale: str) -> str:
         if scale not in ("auto", "linear", "log"):
@@ -287,8 +313,10 @@ class RegressionDisplay:
         if min(width, height) < _ROOMY:
             beside = width > height + _BESIDE
             where = {"loc": "upper left" if beside else "lower left", "bbox_to_anchor": (float(beside), 1)}
-        handles = [self.scatter_, self.line_, self.errorbar_]
-        legend = ax.legend(handles=handles, fontsize="small", framealpha=0.8, edgecolor="none", **where)
+        box = {"fontsize": "small", "framealpha": 0.8, "edgecolor": "none"}
+        if self.name is not None:
+            return ax.legend(loc="upper left", bbox_to_anchor=(0, -0.14), borderaxespad=0, **box)
+        legend = ax.legend(handles=[self.scatter_, self.line_, self.errorbar_], **box, **where)
         legend.legend_handles[0].set(alpha=0.8, sizes=[24])
         return legend
 

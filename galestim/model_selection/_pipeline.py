@@ -81,7 +81,7 @@ class PosteriorPipeline(Pipeline):
             `object_id` becomes the `ids` of a :class:`~galestim.posteriors.Posterior`.
         """
         if isinstance(self.steps[0][1], CutoutFetcher):
-            X = Catalog.of(X)
+            X = Catalog.of(X, position=False)  # the fetcher knows whether it needs any
         posterior = self.steps[-1][1].predict_posterior(self._transform_all_but_last(X), **params)
         if isinstance(X, Catalog) and "object_id" in X.colnames and isinstance(posterior, Posterior):
             posterior.ids = np.asarray(X["object_id"], dtype=str)

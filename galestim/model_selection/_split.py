@@ -82,7 +82,7 @@ class ContinuousStratifiedKFold(UnsupportedGroupCVMixin, BaseKFold):
         return super().split(X, splittable(y), groups)
 
     def _iter_test_masks(self, X=None, y=None, groups=None) -> Iterator[NDArray[np.bool_]]:
-        fold_of = self._deal(_continuous_target(y, type(self).__name__))
+        fold_of = self._deal(continuous_target(y, type(self).__name__))
         for fold in range(self.n_splits):
             yield fold_of == fold
 
@@ -163,7 +163,7 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     if not arrays:
         raise ValueError("stratified_train_test_split got no array to split; pass at least one before stratify=.")
     *arrays, stratify = indexable(*map(splittable, arrays), splittable(stratify))
-    target = _continuous_target(stratify, "stratified_train_test_split")
+    target = continuous_target(stratify, "stratified_train_test_split")
     n_train, n_test = validate_shuffle_split(num_samples(arrays[0]), test_size, train_size, default_test_size=0.25)
     rng = check_random_state(random_state)
     order = _sorted_with_random_ties(target, rng)
@@ -174,7 +174,7 @@ def stratified_train_test_split(*arrays, stratify, test_size=None, train_size=No
     return [rows_of(array, part) for array in arrays for part in (train, test)]
 
 
-def _continuous_target(y, caller: str) -> NDArray[np.float64]:
+def continuous_target(y, caller: str) -> NDArray[np.float64]:
     """Target to balance, ``(n,)``: `y` itself or its first column."""
     if y is None:
         raise ValueError(f"{caller} balances a continuous target, but y is None; pass y.")

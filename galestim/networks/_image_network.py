@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import filter as filter_names
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,7 @@ class ImageNetwork(nn.Module):
         self.network: Any = network
         self.augmentation = nn.Identity() if augmentation is None else augmentation
         self.camera, self.stretch = camera, stretch
+        self.slowed: dict[str, float] = {}
         # np.array copies: a read-only memmap behind a tensor is a segmentation fault on the first write
         self.register_buffer("pixel_mean", torch.tensor(np.array(pixel_mean)).reshape(-1, 1, 1))
         self.register_buffer("pixel_scale", torch.tensor(np.array(pixel_scale)).reshape(-1, 1, 1))
@@ -110,7 +113,32 @@ class ImageNetwork(nn.Module):
     def lr_factors(self) -> dict[str, float]:
         """Learning rates relative to that of the rest, by patterns of weights' names."""
         factors = getattr(self.network, "lr_factors", {})
-        return {f"network.{pattern}": factor for pattern, factor in factors.items()}
+        patterns = {f"network.{pattern}": factor for pattern, factor in factors.items()}
+        slowed = {name: factor for name, factor in self.slowed.items() if factor}
+        others = [name for name, _ in self.named_parameters() if name not in slowed]
+
+        def usual(name: str) -> float:
+            return next((factor for pattern, factor in patterns.items() if fnmatchcase(name, pattern)), 1.0)
+
+        found = {pattern: factor for pattern, factor in patterns.items() if filter_names(others, pattern)}
+        return {name: factor * usual(name) for name, factor in slowed.items()} | found
+
+    def set_lr_factors(self, factors: dict[str, float]) -> None:
+        """Learning rates of some weights by name, relative to what they would be; 0 freezes, all others thaw."""
+        learned = dict(self.named_parameters())
+        for name, weights in learned.items():
+            if 0.0 in (factors.get(name), self.slowed.get(name)):  # others are frozen or not as their network wants
+                weights.requires_grad_(factors.get(name) != 0)
+        self.slowed = {name: factor for name, factor in factors.items() if name in learned}
+
+    def train(self, mode: bool = True):
+        """As any module; the statistics of frozen batch normalization stay as they are."""
+        super().train(mode)
+        for layer in self.modules() if mode and self.slowed else ():
+            learn = [weights.requires_grad for weights in layer.parameters(recurse=False)]
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and learn and not any(learn):
+                layer.eval()
+        return self
 
     @property
     def core(self) -> nn.Module:

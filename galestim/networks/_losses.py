@@ -36,6 +36,10 @@ class WeightedLoss(nn.Module):
         """Labels that the loss needs besides the targets: none."""
         return {}
 
+    def estimates(self, output: torch.Tensor, n_targets: int) -> torch.Tensor:
+        """Numbers ``(n, n_targets)`` that outputs mean."""
+        return output
+
     def forward(self, output, labels):
         target = labels["target"]
         if output.shape != target.shape:  # torch would broadcast, and learn something else
@@ -84,6 +88,11 @@ class NegativeLogLikelihood(nn.Module):
                 f"size_target={self.size_target!r} is {size[row, 0]:g} in row {row}; expected lengths above 0."
             )
         return {"log_size": np.log(size)}
+
+    def estimates(self, output: torch.Tensor, n_targets: int) -> torch.Tensor:
+        """Means ``(n, n_targets)`` of the mixtures that outputs mean."""
+        mixture = self.head(output[:, : self.head.n_outputs(n_targets)], n_targets)
+        return (mixture.log_weights.exp()[..., None] * mixture.means).sum(dim=-2)
 
     def forward(self, output, labels):
         weight = labels["weight"]

@@ -13,7 +13,7 @@ from ._readout import RadialReadout
 from ._resample import resampled
 from ._split import SplitNetwork, with_context
 
-N_NUMBERS = {"crop": 1, "similarity": 4, "affine": 6}
+N_NUMBERS = {"crop": 1, "zoom_shift": 3, "similarity": 4, "affine": 6}
 
 
 class SpatialTransformer(BaseEstimator):
@@ -26,8 +26,8 @@ class SpatialTransformer(BaseEstimator):
 
     Parameters
     ----------
-    kind : {"crop", "similarity", "affine"}, default="crop"
-        One zoom about the center; zoom, rotation and shift; or any affine map (six numbers).
+    kind : {"crop", "zoom_shift", "similarity", "affine"}, default="crop"
+        One zoom about the center; zoom and shift; zoom, rotation and shift; or any affine map (six numbers).
     localization : {"compact", "gampen"}, default="compact"
         The small network: ours, whose zoom is the same for all eight flips and quarter turns of an image, or two
         convolutions and two dense layers as in GaMPEN [2]_.
@@ -166,7 +166,7 @@ class Transformer(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         if self.max_zoom is None:
-            ones = {"crop": [0], "similarity": [0], "affine": [0, 4]}[self.kind]
+            ones = [0, 4] if self.kind == "affine" else [0]
             last.bias.data[ones] = 1.0
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -213,6 +213,10 @@ def _bounded_matrix(numbers: torch.Tensor, of: Transformer) -> torch.Tensor:
     if of.kind == "crop":
         scale = torch.exp(bound * torch.tanh(numbers[:, 0] / bound))
         return _rows(scale, zero, zero, zero, scale, zero)
+    if of.kind == "zoom_shift":
+        scale = torch.exp(bound * torch.tanh(numbers[:, 0] / bound))
+        x, y = torch.tanh(numbers[:, 1:]).T
+        return _rows(scale, zero, x, zero, scale, y)
     if of.kind == "similarity":
         numbers = torch.stack([numbers[:, 0], numbers[:, 0], numbers[:, 1], zero, *numbers[:, 2:].T], dim=1)
     across, along = torch.exp(bound * torch.tanh(numbers[:, :2] / bound)).T
@@ -227,6 +231,9 @@ def _free_matrix(numbers: torch.Tensor, kind: str) -> torch.Tensor:
     zero = torch.zeros_like(numbers[:, 0])
     if kind == "crop":
         return _rows(numbers[:, 0], zero, zero, zero, numbers[:, 0], zero)
+    if kind == "zoom_shift":
+        zoom, x, y = numbers.T
+        return _rows(zoom, zero, x, zero, zoom, y)
     if kind == "similarity":
         a, b, x, y = numbers.T
         return _rows(a, -b, x, b, a, y)

@@ -39,12 +39,14 @@ from ._camera_images import camera_images, knows_camera, units_of_targets, warn_
 from ._digests import digested
 from ._fit_identity import checkpoint_of
 from ._optimizers import OPTIMIZERS, SGD
+from ._physical_errors import PhysicalErrors
 from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
 from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
 from ._training import LR_SCHEDULES, Examples, Labels, Recipe, network_inputs, train
+from ._transfer import Transfer, lend_scales, lend_weights, set_rates
 
 AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
 PREDICT_BATCH = 256
@@ -65,6 +67,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     target_units_: list[str | None] | None
     target_transforms: Any = None  # a parameter of some
     _gradient_clip: float | None = None
+    warm_start_from: Transfer | None = None  # of pickles that are older than this parameter
     _may_take_camera = False  # whether cutouts that know their camera are more than arrays
     camera_ = False  # of fits that are older than this attribute
     _on_sky = True  # whether radii were learned in arcsec, if the fit was told of cameras
@@ -89,6 +92,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
+        "warm_start_from": [Transfer, None],
         "callbacks": ["array-like", None],
         "checkpoint": [str, os.PathLike, None],
         "checkpoint_minutes": [Interval(Real, 0, None, closed="left")],
@@ -186,8 +190,13 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 self.network_ = copy.deepcopy(self.network_)  # that of the last fit stays if this one fails
             else:
                 self._learn_scales(images, targets, training, loss, offsets)
+                if self.warm_start_from is not None:
+                    lend_scales(self.warm_start_from, self, targets)
                 with AllDraws():
                     self._start_network(images, training, loss)
+                if self.warm_start_from is not None:
+                    lend_weights(self.warm_start_from, self, targets)
+            set_rates(self.warm_start_from, self)
             # 4. Training of each member, and what follows from a trained network.
             labels = self._labels(targets, loss, offsets)
             with self._all_draws():
@@ -316,7 +325,8 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return labels if targets.errors is None else {**labels, "variance": self._codec.variance(targets)}
 
     def _labels_of(self, values: NDArray, loss, offsets) -> Labels:
-        return {"target": self._codec.encode(values, offsets), **loss.extra_labels(values, self.target_names_)}
+        labels = {"target": self._codec.encode(values, offsets), **loss.extra_labels(values, self.target_names_)}
+        return {**labels, "offset": offsets} if self.camera_ else labels
 
     def _train(self, images, labels: Labels, training: TrainingRows, validation: TrainingRows | None, loss) -> None:
         epoch = self.history_[-1]["epoch"] if self.history_ else 0
@@ -335,6 +345,7 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                     seed=self._seed + number,
                     epoch=epoch,
                     gradient_clip=self._gradient_clip,
+                    errors=PhysicalErrors(self.target_names_, self._codec.decode, loss.estimates),
                     checkpoint=checkpoint,
                 )
                 checkpoint.end_member([{"member": number, **row} if self._is_ensemble() else row for row in rows])
@@ -394,7 +405,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return network.to(self._torch_dtype())
 
     def _spec(self):
-        return self._default_network() if self.network is None else self.network
+        if self.network is not None:
+            return self.network
+        start = self.warm_start_from
+        return start.source._spec() if isinstance(start, Transfer) else self._default_network()
 
     def _views(self):
         given = self.augmentation

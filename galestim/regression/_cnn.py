@@ -52,6 +52,9 @@ class CNNRegressor(ImageRegressor):
         in whichever order the rows come.
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
+    warm_start_from : Transfer, default=None
+        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
+        `warm_start` goes before it.
     callbacks : list of skorch callbacks, default=None
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
@@ -71,7 +74,8 @@ class CNNRegressor(ImageRegressor):
     network_ : torch.nn.Module
         The trained network; maps pixels ``(n, H, W, C)`` to standardized targets.
     history_ : list of dict
-        Per epoch: ``epoch``, ``train_loss``, ``valid_loss`` (if there is a validation set), ``lr``, ``duration`` [s].
+        Per epoch: ``epoch``, ``train_loss``, ``lr``, ``duration`` [s] and, if there is a validation set,
+        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units.
     n_parameters_ : int
         Number of trained weights.
     target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
@@ -146,6 +150,7 @@ class CNNRegressor(ImageRegressor):
         device="auto",
         random_state=None,
         warm_start=False,
+        warm_start_from=None,
         callbacks=None,
         checkpoint=None,
         checkpoint_minutes=10,
@@ -167,6 +172,7 @@ class CNNRegressor(ImageRegressor):
         self.device = device
         self.random_state = random_state
         self.warm_start = warm_start
+        self.warm_start_from = warm_start_from
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes

@@ -51,7 +51,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         What reads the images: a spec such as `HarmonicNet`, `CompactCNN` or `VGG16`, or a ``torch.nn.Module`` class
         that is called as ``network((H, W, C), n_outputs)``; behind a spatial transformer the latter gets the crop's
         scale as one more channel. None means ``HarmonicNet()``, which measures galaxies in apertures of all sizes.
-    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default=None
+    spatial_transformer : {"crop", "zoom_shift", "similarity", "affine"}, SpatialTransformer or None, default=None
         What crops the images before the network reads them; None for nothing.
     head : GaussianHead, default=None
         The form of the predicted density: number of Gaussians, and whether their covariances are kept where they
@@ -102,6 +102,9 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         Seed of weights, validation split, shuffling, augmentation and dropout.
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
+    warm_start_from : Transfer, default=None
+        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
+        `warm_start` goes before it.
     callbacks : list of skorch callbacks, default=None
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
@@ -137,7 +140,9 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     camera_ : bool
         Whether the network is told the camera of its images: whether `fit` got `Cutouts` that know it.
     history_ : list of dict
-        Per epoch: ``member``, ``epoch``, ``train_loss``, ``valid_loss``, ``lr``, ``duration`` [s].
+        Per epoch: ``member``, ``epoch``, ``train_loss``, ``lr``, ``duration`` [s] and, if there is a validation set,
+        ``valid_loss`` and ``valid_rmse_<target>``, the root mean squared error of each target in its own units, by
+        the latent means taken back by its transform.
     n_parameters_ : int
         Number of trained weights.
     target_names_ : list of str
@@ -193,7 +198,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     _parameter_constraints: dict = {
         **ImageRegressor._parameter_constraints,
         "spatial_transformer": [
-            StrOptions({"crop", "similarity", "affine"}),
+            StrOptions({"crop", "zoom_shift", "similarity", "affine"}),
             HasMethods(["build"], "SpatialTransformer()"),
             None,
         ],
@@ -232,6 +237,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         device="auto",
         random_state=None,
         warm_start=False,
+        warm_start_from=None,
         callbacks=None,
         checkpoint=None,
         checkpoint_minutes=10,
@@ -260,6 +266,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         self.device = device
         self.random_state = random_state
         self.warm_start = warm_start
+        self.warm_start_from = warm_start_from
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.checkpoint_minutes = checkpoint_minutes

@@ -20,7 +20,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
     network : NetworkSpec or type, default=None
         What reads the crops, as in `PosteriorRegressor`. None means
         ``CompactCNN(readout="radial", stem="strided", norm="none")``.
-    spatial_transformer : {"crop", "similarity", "affine"}, SpatialTransformer or None, default="crop"
+    spatial_transformer : {"crop", "zoom_shift", "similarity", "affine"}, SpatialTransformer or None, default="crop"
         What crops the images; None for nothing.
     head : GaussianHead, default=None
         The form of the predicted density: number of Gaussians, and whether their covariances are kept where they
@@ -71,6 +71,9 @@ class STNPosteriorRegressor(PosteriorRegressor):
         Seed of weights, validation split, shuffling, augmentation and dropout.
     warm_start : bool, default=False
         Whether another `fit` goes on from the weights and scalings of the last one.
+    warm_start_from : Transfer, default=None
+        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
+        `warm_start` goes before it.
     callbacks : list of skorch callbacks, default=None
         Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
         the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
@@ -138,6 +141,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
         device="auto",
         random_state=None,
         warm_start=False,
+        warm_start_from=None,
         callbacks=None,
         checkpoint=None,
         checkpoint_minutes=10,
@@ -167,6 +171,7 @@ class STNPosteriorRegressor(PosteriorRegressor):
             device=device,
             random_state=random_state,
             warm_start=warm_start,
+            warm_start_from=warm_start_from,
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,

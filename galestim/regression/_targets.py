@@ -83,6 +83,11 @@ class TargetCodec(NamedTuple):
         latent = np.column_stack([t.forward(column) for t, column in zip(self.transforms, values.T)])
         return (latent - offsets - self.mean) / self.scale
 
+    def decode(self, latent: NDArray, offsets: NDArray | float = 0.0) -> NDArray[np.float64]:
+        """Standardized latent targets ``(n, k)`` → those in their own units; the inverse of `encode`."""
+        latent = latent * self.scale + self.mean + offsets
+        return np.column_stack([t.inverse(column) for t, column in zip(self.transforms, latent.T)])
+
     def variance(self, targets: Targets) -> NDArray[np.float64]:
         """Variance ``(n, k)`` of the standardized targets, to first order in their errors."""
         values = clip_labels(targets.values, self.transforms)

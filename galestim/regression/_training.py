@@ -32,6 +32,7 @@ from .._progress import progress_bar
 from ..networks import Inputs, pixel_tensor
 from ._checkpoint import NoCheckpoint
 from ._optimizers import OPTIMIZERS, SGD
+from ._physical_errors import VALID_RMSE, PhysicalErrors
 from ._training_state import resume, state_of
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 Labels = dict[str, NDArray]
 
 LR_SCHEDULES = ("plateau", "cosine", "one_cycle")
+PLATEAU = 5  # epochs without a better loss, after which the rate falls
 HISTORY = {
     "epoch": "epoch",
     "train_loss": "train_loss",
@@ -236,6 +238,24 @@ class _Keep(Callback):
             self.checkpoint.write(state_of(net))
 
 
+class _Errors(Callback):
+    """Record errors in the units of the targets."""
+
+    def __init__(self, errors: PhysicalErrors):
+        self.errors = errors
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.errors.begin()
+
+    def on_batch_end(self, net, batch=None, training=False, y_pred=None, **kwargs):
+        if not training and y_pred is not None:
+            self.errors.see(y_pred, batch[1])
+
+    def on_epoch_end(self, net, **kwargs):
+        for name, value in self.errors.found().items():
+            net.history.record(name, value)
+
+
 def train(
     network: nn.Module,
     loss: nn.Module,
@@ -248,12 +268,14 @@ def train(
     epoch: int = 0,
     gradient_clip: float | None = None,
     checkpoint: NoCheckpoint,
+    errors: PhysicalErrors | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
 
     The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
     ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
-    bounds the norm of each step's gradient. A `checkpoint` that was read goes on where it was written.
+    bounds the norm of each step's gradient; the history has what `errors` finds of the validation. A `checkpoint` that
+    was read goes on where it was written.
     """
     keep = _Keep(checkpoint)
     done = keep.done()
@@ -278,6 +300,7 @@ def train(
         iterator_valid=Batches,
         train_split=None if validation is None else predefined_split(validation),
         callbacks=[
+            *([] if errors is None else [("errors", _Errors(errors))]),
             *_callbacks(recipe, list(factors.values()), steps, monitor, gradient_clip),
             ("keep", keep),
         ],
@@ -295,8 +318,14 @@ def train(
             if not _stopped_early(net):
                 raise
         net.notify("on_train_end", X=training, y=None)
-    rows = [{ours: row[name] for name, ours in HISTORY.items() if name in row} for row in net.history]
+    rows = [_history_row(row) for row in net.history]
     return [{**row, "epoch": row["epoch"] + epoch} for row in rows]
+
+
+def _history_row(row: dict) -> dict[str, Any]:
+    """What `history_` has of a row of skorch's."""
+    ours = {name: row[theirs] for theirs, name in HISTORY.items() if theirs in row}
+    return ours | {name: value for name, value in row.items() if name.startswith(VALID_RMSE)}
 
 
 def _stopped_early(net: NeuralNet) -> bool:
@@ -362,7 +391,8 @@ def _schedule(recipe: Recipe, rates: list[float], steps: int, monitor: str) -> l
         policy = {
             "policy": scheduler.ReduceLROnPlateau,
             "monitor": monitor,
-            "patience": 5,
+            "patience": PLATEAU - 1,  # torch acts on the epoch after so many, Keras on the last of them
+            "threshold_mode": "abs",  # as Keras' min_delta of 1e-4
             "factor": 0.2,
             "min_lr": [min(rate, 1e-5) for rate in rates],
         }

@@ -53,7 +53,7 @@ def random_state_dict(**sizes):
         bound = (6 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.05
         state[name] = torch.empty(shape).uniform_(-bound, bound, generator=generator)
     state["fc_loc.2.weight"] *= 0.05
-    crop = {1: [0.7], 6: [0.7, 0.2, 0.1, -0.3, 0.8, -0.05]}
+    crop = {1: [0.7], 3: [0.7, 0.1, -0.05], 6: [0.7, 0.2, 0.1, -0.3, 0.8, -0.05]}
     state["fc_loc.2.bias"] = torch.tensor(crop[len(state["fc_loc.2.bias"])])
     return state
 
@@ -74,6 +74,9 @@ def crop_by_hand(state, x):
         h = F.relu(F.max_pool2d(F.conv2d(h, state[f"{layer}.weight"], state[f"{layer}.bias"]), 3, 2))
     h = F.relu(F.linear(h.flatten(1), state["fc_loc.0.weight"], state["fc_loc.0.bias"]))
     theta = F.linear(h, state["fc_loc.2.weight"], state["fc_loc.2.bias"])
+    if theta.shape[1] == 3:
+        zoom, zero = theta[:, :1], torch.zeros(len(theta), 1)
+        theta = torch.cat([zoom, zero, theta[:, 1:2], zero, zoom, theta[:, 2:]], dim=1)
     if theta.shape[1] == 1:
         theta = theta * torch.tensor([[1.0, 0, 0, 0, 1, 0]])
     grid = F.affine_grid(theta.view(-1, 2, 3), list(x.shape), align_corners=True)
@@ -173,6 +176,26 @@ def test_affine_crops_of_oblong_images(load, labels):
     assert_predicts_as_by_hand(model, images, forward_by_hand(state, as_torch(images)), labels)
     crops = crop_by_hand(state, as_torch(images)).movedim(1, -1)
     np.testing.assert_allclose(model.transform_images(images), crops, atol=1e-5)
+
+
+def test_zoom_and_shift(load, labels):
+    state, images = random_state_dict(n_numbers=3), some_images(SIDE)
+    model = load(state, dropout=0)
+    assert model.spatial_transformer.kind == "zoom_shift"
+    assert_predicts_as_by_hand(model, images, forward_by_hand(state, as_torch(images)), labels)
+
+
+@pytest.mark.parametrize("n_outputs", [6, 3])
+def test_networks_of_variances_or_numbers_alone(load, labels, n_outputs):
+    state, images = random_state_dict(n_outputs=n_outputs), some_images(SIDE)
+    raw = np.zeros((3, 9))
+    raw[:, 3:6] = np.log(1e-6)  # where the network says nothing of widths
+    raw[:, :n_outputs] = forward_by_hand(state, as_torch(images))
+    posterior = load(state, dropout=0).predict_posterior(images)
+    means, covariances = posterior_by_hand(raw, labels)
+    np.testing.assert_allclose(posterior.means[:, 0], means, rtol=1e-5, atol=1e-5)
+    trils = posterior.scale_trils[:, 0]
+    np.testing.assert_allclose(trils @ trils.mT, covariances, rtol=1e-5, atol=1e-12)
 
 
 def test_published_size(tmp_path, labels):
@@ -344,8 +367,14 @@ def test_another_shape_is_named(load, key, got, expected):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fc_loc.2.weight": torch.zeros(4, 32)}, "'fc_loc.2.weight' has 4 rows; expected 1, for a zoom, or 6"),
-        ({"vgg.classifier.6.weight": torch.zeros(10, 6)}, "has 10 rows; expected (3k + k²)/2 for k targets: 2, 5, 9"),
+        (
+            {"fc_loc.2.weight": torch.zeros(4, 32)},
+            "'fc_loc.2.weight' has 4 rows; expected 1, for a zoom, 3, for a zoom and",
+        ),
+        (
+            {"vgg.classifier.6.weight": torch.zeros(10, 6)},
+            "has 10 rows; expected 9 (full covariance), 6 (variances alone) or 3 (numbers alone)",
+        ),
         ({"vgg.features.0.bias": torch.full((64,), np.nan)}, "'vgg.features.0.bias' has values that are not finite"),
         (
             {"vgg.features.0.bias": torch.zeros(64, dtype=int)},
@@ -418,7 +447,7 @@ def test_wrong_number_of_target_names(load, labels):
         load(empty_state_dict(), **names)
     with pytest.raises(
         ValueError,
-        match=r"target_names has 2 names \(half_light_radius, flux\), but the network predicts 3 targets",
+        match=r"target_names has 2 names \(half_light_radius, flux\), .* has 9 rows; expected 5 .*: 3 or 9 of them",
     ):
         load(empty_state_dict(), labels[:, 1:], **names)
 

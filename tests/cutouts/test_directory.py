@@ -7,7 +7,7 @@ from astropy.io import fits
 from PIL import Image
 
 from galestim.catalogs import Catalog
-from galestim.cutouts import CutoutFetcher, CutoutRequest, ImageDirectory, MissingCutoutError
+from galestim.cutouts import CutoutFetcher, CutoutFetchError, CutoutRequest, ImageDirectory, MissingCutoutError
 
 
 def noise(*shape, dtype=np.uint8):
@@ -245,3 +245,23 @@ def test_positions_may_be_rounded(tmp_path):
         fetcher = CutoutFetcher(ImageDirectory(tmp_path), npix=12, pixel_scale=0.04, on_error="nan", cache=None)
         fetcher.transform({"object_id": ["a"], "ra": [ra], "dec": [dec]})
         assert fetcher.report_["status"].tolist() == [status]
+
+
+def test_files_of_250_pixels_are_cut_to_239_for_a_table_without_positions(tmp_path):
+    image = np.random.default_rng(0).normal(size=(250, 250)).astype(np.float32)
+    for name in ("17", "4"):
+        fits.writeto(tmp_path / f"{name}.fits", image, wcs(CRPIX1=125.5, CRPIX2=125.5))
+    table = {"object_id": [4, 17], "custom_logit_bt": [0.3, -1.2]}
+    fetcher = CutoutFetcher(ImageDirectory(tmp_path, any_parity=True), npix=239, pixel_scale=0.4)
+    images = fetcher.fit_transform(table)
+    np.testing.assert_array_equal(images[0, ..., 0], image[::-1][5:244, 5:244])
+    assert np.isnan(fetcher.report_["ra"]).all()
+    assert list(fetcher.acquire(table).catalog["object_id"]) == ["4", "17"]
+    with pytest.raises(CutoutFetchError, match=r"250×250 pixels; .* or any_parity=True of ImageDirectory"):
+        CutoutFetcher(ImageDirectory(tmp_path), npix=239, pixel_scale=0.4).transform(table)
+
+
+def test_half_a_position_is_an_error(tmp_path):
+    Image.fromarray(noise(12, 12)).save(tmp_path / "4.png")
+    with pytest.raises(ValueError, match="no column for dec among 'object_id', 'RA'"):
+        CutoutFetcher(ImageDirectory(tmp_path), npix=12, pixel_scale=1).transform({"object_id": [4], "RA": [10.0]})

@@ -2,6 +2,7 @@ import inspect
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
@@ -280,3 +281,39 @@ def test_bulges_are_red_and_disks_blue():
     data = make_spin_galaxies(200, npix=40, random_state=0)
     red, _, blue = data.images[:, 15:25, 15:25].reshape(200, -1, 3).mean(axis=1).T
     assert spearmanr(red / blue, data.parameters["bulge_to_total"]).statistic > 0.7
+
+
+def table_of_real_galaxies(n=400):
+    rng = np.random.default_rng(0)
+    ellipticity, kind = rng.uniform(0, 0.8, n), rng.choice([0, 0.5, 1, 1.5, 2, 2.5, 3], n)
+    lambda_r = 0.1 + 0.4 * ellipticity + 0.08 * kind + 0.08 * rng.standard_normal(n)
+    return {"lambda_r": lambda_r, "ellipticity": ellipticity, "visual_type": kind}
+
+
+def test_galaxies_like_those_of_a_table():
+    table = pd.DataFrame(table_of_real_galaxies())
+    table.loc[::7, "visual_type"] = np.nan  # unknown
+    data = make_spin_galaxies(300, npix=8, like=table, random_state=0)
+    rows = table.iloc[data.parameters["row"]]
+    np.testing.assert_array_equal(data.lambda_r, rows["lambda_r"])
+    flat = rows["ellipticity"] < 1 - _spin.DISK_THICKNESS
+    np.testing.assert_allclose(data.parameters["axis_ratio"][flat], 1 - rows["ellipticity"][flat], rtol=1e-6)
+    early = rows["visual_type"] < 1
+    np.testing.assert_allclose(data.parameters["bulge_axis_ratio"][early], 1 - rows["ellipticity"][early], rtol=1e-6)
+    assert data.parameters["bulge_to_total"][rows["visual_type"] == 0].mean() == pytest.approx(0.9, abs=0.05)
+    truth = 0.1 + 0.4 * table["ellipticity"] + 0.08 * table["visual_type"]
+    known = table["visual_type"].notna()
+    best = np.corrcoef(truth[known], table["lambda_r"][known])[0, 1]
+    assert best - 0.06 < data.pearson_ceiling < best + 0.01
+    reached = np.corrcoef(data.parameters["expected_lambda_r"], data.lambda_r)[0, 1]
+    assert reached == pytest.approx(data.pearson_ceiling, abs=0.04)
+
+
+def test_galaxies_like_those_of_a_table_that_lacks_something():
+    table = pd.DataFrame(table_of_real_galaxies())
+    with pytest.raises(
+        ValueError, match="like has no 'visual_type'; expected a table with the columns lambda_r, ell"
+    ):
+        make_spin_galaxies(2, like=table.drop(columns="visual_type"))
+    with pytest.raises(ValueError, match="10 of 10 rows of like are finite; expected at least 50"):
+        make_spin_galaxies(2, like=table[:10])

@@ -139,3 +139,22 @@ def test_style_goes_to_the_artists(spins):
     assert display.errorbar_[0].get_markersize() == 9
     assert tuple(display.scatter_.get_facecolor()[0, :3]) == to_rgba("black")[:3]
     assert legend_texts(display)[0] == "test set"
+
+
+def test_epochs_are_told_apart_in_one_axes(spins):
+    actual, predicted = spins
+    first = RegressionDisplay.from_predictions(actual, predicted * 0.5, name="epoch 1", random_state=0)
+    second = RegressionDisplay.from_predictions(actual, predicted * 1.5, name="epoch 9", ax=first.ax_, random_state=0)
+    colors = [to_rgba(display.errorbar_[0].get_color()) for display in (first, second)]
+    markers = [display.errorbar_[0].get_marker() for display in (first, second)]
+    assert colors[0] != colors[1]
+    assert markers[0] != markers[1]
+    texts = legend_texts(second)
+    assert texts[0] == "one-to-one"
+    assert [text.partition(":")[0] for text in texts[1:]] == ["epoch 1", "epoch 9"]
+    assert f"RMSE = {second.rmse:#.3g}" in texts[2]
+    low, high = second.ax_.get_xlim()
+    assert low <= min(actual.min(), 0.5 * predicted.min())
+    assert high >= 1.5 * predicted.max()
+    assert second.statistics_ is None
+    assert second.ax_.get_title(loc="left") == ""

@@ -8,7 +8,7 @@ from galestim.networks import CompactCNN, SpatialTransformer
 from galestim.networks._d4 import ORDER, transform
 from galestim.networks._spatial_transformer import CroppedNetwork
 
-KINDS = ["crop", "similarity", "affine"]
+KINDS = ["crop", "zoom_shift", "similarity", "affine"]
 
 
 def shaken(spec, image_shape, std=0.3):
@@ -130,7 +130,7 @@ def test_gradient_reaches_the_localization():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"kind": "zoom"}, r"kind='zoom'; expected one of 'crop', 'similarity', 'affine'\."),
+        ({"kind": "zoom"}, r"kind='zoom'; expected one of 'crop', 'zoom_shift', 'similarity', 'affine'\."),
         ({"localization": "vgg"}, r"localization='vgg'; expected one of"),
         ({"fill": "nan"}, r"fill='nan'; expected one of 'border', 'zeros'\."),
         ({"max_zoom": 1.0}, r"max_zoom=1.0; expected a factor above 1, or None"),

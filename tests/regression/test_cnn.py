@@ -16,6 +16,7 @@ from torch import nn
 
 from galestim import CNNRegressor, CompactCNN, Downsampler, SpinCNN, make_pipeline
 from galestim.networks import Augmentation
+from galestim.regression._training import Recipe, _schedule
 
 
 class Linear(nn.Module):
@@ -79,8 +80,35 @@ def test_plateau_divides_the_rate_by_five(blobs, small):
     stuck = model.set_params(lr=1e-2, validation_fraction=0.5).fit(images[:16], np.arange(16) % 2.0).history_
     rates = [row["lr"] for row in stuck]
     best = int(np.argmin([row["valid_loss"] for row in stuck[:14]]))
-    assert rates[best + 6] == 1e-2  # five epochs of patience
-    np.testing.assert_allclose(rates[best + 7], 2e-3)
+    assert rates[best + 5] == 1e-2
+    np.testing.assert_allclose(rates[best + 6], 2e-3)  # after five epochs that were no better, as Keras
+
+
+def test_plateau_acts_after_the_same_epoch_as_the_published_schedule():
+    """Against the rule of Keras' ReduceLROnPlateau, which the published network was trained with, on any losses."""
+    losses = np.random.default_rng(0).normal(size=200).cumsum() / 50 + 1
+
+    def published(patience=5, factor=0.2, floor=1e-5, min_delta=1e-4):
+        rate, best, wait = 1e-3, np.inf, 0
+        for loss in losses:
+            wait = 0 if loss < best - min_delta else wait + 1
+            best = loss if wait == 0 else best
+            if wait >= patience and rate > floor:
+                rate, wait = max(rate * factor, floor), 0
+            yield rate
+
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    recipe = Recipe.of(CNNRegressor())
+    policy = _schedule(recipe, [recipe.lr], 1, "valid_loss")[0][1].kwargs
+    ours = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, **{name: value for name, value in policy.items() if name != "monitor"}
+    )
+    rates = []
+    for loss in losses:
+        ours.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(rates, list(published()), rtol=1e-12)
+    assert len(set(rates)) == 4
 
 
 def test_weight_two_is_the_row_twice_in_any_order(blobs, small):

@@ -66,7 +66,7 @@ def test_widths_are_those_of_the_errors(draw_blobs):
     assert np.all(np.abs(most - 0.9545) < tolerance[1])
 
 
-@pytest.mark.parametrize("kind", ["similarity", "affine", None])
+@pytest.mark.parametrize("kind", ["zoom_shift", "similarity", "affine", None])
 def test_other_transformers_fit(blobs, model, kind):
     images, _, targets = blobs
     fitted = model(spatial_transformer=kind).fit(images, targets)
