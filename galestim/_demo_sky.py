@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from .catalogs import Catalog
-from .datasets import draw_spin_galaxies
-from .simulation import LogUniform, SpinPrior
+from .datasets import SimulatedGalaxies, draw_spin_galaxies
+from .simulation import LogUniform, NeighborPrior, SpinPrior, hsc_like
 from .testing import GaussianSky
 
 CENTER = SkyCoord(150.1, 2.2, unit="deg")
@@ -22,6 +23,8 @@ SHIFT = 0.3  # of that, at most, to either side
 SIZES = LogUniform(1.5, 3.6)  # arcsec; smaller than in make_spin_galaxies, so that a mosaic is drawn in seconds
 SPIN_SCATTER = 0.13  # of the spin, as make_spin_galaxies has it
 NANOMAGGIE = 22.5  # magnitude of a flux of one nanomaggie
+SKY_SCALES = (0.168, 0.336)  # arcsec per pixel: those of Hyper Suprime-Cam, and twice as large
+STAMP = 64  # pixels along a side
 
 
 class DemoCamera(NamedTuple):
@@ -65,6 +68,30 @@ def make_demo_mosaic(camera: DemoCamera, n_samples: int, random_state: int) -> f
     return sky.to_mosaic(
         CENTER.ra.deg, CENTER.dec.deg, (height, width), scale, "r", noise=noise, random_state=random_state
     )
+
+
+class CrowdedGalaxies(NamedTuple):
+    """Images (n, H, W); B/T, half-light radius [pixels], flux; light of galaxies and of neighbors; pixel scales."""
+
+    images: NDArray
+    target: NDArray
+    own: NDArray
+    others: NDArray
+    scale: NDArray
+
+
+def make_crowded_galaxies(n_samples: int, random_state: int) -> CrowdedGalaxies:
+    """Galaxies among the neighbors of a deep field, `n_samples` at each of the two scales on the sky."""
+    parts = []
+    for which, scale in enumerate(SKY_SCALES):
+        band, seed = replace(hsc_like("i"), pixel_scale=scale), [random_state, which]
+        drawn = SimulatedGalaxies(
+            n_samples, npix=STAMP, band=band, neighbors=NeighborPrior(), random_state=np.random.RandomState(seed)
+        )
+        own, rows = drawn.noiseless(range(n_samples), alone=True), np.full(n_samples, scale)
+        target = drawn.target / [1, scale, 1]
+        parts.append(CrowdedGalaxies(drawn[:], target, own, drawn.noiseless(range(n_samples)) - own, rows))
+    return CrowdedGalaxies(*(np.concatenate(values) for values in zip(*parts)))
 
 
 def _cells(n_samples: int) -> tuple[int, int]:

@@ -153,8 +153,7 @@ class CropDisplay:
         Raises
         ------
         ValueError
-            If the estimator does not crop, `galaxy_light` or `neighbor_light` is not of the images that it crops, or a
-            row does not exist.
+            If the estimator does not crop, light is not of the images that it crops, or a row does not exist.
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before crops that may take long
         rows = _choose(num_samples(X), n_images, rows, random_state)
@@ -268,7 +267,9 @@ class CropDisplay:
         """Below each crop: its zoom, and how much it holds of the galaxy and of the others."""
         captions = [f"zoom ×{zoom:.2f}" if np.isfinite(zoom) else "" for zoom in self.zoom]
         shares = {"galaxy": self.galaxy_share, "others": self.neighbor_share}
-        known = [[(name, share[i]) for name, share in shares.items() if share is not None] for i in range(len(captions))]
+        known = [
+            [(name, share[i]) for name, share in shares.items() if share is not None] for i in range(len(captions))
+        ]
         held = [", ".join(f"{name} {share:.0%}" for name, share in each if np.isfinite(share)) for each in known]
         return [f"{caption}\n{shares}" if shares else caption for caption, shares in zip(captions, held)]
 
@@ -336,7 +337,7 @@ def _checked_light(n: int, images: NDArray, galaxy_light, neighbor_light, rows: 
         values = np.asarray(values)
         if values.ndim not in (3, 4) or values.shape[:3] != (n, *images.shape[1:3]):
             raise ValueError(
-                f"{name} has shape {values.shape}; expected (n, H, W) or (n, H, W, C) of the images that are cropped, "
+                f"{name} has shape {values.shape}; expected (n, H, W[, C]) of the images that are cropped, "
                 f"(n, H, W) = {(n, *images.shape[1:3])}."
             )
         light[name] = values[rows]

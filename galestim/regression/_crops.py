@@ -103,7 +103,7 @@ class CropsMixin:
         images, light = self._fitted_images(X), np.asarray(light)
         if light.ndim not in (3, 4) or light.shape[:3] != (len(images), *self.image_shape_[:2]):
             raise ValueError(
-                f"light has shape {light.shape}; expected (n, H, W) or (n, H, W, C) of the images that are cropped, "
+                f"light has shape {light.shape}; expected (n, H, W[, C]) of the images that are cropped, "
                 f"(n, H, W) = {(len(images), *self.image_shape_[:2])}."
             )
         bad = X.bad_pixels() if isinstance(X, Cutouts) else None

@@ -289,7 +289,15 @@ def trust_report(
     }
     chosen = np.sort(check_random_state(seed).permutation(len(known))[:max_galaxies])
     images, decisions, left_out = _of_images(
-        stage, judged, known, chosen, light, simulator=simulator, reference=reference, psf_fwhm=psf_fwhm, n_angles=n_angles
+        stage,
+        judged,
+        known,
+        chosen,
+        light,
+        simulator=simulator,
+        reference=reference,
+        psf_fwhm=psf_fwhm,
+        n_angles=n_angles,
     )
     tables |= images
     checks = checks_table(tables, limits)
@@ -325,8 +333,7 @@ def _check_light(stage: Stage, light: dict) -> None:
     for name, values in light.items():
         if values is not None and (np.ndim(values) not in (3, 4) or np.shape(values)[:3] != expected):
             raise ValueError(
-                f"{name} has shape {np.shape(values)}; expected (n, H, W) or (n, H, W, C) of the images, "
-                f"(n, H, W) = {expected}."
+                f"{name} has shape {np.shape(values)}; expected (n, H, W[, C]) of the images, (n, H, W) = {expected}."
             )
 
 

@@ -137,7 +137,9 @@ def crops_table(sample: Sample, galaxy_light, neighbor_light) -> Table:
         "y from the middle [pixels]": crops["y"] - middle[0],
         "angle [deg]": crops["angle"],
     }
-    own, others = (None if light is None else np.asarray(light)[sample.rows] for light in (galaxy_light, neighbor_light))
+    own, others = (
+        None if light is None else np.asarray(light)[sample.rows] for light in (galaxy_light, neighbor_light)
+    )
     values |= _light_shares(inner, X, own, others)
     percents = (0, 16, 50, 84, 100)
     rows = [

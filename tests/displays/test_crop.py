@@ -187,7 +187,7 @@ def test_where_it_is_known_whose_light_it_is_a_crop_says_how_much_it_holds(crops
 
 def test_light_of_other_images_is_an_error(crops):
     sentence = (
-        "neighbor_light has shape (4, 10, 12); expected (n, H, W) or (n, H, W, C) of the images that are cropped, "
+        "neighbor_light has shape (4, 10, 12); expected (n, H, W[, C]) of the images that are cropped, "
         "(n, H, W) = (5, 10, 12)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

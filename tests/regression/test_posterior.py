@@ -358,12 +358,14 @@ def test_light_inside_of_crops(blobs, model):
     fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.4, 0.5, 0.1, -0.1])
     matrix = fitted.crop_parameters(images)["matrix"][0]
     found = fitted.light_inside(images[:1], np.ones((1, 12, 12)))
-    np.testing.assert_allclose(found, 64 * np.linalg.det(matrix[:, :2]), rtol=0.01)  # the area of the crop
+    np.testing.assert_allclose(found, 64 * np.linalg.det(matrix[:, :2]), rtol=0.02)  # the area of the crop
     mask = np.zeros((1, 12, 12), dtype=bool)
     mask[:, 4:6, 5] = True  # well within
     masked = fitted.light_inside(Cutouts(images[:1], mask=mask[..., None]), np.ones((1, 12, 12)))
     np.testing.assert_allclose(found - masked, 2)
-    with pytest.raises(ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"):
+    with pytest.raises(
+        ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"
+    ):
         fitted.light_inside(images[:1], np.ones((1, 12, 13)))
 
 
