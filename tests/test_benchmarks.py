@@ -154,7 +154,7 @@ def test_structure_coverage(tmp_path):
 def test_crops(tmp_path):
     out, picture = tmp_path / "crops.jsonl", tmp_path / "crops.png"
     tiny = ["--galaxies", 50, "--test-galaxies", 40, "--epochs", 1, "--out", out]
-    run("crops.py", "--only", "small", *tiny)
+    run("crops.py", "--only", "small", "--uniform", *tiny)
     run("crops.py", "--only", "small", "default", *tiny, "--picture", picture)
     small, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
     assert (small["variant"], crop["variant"]) == ("small", "default")

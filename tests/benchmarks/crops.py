@@ -2,9 +2,11 @@
 
     python tests/benchmarks/crops.py --out results.jsonl      # every variant, resumes where it stopped
     python tests/benchmarks/crops.py --only default masked --galaxies 1000 --epochs 12 --batch-size 16
+    python tests/benchmarks/crops.py --uniform --scales 0.33 0.5 --only default
 
-Galaxies of galestim-sim-v1 in the i band of Hyper Suprime-Cam, among the neighbors of a deep field, in images of 64
-pixels; half of them with pixels of 0.168 arcsec, half with pixels twice as large. The estimator does not know the
+Galaxies of galestim-sim-v1 in the i band of Hyper Suprime-Cam, among the neighbors of a deep field (with --uniform: two
+of the same kind on average, anywhere in the image outside of the galaxy's half-light radius), in images of 64 pixels;
+half of them with pixels of 0.168 arcsec, half with pixels twice as large. The estimator does not know the
 scale; it infers B/T, the half-light radius in pixels, and flux. Crops have 32×32 px where nothing else is said.
 
     default    the default crop of STNPosteriorRegressor
@@ -14,7 +16,7 @@ scale; it infers B/T, the half-light radius in pixels, and flux. Crops have 32×
     whole      crops of 64×64 px, as many as the images have
     lonely     no neighbors
     one        one scale on the sky, 0.168 arcsec
-    many       25 scales, 0.1 to 0.4 arcsec
+    many       9 scales, 0.1 to 0.4 arcsec
     many_slow  the same with lr_factor=0.03
     size       a crop that is told to follow the half-light radius
     gampen     GaMPEN's zoom: unbounded, its scale not told to the network
@@ -29,6 +31,7 @@ import argparse
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +51,14 @@ from galestim import (
     STNPosteriorRegressor,
     make_pipeline,
 )
-from galestim.datasets import SimulatedGalaxies
+from galestim.datasets import SimulatedGalaxies, make_galaxies
 from galestim.displays import CropDisplay
 from galestim.simulation import NeighborPrior, hsc_like
 
 SIZE = 64
 NAMES = ["bulge_to_total", "half_light_radius", "flux"]
-SCALES = {"one": [0.168], "many": np.geomspace(0.1, 0.4, 25), "many_slow": np.geomspace(0.1, 0.4, 25)}
-TWO_SCALES = [0.168, 0.336]  # arcsec
+MANY = np.geomspace(0.1, 0.4, 9).round(3)  # arcsec
+SCALES = {"one": [0.168], "many": MANY, "many_slow": MANY}
 DEFAULT = SpatialTransformer(npix=32)
 TRANSFORMER = {
     "default": DEFAULT,
@@ -73,6 +76,7 @@ TRANSFORMER = {
     "none": None,
 }
 BESIDE, BRIGHT = 0.01, 0.1  # of the galaxy's light
+NOBODY = {"galaxy": np.zeros(0, dtype=int), "flux": np.zeros(0), "distance": np.zeros(0)}
 STEPS = (0, 5, 10, 15, 20, 25, 32, np.inf)  # of the distance [pixels]
 
 
@@ -88,28 +92,40 @@ class Scenes(NamedTuple):
     distance: np.ndarray
 
 
-def scenes(n: int, scales, seed: int, *, neighbors=True, masked=False) -> Scenes:
+def scenes(n: int, scales, seed: int, *, masked=False, **field) -> Scenes:
     """Draw `n` galaxies at each scale in equal shares."""
-    parts = [one_scale(n // len(scales), scale, 1000 * seed + i, neighbors, masked) for i, scale in enumerate(scales)]
+    parts = [one_scale(n // len(scales), scale, 1000 * seed + i, masked, **field) for i, scale in enumerate(scales)]
     return Scenes(*(np.concatenate(values) for values in zip(*parts)))
 
 
-def one_scale(n: int, scale: float, seed: int, neighbors: bool, masked: bool) -> Scenes:
+def one_scale(n: int, scale: float, seed: int, masked: bool, **field) -> Scenes:
     band = replace(hsc_like("i"), pixel_scale=scale)
-    prior = NeighborPrior() if neighbors else None
-    drawn = SimulatedGalaxies(n, npix=SIZE, band=band, neighbors=prior, random_state=seed)
-    own, images, distance = drawn.noiseless(range(n), alone=True), drawn[:], np.full(n, np.inf)
-    if neighbors:
-        around = drawn.neighbor_parameters
-        bright = around["flux_ratio"] > BRIGHT
-        np.minimum.at(distance, around["galaxy"][bright], around["distance"][bright])
+    images, target, own, light, around = lights(n, band, seed, **field)
+    distance = np.full(n, np.inf)
+    bright = around["flux"] > BRIGHT * target[around["galaxy"], 2]
+    np.minimum.at(distance, around["galaxy"][bright], around["distance"][bright])
     mask = np.zeros(images.shape, dtype=bool)
     if masked:
         cutouts = Cutouts(images, noise=band.sky_noise, psf=band.psf, gain=band.gain, pixel_scale=scale)
         cutouts = NeighborMasker().transform(cutouts)
         mask, images = cutouts.mask, np.asarray(MaskFiller().transform(cutouts))
-    target = drawn.target / [1, scale, 1]
-    return Scenes(images, target, own, drawn.noiseless(range(n)) - own, mask, np.full(n, scale), distance)
+    return Scenes(images, target / [1, scale, 1], own, light - own, mask, np.full(n, scale), distance)
+
+
+def lights(n: int, band, seed: int, *, neighbors: bool, uniform: bool):
+    """Images, targets, light of the galaxies alone and of all there is, and the neighbors."""
+    if not uniform:
+        prior = NeighborPrior() if neighbors else None
+        drawn = SimulatedGalaxies(n, npix=SIZE, band=band, neighbors=prior, random_state=seed)
+        own, light = (drawn.noiseless(range(n), alone=alone) for alone in (True, False))
+        return drawn[:], drawn.target, own, light, drawn.neighbor_parameters or NOBODY
+    draw = partial(make_galaxies, n, npix=SIZE, band=band, random_state=seed)
+    number = 2 if neighbors else 0
+    drawn = draw(n_neighbors=number)
+    around = drawn.neighbors
+    own, light = draw(noise_factor=0).images, draw(noise_factor=0, n_neighbors=number).images
+    off = [around[name] - drawn.parameters[name][around["galaxy"]] for name in ("x_offset", "y_offset")]
+    return drawn.images, drawn.target, own, light, around | {"distance": np.hypot(*off)}
 
 
 def pipeline(name: str, options):
@@ -176,6 +192,8 @@ def main():
     parser.add_argument("--only", nargs="+", default=list(TRANSFORMER), choices=list(TRANSFORMER))
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--scales", type=float, nargs="+", default=[0.168, 0.336], help="arcsec per pixel")
+    parser.add_argument("--uniform", action="store_true", help="two neighbors on average, anywhere in the image")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="append results to this file, and skip what it has")
     parser.add_argument("--picture", type=Path, help="draw the default's crops of some test galaxies into this file")
@@ -184,8 +202,8 @@ def main():
 
     done = {row["variant"] for row in recorded(options.out)}
     for name in [name for name in options.only if name not in done]:
-        field = {"neighbors": name != "lonely", "masked": name == "masked"}
-        scales = SCALES.get(name, TWO_SCALES)
+        field = {"neighbors": name != "lonely", "masked": name == "masked", "uniform": options.uniform}
+        scales = SCALES.get(name, options.scales)
         drawn = scenes(options.galaxies, scales, options.seed, **field)
         tested = scenes(options.test_galaxies, scales, options.seed + 1, **field)
         model, start = pipeline(name, options), time.process_time()

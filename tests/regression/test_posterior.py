@@ -359,9 +359,9 @@ def test_light_inside_of_crops(blobs, model):
     matrix = fitted.crop_parameters(images)["matrix"][0]
     found = fitted.light_inside(images[:1], np.ones((1, 12, 12)))
     np.testing.assert_allclose(found, 64 * np.linalg.det(matrix[:, :2]), rtol=0.02)  # the area of the crop
-    mask = np.zeros((1, 12, 12), dtype=bool)
-    mask[:, 4:6, 5] = True  # well within
-    masked = fitted.light_inside(Cutouts(images[:1], mask=mask[..., None]), np.ones((1, 12, 12)))
+    mask = np.zeros(images[:1].shape, dtype=bool)
+    mask[:, 4:6, 5, 0] = True  # well within, in one channel
+    masked = fitted.light_inside(Cutouts(images[:1], mask=mask), np.ones((1, 12, 12)))
     np.testing.assert_allclose(found - masked, 2)
     with pytest.raises(
         ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"
