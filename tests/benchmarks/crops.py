@@ -4,10 +4,10 @@
     python tests/benchmarks/crops.py --only default masked --galaxies 1000 --epochs 12 --batch-size 16
     python tests/benchmarks/crops.py --uniform --scales 0.33 0.5 --only default
 
-Galaxies of galestim-sim-v1 in the i band of Hyper Suprime-Cam, among the neighbors of a deep field (with --uniform: two
-of the same kind on average, anywhere in the image outside of the galaxy's half-light radius), in images of 64 pixels;
-half of them with pixels of 0.168 arcsec, half with pixels twice as large. The estimator does not know the
-scale; it infers B/T, the half-light radius in pixels, and flux. Crops have 32×32 px where nothing else is said.
+Galaxies of galestim-sim-v1 in the i band of Hyper Suprime-Cam, in images of 64 pixels; half of them with pixels of
+0.168 arcsec, half with pixels twice as large. Neighbors are those of a deep field, or with --uniform two of the same
+kind as the galaxies, on average, anywhere in the image outside of the half-light radius. The estimator does not know
+the scale; it infers B/T, the half-light radius in pixels, and flux. Crops have 32×32 px where nothing else is said.
 
     default    the default crop of STNPosteriorRegressor
     masked     the same, with neighbors masked and filled before it, in training too: what is masked is left out
