@@ -155,9 +155,10 @@ def test_crops(tmp_path):
     out, picture = tmp_path / "crops.jsonl", tmp_path / "crops.png"
     tiny = ["--galaxies", 50, "--test-galaxies", 40, "--epochs", 1, "--out", out]
     run("crops.py", "--only", "small", "--uniform", *tiny)
-    run("crops.py", "--only", "small", "default", *tiny, "--picture", picture)
-    small, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
-    assert (small["variant"], crop["variant"]) == ("small", "default")
+    run("crops.py", "--only", "small", "best", "default", *tiny, "--picture", picture)
+    small, best, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert (small["variant"], best["variant"], crop["variant"]) == ("small", "best", "default")
+    assert 0.98 <= best["0.168 arcsec"]["kept"][0] < best["0.168 arcsec"]["kept"][2] <= 1
     assert "side" not in small
     assert crop["0.168 arcsec"]["kept"][1] > 0.9  # little has been learned
     assert 0 <= crop["0.336 arcsec"]["removed"][1] <= 1

@@ -355,7 +355,8 @@ def test_light_inside_of_crops(blobs, model):
     images, _, targets = blobs
     star = np.exp(-np.sum((np.indices((5, 5)) - 2) ** 2, axis=0))
     cutouts = Cutouts(images, noise=0.1, psf=star / star.sum())
-    fitted = model(spatial_transformer=SpatialTransformer("similarity", npix=8, max_zoom=2.0)).fit(cutouts, targets)
+    crop = SpatialTransformer("similarity", npix=8, max_zoom=2.0)
+    fitted = model(spatial_transformer=crop).fit(cutouts, Table(targets, names=["half_light_radius", "flux"]))
     nn.init.zeros_(fitted.network_[0].network.transformer.fc_loc[-1].weight)
     fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.4, 0.5, 0.1, -0.1])
     matrix = fitted.crop_parameters(cutouts)["matrix"][0]
@@ -365,7 +366,9 @@ def test_light_inside_of_crops(blobs, model):
     mask[:, 4:6, 5, 0] = True  # well within, in one channel
     masked = fitted.light_inside(cutouts[:1].replace(mask=mask), np.ones((1, 12, 12)))
     np.testing.assert_allclose(found - masked, 2)
-    with pytest.raises(ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"):
+    with pytest.raises(
+        ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"
+    ):
         fitted.light_inside(cutouts[:1], np.ones((1, 12, 13)))
 
 
