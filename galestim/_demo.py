@@ -231,10 +231,11 @@ def crop_story(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
 
 
 def crop_model(n_epochs: int, seed: int):
-    """The default crop, sampled on fewer pixels, and small batches, so that there are enough steps in few epochs."""
+    """The default crop, sampled on fewer pixels, a small network, and small batches, for many steps in few epochs."""
     return make_pipeline(
         Normalizer("asinh"),
         STNPosteriorRegressor(
+            CompactCNN(widths=(4, 8), readout="radial", stem="strided", norm="none"),
             spatial_transformer=SpatialTransformer(npix=32),
             target_transforms=["logit", "log", "log"],
             max_epochs=n_epochs,
