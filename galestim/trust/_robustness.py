@@ -128,7 +128,8 @@ def _spread(means: NDArray, base: NDArray, scale: NDArray, sigma: NDArray) -> tu
 
 def crops_table(sample: Sample, galaxy_light, neighbor_light) -> Table:
     """Percentiles of side, center and angle of the crops over galaxies, and of the light that they keep and leave."""
-    inner, X = sample.stage.innermost(sample.stage.X[sample.rows], "crop_parameters")
+    needed = "crop_parameters" if galaxy_light is None and neighbor_light is None else "light_inside"
+    inner, X = sample.stage.innermost(sample.stage.X[sample.rows], needed)
     crops = inner.crop_parameters(X)
     middle = (np.array(np.shape(X)[1:3]) - 1) / 2 if np.ndim(X) > 2 else (0.0, 0.0)
     values = {
