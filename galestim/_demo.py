@@ -10,11 +10,22 @@ import numpy as np
 from astropy.table import QTable, vstack
 from sklearn.base import clone
 
-from ._demo_sky import SHARP, WIDE, DemoCamera, make_demo_mosaic, make_demo_sky
+from ._demo_sky import (
+    SHARP,
+    SKY_SCALES,
+    STAMP,
+    WIDE,
+    CrowdedGalaxies,
+    DemoCamera,
+    make_crowded_galaxies,
+    make_demo_mosaic,
+    make_demo_sky,
+)
 from .catalogs import Catalog
 from .cutouts import CutoutFetcher, Cutouts, FitsMosaic, SkyServer, Transport
 from .displays import (
     CoverageDisplay,
+    CropDisplay,
     CutoutGridDisplay,
     PosteriorDisplay,
     RegressionDisplay,
@@ -22,9 +33,9 @@ from .displays import (
     require_pyplot,
 )
 from .model_selection import make_pipeline, stratified_train_test_split
-from .networks import CompactCNN, HarmonicNet
+from .networks import CompactCNN, HarmonicNet, SpatialTransformer
 from .preprocessing import Downsampler, Normalizer
-from .regression import CNNRegressor, PosteriorRegressor
+from .regression import CNNRegressor, PosteriorRegressor, STNPosteriorRegressor
 from .simulation import GaussianPSF
 from .testing import GaussianSky, LoopbackSky
 
@@ -51,6 +62,7 @@ def run_demo(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
     train, test = stratified_train_test_split(catalog, stratify=catalog["lambda_r"], random_state=seed)
     spin_story(folder, sky, train, test, n_epochs, seed)
     structure_story(folder, train, test, 2 * n_epochs, seed)
+    crop_story(folder, n_samples, n_epochs, seed)
     print(f"Done in {time.perf_counter() - start:.0f} s.")
 
 
@@ -191,6 +203,63 @@ def show_coverage(camera: DemoCamera, interval, truth) -> None:
 def structure_of(catalog: Catalog):
     """What is to be learned of galaxies, as columns."""
     return np.column_stack([np.asarray(catalog[name]) for name in STRUCTURE])
+
+
+# ---- a galaxy out of its neighbors
+
+
+def crop_story(folder: Path, n_samples: int, n_epochs: int, seed: int) -> None:
+    """From crowded images at two scales on the sky to crops, which nobody tells where a galaxy ends."""
+    train = make_crowded_galaxies(n_samples // 3, seed)
+    test = make_crowded_galaxies(max(n_samples // 8, 50), seed + 1)
+    print("Crops: galaxies out of their neighbors, at two scales on the sky")
+    print(f"  Training on {len(train.images)} images of {STAMP}×{STAMP}, cropped to 32×32: {n_epochs} epochs.")
+    model = crop_model(n_epochs, seed).fit(train.images, train.target)
+    for scale in SKY_SCALES:
+        show_shares(model, CrowdedGalaxies(*(values[test.scale == scale] for values in test)), scale)
+    rows = rows_to_show(test)
+    light = {"galaxy_light": test.own, "neighbor_light": test.others}
+    crops = CropDisplay.from_estimator(model, test.images, rows=rows, **light)
+    save(crops.figure_, folder / "crops.png", "galaxies with neighbors, and what the network sees of them")
+
+
+def crop_model(n_epochs: int, seed: int):
+    """The default crop, sampled on fewer pixels, a small network, and small batches, for many steps in few epochs."""
+    return make_pipeline(
+        Normalizer("asinh"),
+        STNPosteriorRegressor(
+            CompactCNN(widths=(4, 8), readout="radial", stem="strided", norm="none"),
+            spatial_transformer=SpatialTransformer(npix=32),
+            target_transforms=["logit", "log", "log"],
+            max_epochs=n_epochs,
+            batch_size=16,
+            random_state=seed,
+            verbose=1,
+        ),
+    )
+
+
+def show_shares(model, galaxies: CrowdedGalaxies, scale: float) -> None:
+    """What crops keep of galaxies and leave out of their neighbors at one scale on the sky."""
+    stretched = model[:-1].transform(galaxies.images)
+    side = model[-1].crop_parameters(stretched)["scale"]
+    own, others = galaxies.own.sum(axis=(1, 2)), galaxies.others.sum(axis=(1, 2))
+    kept = model[-1].light_inside(stretched, galaxies.own) / own
+    beside = others > 0.01 * own
+    removed = 1 - model[-1].light_inside(stretched, galaxies.others)[beside] / others[beside]
+    print(f"  Pixels of {scale}″: crops with {np.median(side):.2f} of the image's side keep {np.median(kept):.1%} of")
+    print(f"  the galaxy's light and leave out {np.median(removed):.0%} of the neighbors', in the median.")
+
+
+def rows_to_show(galaxies: CrowdedGalaxies):
+    """Six galaxies of each scale that have a neighbor as bright as a third of them, from small to large."""
+    beside = galaxies.others.sum(axis=(1, 2)) > galaxies.own.sum(axis=(1, 2)) / 3
+    rows = []
+    for scale in SKY_SCALES:
+        some = np.flatnonzero(beside & (galaxies.scale == scale))
+        some = some[np.argsort(galaxies.target[some, 1])]
+        rows.append(some[np.unique(np.linspace(0, len(some) - 1, min(6, len(some))).astype(int))])
+    return np.concatenate(rows)
 
 
 # ---- what is said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +14,8 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from .catalogs import Catalog
-from .datasets import draw_spin_galaxies
-from .simulation import LogUniform, SpinPrior
+from .datasets import draw_spin_galaxies, make_galaxies
+from .simulation import LogUniform, SpinPrior, hsc_like
 from .testing import GaussianSky
 
 CENTER = SkyCoord(150.1, 2.2, unit="deg")
@@ -22,6 +24,8 @@ SHIFT = 0.3  # of that, at most, to either side
 SIZES = LogUniform(1.5, 3.6)  # arcsec; smaller than in make_spin_galaxies, so that a mosaic is drawn in seconds
 SPIN_SCATTER = 0.13  # of the spin, as make_spin_galaxies has it
 NANOMAGGIE = 22.5  # magnitude of a flux of one nanomaggie
+SKY_SCALES = (0.33, 0.5)  # arcsec per pixel
+STAMP = 64  # pixels along a side
 
 
 class DemoCamera(NamedTuple):
@@ -65,6 +69,33 @@ def make_demo_mosaic(camera: DemoCamera, n_samples: int, random_state: int) -> f
     return sky.to_mosaic(
         CENTER.ra.deg, CENTER.dec.deg, (height, width), scale, "r", noise=noise, random_state=random_state
     )
+
+
+class CrowdedGalaxies(NamedTuple):
+    """Images (n, H, W); B/T, half-light radius [pixels], flux; light of galaxies and of neighbors; pixel scales."""
+
+    images: NDArray
+    target: NDArray
+    own: NDArray
+    others: NDArray
+    scale: NDArray
+
+
+def make_crowded_galaxies(n_samples: int, random_state: int) -> CrowdedGalaxies:
+    """Galaxies with two neighbors each on average, `n_samples` at each of the two scales on the sky."""
+    parts = []
+    for which, scale in enumerate(SKY_SCALES):
+        drawn = partial(
+            make_galaxies,
+            n_samples,
+            npix=STAMP,
+            band=replace(hsc_like("i"), pixel_scale=scale),
+            random_state=2 * random_state + which,
+        )
+        seen, light, own = drawn(n_neighbors=2), drawn(n_neighbors=2, noise_factor=0), drawn(noise_factor=0)
+        target, scales = seen.target / [1, scale, 1], np.full(n_samples, scale)
+        parts.append(CrowdedGalaxies(seen.images, target, own.images, light.images - own.images, scales))
+    return CrowdedGalaxies(*(np.concatenate(values) for values in zip(*parts)))
 
 
 def _cells(n_samples: int) -> tuple[int, int]:

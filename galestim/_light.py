@@ -1,4 +1,4 @@
-"""Measurements of light: the noise of the sky, and Gaussian-weighted circular harmonics of a galaxy.
+"""Measurements of light: the noise of the sky, what lies in a crop, and Gaussian-weighted circular harmonics.
 
 A filter of the harmonics is a Gaussian of some scale times the m-th power of the position as a complex number. What
 it measures of a galaxy that is turned by φ about the center is what it measured before, times exp(imφ): its modulus
@@ -78,3 +78,33 @@ def sky_noise(images: NDArray) -> NDArray[np.float64]:
     brightest = np.abs(images).max(axis=(1, 2)).astype(np.float64)
     robust = robust_sigma(differences.reshape(len(images), -1, images.shape[3]), axis=1, about=0)
     return np.maximum(robust, 1e-6 * brightest + np.finfo(np.float32).tiny)  # images may be free of noise
+
+
+def light_inside(light: NDArray, matrices: NDArray, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Sum ``(n,)`` of the light of images that lies within the outlines of their crops.
+
+    A pixel that an outline cuts counts in part.
+
+    Parameters
+    ----------
+    light : ndarray of shape (n, H, W) or (n, H, W, C)
+    matrices : ndarray of shape (n, 2, 3)
+        Position (x, y) in the image, in pixels, is ``matrix @ (x_crop, y_crop, 1)``.
+    shape : tuple of int (h, w)
+        That of the crops.
+
+    Examples
+    --------
+    >>> central_half = np.array([[[1, 0, 8], [0, 1, 8]]])
+    >>> light_inside(np.ones((1, 32, 32)), central_half, (16, 16))
+    array([256.])
+    """
+    (a, b, x0), (c, d, y0) = np.moveaxis(matrices, 0, 2)[..., None, None]
+    y, x = np.indices(light.shape[1:3])
+    area = a * d - b * c
+    inside = np.ones(light.shape[:3])
+    for side, across, down in ((shape[1], d / area, -b / area), (shape[0], -c / area, a / area)):
+        place = across * (x - x0) + down * (y - y0)  # in the crop
+        depth = (side / 2 - np.abs(place - (side - 1) / 2)) / np.hypot(across, down)  # behind the outline [pixels]
+        inside *= np.clip(depth + 0.5, 0, 1)
+    return (inside * light.reshape(*light.shape[:3], -1).sum(axis=3)).sum(axis=(1, 2))

@@ -196,13 +196,16 @@ def test_structure_coverage(run, tmp_path):
 
 def test_crops(run, tmp_path):
     out, picture = tmp_path / "crops.jsonl", tmp_path / "crops.png"
-    tiny = ["--galaxies", 50, "--test-galaxies", 25, "--epochs", 1, "--out", out]
-    run("crops.py", "--only", "small", *tiny)
-    run("crops.py", "--only", "small", "crop", *tiny, "--picture", picture)
-    small, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
-    assert (small["variant"], crop["variant"]) == ("small", "crop")
-    assert "spearman" not in small
-    assert 0 <= crop["half_light_inside"] <= crop["center_inside"] <= 1
+    tiny = ["--galaxies", 50, "--test-galaxies", 40, "--epochs", 1, "--out", out]
+    run("crops.py", "--only", "small", "--uniform", *tiny)
+    run("crops.py", "--only", "small", "best", "default", *tiny, "--picture", picture)
+    small, best, crop = map(json.loads, out.read_text().splitlines())  # what is done is not done again
+    assert (small["variant"], best["variant"], crop["variant"]) == ("small", "best", "default")
+    assert 0.98 <= best["0.168 arcsec"]["kept"][0] < best["0.168 arcsec"]["kept"][2] <= 1
+    assert "side" not in small
+    assert crop["0.168 arcsec"]["kept"][1] > 0.9  # little has been learned
+    assert 0 <= crop["0.336 arcsec"]["removed"][1] <= 1
+    assert sum(row[2] for row in crop["removed_by_distance"]) <= 40
     assert picture.stat().st_size > 0
 
 

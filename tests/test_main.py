@@ -26,11 +26,12 @@ def test_demo_writes_pictures_numbers_and_pipelines_that_predict_from_a_catalog(
         "structure.csv",
         "structure.joblib",
     ]
-    assert files == sorted([*sky, "cutouts.csv", *spin, *structure])
+    assert files == sorted([*sky, "cutouts.csv", *spin, *structure, "crops.png"])
     assert all(str(out / name) in said for name in files)
     assert "60 of 60 images fetched" in said
     assert "is the best possible here" in said
     assert "Between the cameras B/T, radius and flux differ by" in said
+    assert said.count("galaxy's light and leave out") == 2  # at two scales
     assert set(QTable.read(out / "cutouts.csv")["status"]) == {"ok"}
 
     table = QTable.read(out / "predictions.csv")

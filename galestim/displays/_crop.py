@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._descend import descend
+from .._light import light_inside
 from .._sklearn import num_samples, safe_indexing, styled
 from ._cutouts import draw_image
 from ._style import INK, VERMILION, require_pyplot
@@ -34,12 +35,16 @@ class CropDisplay:
         the first pixel. NaN for a missing cutout.
     rows : ndarray of int, shape (n_images,)
         Which rows of the input these are.
+    galaxy_light, neighbor_light : ndarray of shape (n_images, H, W) or (n_images, H, W, C), default=None
+        Light of the galaxy and of all else in the image, where these are known.
 
     Attributes
     ----------
     zoom : ndarray of shape (n_images,)
         How much the crop magnifies: side of the image over side of the outline, as a ratio of areas under a
         square root; NaN for a missing cutout.
+    galaxy_share, neighbor_share : ndarray of shape (n_images,) or None
+        Share of either light that lies within the outline; NaN where there is none.
     images_, crops_ : list of matplotlib AxesImage or None
         None for a missing cutout.
     outlines_ : list of matplotlib Polygon or None
@@ -71,11 +76,13 @@ class CropDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, images, crops, matrices, rows):
+    def __init__(self, *, images, crops, matrices, rows, galaxy_light=None, neighbor_light=None):
         self.images = images
         self.crops = crops
         self.matrices = matrices
         self.rows = rows
+        self.galaxy_light = galaxy_light
+        self.neighbor_light = neighbor_light
 
     @property
     def zoom(self) -> NDArray[np.float64]:
@@ -85,8 +92,37 @@ class CropDisplay:
         with np.errstate(divide="ignore"):
             return np.sqrt(pixels / (crop_pixels * np.abs(a * d - b * c)))
 
+    @property
+    def galaxy_share(self) -> NDArray[np.float64] | None:
+        """Share of the galaxy's light within the outline, (n_images,)."""
+        return self._share(self.galaxy_light)
+
+    @property
+    def neighbor_share(self) -> NDArray[np.float64] | None:
+        """Share of the others' light within the outline, (n_images,)."""
+        return self._share(self.neighbor_light)
+
+    def _share(self, light) -> NDArray[np.float64] | None:
+        if light is None:
+            return None
+        total = light.reshape(len(light), -1).sum(axis=1)
+        inside = light_inside(light, self.matrices, self.crops.shape[1:3])
+        return np.divide(inside, total, out=np.full(len(light), np.nan), where=total > 0)
+
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_images=6, rows=None, random_state=None, axes=None, **plot_kwargs):
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        galaxy_light=None,
+        neighbor_light=None,
+        n_images=6,
+        rows=None,
+        random_state=None,
+        axes=None,
+        **plot_kwargs,
+    ):
         """Crop some of `X` and show what was cropped.
 
         Parameters
@@ -96,6 +132,9 @@ class CropDisplay:
             pipeline that ends in one, or a search that found one.
         X : array-like
             What ``estimator.predict`` takes. Only the rows to show go through the estimator.
+        galaxy_light, neighbor_light : array-like of shape (n_samples, H, W) or (n_samples, H, W, C), default=None
+            Light of the galaxy and of all else in each image, where these are known: then it is written below each
+            crop how much of either it holds.
         n_images : int, default=6
             How many to show, drawn at random; or all if there are fewer.
         rows : array-like of int, default=None
@@ -114,19 +153,30 @@ class CropDisplay:
         Raises
         ------
         ValueError
-            If the estimator does not crop, or a row does not exist.
+            If the estimator does not crop, light is not of the images that it crops, or a row does not exist.
         """
         require_pyplot(f"{cls.__name__}.from_estimator")  # before crops that may take long
         rows = _choose(num_samples(X), n_images, rows, random_state)
         inner, images = descend(estimator, safe_indexing(X, rows), "crop_parameters")
-        display = cls(
-            **_checked(images, inner.transform_images(images), inner.crop_parameters(images)["matrix"]), rows=rows
-        )
+        matrices = inner.crop_parameters(images)["matrix"]
+        light = _checked_light(num_samples(X), images, galaxy_light, neighbor_light, rows)
+        display = cls(**_checked(images, inner.transform_images(images), matrices), rows=rows, **light)
         return display.plot(axes, **plot_kwargs)
 
     @classmethod
     def from_crops(
-        cls, images, crops, matrices, *, n_images=6, rows=None, random_state=None, axes=None, **plot_kwargs
+        cls,
+        images,
+        crops,
+        matrices,
+        *,
+        galaxy_light=None,
+        neighbor_light=None,
+        n_images=6,
+        rows=None,
+        random_state=None,
+        axes=None,
+        **plot_kwargs,
     ):
         """Show some images with their crops.
 
@@ -137,6 +187,9 @@ class CropDisplay:
             In the units of the images.
         matrices : array-like of shape (n_samples, 2, 3)
             Position (x, y) in the image, in pixels, is ``matrix @ (x_crop, y_crop, 1)``.
+        galaxy_light, neighbor_light : array-like of shape (n_samples, H, W) or (n_samples, H, W, C), default=None
+            Light of the galaxy and of all else in each image, where these are known: then it is written below each
+            crop how much of either it holds.
         n_images : int, default=6
             How many to show, drawn at random; or all if there are fewer.
         rows : array-like of int, default=None
@@ -155,11 +208,13 @@ class CropDisplay:
         Raises
         ------
         ValueError
-            If the three do not match, or a row does not exist.
+            If the arrays do not match, or a row does not exist.
         """
         arrays = _checked(images, crops, matrices)
         rows = _choose(len(arrays["images"]), n_images, rows, random_state)
-        return cls(**{name: array[rows] for name, array in arrays.items()}, rows=rows).plot(axes, **plot_kwargs)
+        light = _checked_light(len(arrays["images"]), arrays["images"], galaxy_light, neighbor_light, rows)
+        chosen = {name: array[rows] for name, array in arrays.items()}
+        return cls(**chosen, rows=rows, **light).plot(axes, **plot_kwargs)
 
     def plot(self, axes=None, *, n_columns=6, imshow_kwargs=None, outline_kwargs=None):
         """Draw the display.
@@ -208,6 +263,16 @@ class CropDisplay:
         figure.get_layout_engine().set(h_pad=0.06, w_pad=0.05)
         return axes[: len(self.images)]
 
+    def _captions(self) -> list[str]:
+        """Below each crop: its zoom, and how much it holds of the galaxy and of the others."""
+        captions = [f"zoom ×{zoom:.2f}" if np.isfinite(zoom) else "" for zoom in self.zoom]
+        shares = {"galaxy": self.galaxy_share, "others": self.neighbor_share}
+        known = [
+            [(name, share[i]) for name, share in shares.items() if share is not None] for i in range(len(captions))
+        ]
+        held = [", ".join(f"{name} {share:.0%}" for name, share in each if np.isfinite(share)) for each in known]
+        return [f"{caption}\n{shares}" if shares else caption for caption, shares in zip(captions, held)]
+
     def _draw_outlines(self, style: dict) -> list:
         """The outline and its upper left corner in the image; the same color around the crop."""
         from matplotlib.patches import Polygon
@@ -216,8 +281,8 @@ class CropDisplay:
         corners = [crop_corners(matrix, shape) for matrix in self.matrices]
         low, high = _limits(np.concatenate([*corners, crop_corners(np.eye(2, 3), self.images.shape[1:3])]))
         outlines: list = []
-        for (image_ax, crop_ax), points, zoom in zip(self.axes_, corners, self.zoom):
-            crop_ax.set_xlabel(f"zoom ×{zoom:.2f}" if np.isfinite(zoom) else "", fontsize="small", color=INK)
+        for (image_ax, crop_ax), points, caption in zip(self.axes_, corners, self._captions()):
+            crop_ax.set_xlabel(caption, fontsize="small", color=INK)
             if not np.isfinite(points).all():
                 outlines.append(None)
                 continue
@@ -261,3 +326,19 @@ def _checked(images, crops, matrices) -> dict[str, NDArray]:
             "expected (n, H, W) or (n, H, W, C), the same with h and w, and (n, 2, 3)."
         )
     return arrays
+
+
+def _checked_light(n: int, images: NDArray, galaxy_light, neighbor_light, rows: NDArray) -> dict[str, NDArray | None]:
+    """Both kinds of light of `rows`, of n galaxies whose images have the shape of `images`."""
+    light: dict[str, NDArray | None] = {"galaxy_light": galaxy_light, "neighbor_light": neighbor_light}
+    for name, values in light.items():
+        if values is None:
+            continue
+        values = np.asarray(values)
+        if values.ndim not in (3, 4) or values.shape[:3] != (n, *images.shape[1:3]):
+            raise ValueError(
+                f"{name} has shape {values.shape}; expected (n, H, W[, C]) of the images that are cropped, "
+                f"(n, H, W) = {(n, *images.shape[1:3])}."
+            )
+        light[name] = values[rows]
+    return light

@@ -11,7 +11,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from .._cutouts import Cutouts
 from .._io.files import file_names, written_whole
+from .._light import light_inside
 from ..networks import CroppedNetwork, as_images
 from ._rows import TrainingRows
 
@@ -72,6 +74,43 @@ class CropsMixin:
             (2, 3), which takes a crop's pixel (x, y, 1) to the image's.
         """
         return self._crop_table(self._fitted_images(X), member)
+
+    def light_inside(self, X, light, *, member=0):
+        """Tell how much of some light lies within the crops, to judge them where it is known whose light it is.
+
+        .. versionadded:: 0.1.0
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W, C), (n, H, W) or (n, H·W·C)
+            Images like those of `fit`.
+        light : array-like of shape (n, H, W) or (n, H, W, C)
+            Of each galaxy alone, say, or of its neighbors, as `SimulatedGalaxies.noiseless` gives it.
+        member : int, default=0
+            Which network of an ensemble.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Sums of light, with pixels at the crop's edge in part, and without those that are bad in `Cutouts`; NaN
+            where the image is NaN everywhere.
+
+        Raises
+        ------
+        ValueError
+            If `light` has another shape than the images.
+        """
+        images, light = self._fitted_images(X), np.asarray(light)
+        if light.ndim not in (3, 4) or light.shape[:3] != (len(images), *self.image_shape_[:2]):
+            raise ValueError(
+                f"light has shape {light.shape}; expected (n, H, W[, C]) of the images that are cropped, "
+                f"(n, H, W) = {(len(images), *self.image_shape_[:2])}."
+            )
+        bad = X.bad_pixels() if isinstance(X, Cutouts) else None
+        if bad is not None:
+            light = light.reshape(*light.shape[:3], -1).sum(axis=3) * ~bad.reshape(*light.shape[:3], -1).any(axis=3)
+        _, transformer = self._cropping(member)
+        return light_inside(light, self._crop_table(images, member)["matrix"], transformer.crop_shape[:2])
 
     def _crop_table(self, images: NDArray, member: int) -> NDArray:
         network, transformer = self._cropping(member)

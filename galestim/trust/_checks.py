@@ -8,6 +8,7 @@ import numpy as np
 from astropy.table import Table
 
 from ._measures import _table
+from ._robustness import KEPT, REMOVED
 
 LIMITS = {
     "coverage": 0.01,
@@ -22,6 +23,8 @@ LIMITS = {
     "flagged": 0.05,
     "auroc": 0.95,
     "shifted_coverage": 0.6,
+    "kept": 0.98,
+    "removed": 0.8,
 }
 _CALIBRATION = {  # test: name of the limit
     "coverage": "coverage",
@@ -51,7 +54,7 @@ def checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
 def checks_table(tables: Mapping[str, Table | None], limits: Mapping[str, float]) -> Table:
     """One row for each thing that is asked: what was found, the limit, and whether it is met."""
     rows = list(_calibration(tables["calibration"], limits)) + list(_conditional(tables["conditional"], limits))
-    for name, judge in (("stability", _stability), ("novelty", _novelty), ("shifts", _shifts)):
+    for name, judge in (("stability", _stability), ("crops", _crops), ("novelty", _novelty), ("shifts", _shifts)):
         if tables[name] is not None:
             rows += judge(tables[name], limits)
     return _table(rows, ["section", "check", "found", "rule", "limit", "met", "note"])
@@ -98,6 +101,12 @@ def _stability(table: Table, limits) -> Iterator[tuple]:
     for row in table:
         limit, note = limits[_STABILITY[row["change"]]], "rms of the mean over views, in posterior σ"
         yield _row("stability", f"{row['change']}, {row['target']}", row["std_in_sigma"], "≤", limit, note)
+
+
+def _crops(table: Table, limits) -> Iterator[tuple]:
+    for name, limit in ((KEPT, "kept"), (REMOVED, "removed")):
+        for row in table[table["crop"] == name]:
+            yield _row("crops", name, row["median"], "≥", limits[limit], "median share")
 
 
 def _novelty(table: Table, limits) -> Iterator[tuple]:

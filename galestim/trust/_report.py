@@ -62,7 +62,8 @@ class TrustReport(Findings):
         Change of the posteriors' means with changes of the images: root mean square over galaxies of the standard
         deviation over views, and the largest of all; in the unit of the target (or relative), and in posterior σ.
     crops : astropy.table.Table or None
-        Percentiles of where the crops lie.
+        Percentiles of where the crops lie, and of the shares of light that they keep of the galaxy and leave out of
+        its neighbors, where these are known.
     novelty : astropy.table.Table or None
         ``row``, ``decision`` (the lower, the stranger) and ``flagged`` for each galaxy.
     shifts : astropy.table.Table or None
@@ -143,6 +144,8 @@ class TrustReport(Findings):
         "max_galaxies": [Interval(Integral, 2, None, closed="left")],
         "psf_fwhm": [Interval(Real, 0, None, closed="neither"), None],
         "simulator": [callable, None],
+        "galaxy_light": ["array-like", None],
+        "neighbor_light": ["array-like", None],
         "limits": [dict, None],
         "random_state": ["random_state"],
     },
@@ -157,6 +160,8 @@ def trust_report(
     simulator=None,
     reference=None,
     psf_fwhm=None,
+    galaxy_light=None,
+    neighbor_light=None,
     n_angles=36,
     max_galaxies=200,
     limits=None,
@@ -194,6 +199,9 @@ def trust_report(
     psf_fwhm : float or None, default=None
         Full width at half maximum of the point-spread function [pixels], for images of a wider one. None: that of the
         most compact galaxies, which are somewhat larger.
+    galaxy_light, neighbor_light : array-like of shape (n, H, W) or (n, H, W, C), default=None
+        Light of the galaxy alone and of all else in each image of `X`, where these are known, as
+        `SimulatedGalaxies.noiseless` gives it: then crops are judged by what they keep and leave out.
     n_angles : int, default=36
         Number of angles, evenly spaced; from 0 on with a simulator.
     max_galaxies : int, default=200
@@ -270,6 +278,8 @@ def trust_report(
     relative = _in_logarithms(stage, posterior)
     posterior, n_missing = posterior[known], len(posterior) - len(known)
     judged = Judged(posterior, y[known], _features(catalog, posterior, known, y), relative, seed)
+    light = {"galaxy_light": galaxy_light, "neighbor_light": neighbor_light}
+    _check_light(stage, light)
     tables = {
         "accuracy": accuracy_table(judged),
         "scores": scores_table(judged, _densities(stage, posterior, known, y)),
@@ -279,14 +289,22 @@ def trust_report(
     }
     chosen = np.sort(check_random_state(seed).permutation(len(known))[:max_galaxies])
     images, decisions, left_out = _of_images(
-        stage, judged, known, chosen, simulator=simulator, reference=reference, psf_fwhm=psf_fwhm, n_angles=n_angles
+        stage,
+        judged,
+        known,
+        chosen,
+        light,
+        simulator=simulator,
+        reference=reference,
+        psf_fwhm=psf_fwhm,
+        n_angles=n_angles,
     )
     tables |= images
     checks = checks_table(tables, limits)
     return TrustReport(checks, **tables, left_out=left_out, n_missing=n_missing, judged=judged, decisions=decisions)
 
 
-def _of_images(stage: Stage, judged: Judged, known, chosen, *, simulator, reference, psf_fwhm, n_angles):
+def _of_images(stage: Stage, judged: Judged, known, chosen, light, *, simulator, reference, psf_fwhm, n_angles):
     """The tables that need images, or None; scores of novelty; and why there are none."""
     tables: dict[str, Table | None] = dict.fromkeys(("stability", "crops", "novelty", "shifts"))
     if not stage.has_images:
@@ -302,11 +320,21 @@ def _of_images(stage: Stage, judged: Judged, known, chosen, *, simulator, refere
     left_out = {}
     tables["stability"] = stability_table(sample, judged, simulator, n_angles)
     try:
-        tables["crops"] = crops_table(sample)
+        tables["crops"] = crops_table(sample, **light)
     except ValueError as error:
         left_out["crops"] = str(error)
     tables["novelty"], tables["shifts"], decisions = novelty_tables(sample, judged, known, reference, psf_fwhm)
     return tables, decisions, left_out
+
+
+def _check_light(stage: Stage, light: dict) -> None:
+    """Raise an error if light that is given has not the shape of the images."""
+    expected = (len(stage.X), *np.shape(stage.X)[1:3]) if stage.has_images else None
+    for name, values in light.items():
+        if values is not None and (np.ndim(values) not in (3, 4) or np.shape(values)[:3] != expected):
+            raise ValueError(
+                f"{name} has shape {np.shape(values)}; expected (n, H, W[, C]) of the images, (n, H, W) = {expected}."
+            )
 
 
 def _in_logarithms(stage: Stage, posterior: Posterior) -> list[bool]:

@@ -35,6 +35,8 @@ from ._variants import (
 N_REDRAWS = 8
 MOST_REFERENCE = 5000  # images that a detector learns from
 AT_ONCE = 1000  # images that a detector looks at
+KEPT, REMOVED = "galaxy's light kept", "neighbors' light removed"
+LEAST_NEIGHBOR = 0.01  # of the galaxy's light; less is not worth removing
 FARTHEST = 1e9  # below a threshold: of what is no image at all
 
 
@@ -124,9 +126,10 @@ def _spread(means: NDArray, base: NDArray, scale: NDArray, sigma: NDArray) -> tu
 # ---- crops
 
 
-def crops_table(sample: Sample) -> Table:
-    """Percentiles of side, center and angle of the crops over galaxies."""
-    inner, X = sample.stage.innermost(sample.stage.X[sample.rows], "crop_parameters")
+def crops_table(sample: Sample, galaxy_light, neighbor_light) -> Table:
+    """Percentiles of side, center and angle of the crops over galaxies, and of the light that they keep and leave."""
+    needed = "crop_parameters" if galaxy_light is None and neighbor_light is None else "light_inside"
+    inner, X = sample.stage.innermost(sample.stage.X[sample.rows], needed)
     crops = inner.crop_parameters(X)
     middle = (np.array(np.shape(X)[1:3]) - 1) / 2 if np.ndim(X) > 2 else (0.0, 0.0)
     values = {
@@ -135,9 +138,39 @@ def crops_table(sample: Sample) -> Table:
         "y from the middle [pixels]": crops["y"] - middle[0],
         "angle [deg]": crops["angle"],
     }
+    own, others = (
+        None if light is None else np.asarray(light)[sample.rows] for light in (galaxy_light, neighbor_light)
+    )
+    values |= _light_shares(inner, X, own, others)
     percents = (0, 16, 50, 84, 100)
-    rows = [(name, *np.nanpercentile(value, percents), float(np.nanstd(value))) for name, value in values.items()]
+    rows = [
+        (name, *np.nanpercentile(value, percents), float(np.nanstd(value)))
+        for name, value in values.items()
+        if np.isfinite(value).any()
+    ]
     return _table(rows, ["crop", "least", "p16", "median", "p84", "most", "std"])
+
+
+def _light_shares(inner, X, own: NDArray | None, others: NDArray | None) -> dict[str, NDArray[np.float64]]:
+    """Share of a galaxy's own light that is kept and of the others' that is not, where either is known."""
+    shares = {}
+    if own is not None:
+        shares[KEPT] = _share_inside(inner, X, own)
+    if others is not None:
+        shares[REMOVED] = 1 - _share_inside(inner, X, others)
+    if own is not None and others is not None:
+        shares[REMOVED][_total(others) < LEAST_NEIGHBOR * _total(own)] = np.nan
+    return shares
+
+
+def _share_inside(inner, X, light: NDArray) -> NDArray[np.float64]:
+    """Share of light that lies within the crops; NaN where there is none."""
+    total = _total(light)
+    return np.divide(inner.light_inside(X, light), total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def _total(light: NDArray) -> NDArray[np.float64]:
+    return light.reshape(len(light), -1).sum(axis=1, dtype=np.float64)
 
 
 # ---- novelty

@@ -118,7 +118,9 @@ def test_from_estimator_shows_images_as_they_reach_the_transformer(search):
     X[:, 12:20, 12:20] += 1  # the brightest pixel is far from the edge
     model = make_pipeline(Downsampler(16), BrightestPixelCropper())
     model = GridSearchCV(model, {"brightestpixelcropper__size": [4]}, cv=2) if search else model
-    display = CropDisplay.from_estimator(model.fit(X, y), X, n_images=3, random_state=0)
+    light = np.ones((12, 16, 16))
+    display = CropDisplay.from_estimator(model.fit(X, y), X, galaxy_light=light, n_images=3, random_state=0)
+    np.testing.assert_allclose(display.galaxy_share, 1 / 16)
     small = Downsampler(16).fit_transform(X)[display.rows]
     assert len(set(display.rows)) == 3
     np.testing.assert_allclose(display.images, small)
@@ -169,6 +171,27 @@ def test_it_draws_on_given_axes_and_returns_itself(crops):
     sentence = "axes holds 2 Axes; expected 4: image and crop for each of 2 images."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         display.plot(axes[0])
+
+
+def test_where_it_is_known_whose_light_it_is_a_crop_says_how_much_it_holds(crops):
+    own, others = np.zeros((2, 5, 10, 12))
+    own[:, 3, 4] = 1.0  # within the crop
+    own[0, 0, 0] = 3.0
+    others[0, 2, 3], others[0, 9, 9] = 1.0, 9.0
+    display = CropDisplay.from_crops(*crops, galaxy_light=own, neighbor_light=others, rows=[1, 0])
+    np.testing.assert_allclose(display.galaxy_share, [1.0, 0.25])
+    np.testing.assert_allclose(display.neighbor_share, [np.nan, 0.1])
+    labels = [ax.get_xlabel() for ax in display.axes_[:, 1]]
+    assert labels == ["zoom ×2.00\ngalaxy 100%", "zoom ×2.00\ngalaxy 25%, others 10%"]
+
+
+def test_light_of_other_images_is_an_error(crops):
+    sentence = (
+        "neighbor_light has shape (4, 10, 12); expected (n, H, W[, C]) of the images that are cropped, "
+        "(n, H, W) = (5, 10, 12)."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        CropDisplay.from_crops(*crops, neighbor_light=np.ones((4, 10, 12)))
 
 
 def test_an_estimator_that_does_not_crop_is_an_error():

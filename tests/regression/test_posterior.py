@@ -17,6 +17,7 @@ from torch import nn
 
 from galestim import (
     CompactCNN,
+    Cutouts,
     HarmonicNet,
     PosteriorRegressor,
     SpatialTransformer,
@@ -348,6 +349,27 @@ def test_crop_matrix_tells_where_pixels_come_from(blobs, model):
     np.testing.assert_allclose(crops[0][inside], expected[inside], atol=1e-3)
     corners = expected[[0, 0, -1, -1], [0, -1, 0, -1]]
     np.testing.assert_allclose([table["x"][0], table["y"][0]], corners.mean(axis=0), atol=1e-3)
+
+
+def test_light_inside_of_crops(blobs, model):
+    images, _, targets = blobs
+    star = np.exp(-np.sum((np.indices((5, 5)) - 2) ** 2, axis=0))
+    cutouts = Cutouts(images, noise=0.1, psf=star / star.sum())
+    crop = SpatialTransformer("similarity", npix=8, max_zoom=2.0)
+    fitted = model(spatial_transformer=crop).fit(cutouts, Table(targets, names=["half_light_radius", "flux"]))
+    nn.init.zeros_(fitted.network_[0].network.transformer.fc_loc[-1].weight)
+    fitted.network_[0].network.transformer.fc_loc[-1].bias.data[:] = torch.tensor([-0.4, 0.5, 0.1, -0.1])
+    matrix = fitted.crop_parameters(cutouts)["matrix"][0]
+    found = fitted.light_inside(cutouts[:1], np.ones((1, 12, 12)))
+    np.testing.assert_allclose(found, 64 * np.linalg.det(matrix[:, :2]), rtol=0.02)  # the area of the crop
+    mask = np.zeros(images[:1].shape, dtype=bool)
+    mask[:, 4:6, 5, 0] = True  # well within, in one channel
+    masked = fitted.light_inside(cutouts[:1].replace(mask=mask), np.ones((1, 12, 12)))
+    np.testing.assert_allclose(found - masked, 2)
+    with pytest.raises(
+        ValueError, match=r"^light has shape \(1, 12, 13\); expected .*\(n, H, W\) = \(1, 12, 12\)\.$"
+    ):
+        fitted.light_inside(cutouts[:1], np.ones((1, 12, 13)))
 
 
 def test_exported_crops_know_their_sky(blobs, model, tmp_path):

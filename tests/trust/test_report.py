@@ -129,6 +129,24 @@ def test_a_pipeline_around_a_network(trained, draw_galaxies):
     assert set(report.scores["score"]) == {"log score", "energy score"}
 
 
+def test_crops_are_judged_where_it_is_known_whose_light_it_is(trained, draw_galaxies):
+    X, y = draw_galaxies(60, 6)
+    own, others = np.zeros((2, *X.shape))
+    own[:, 7:9, 7:9] = 1.0  # on the center
+    others[:30, 0, 0] = 1.0  # in the corner
+    others[30:, 0, 0] = 0.01  # too faint to count
+    report = trust_report(trained, X, y, galaxy_light=own, neighbor_light=others, **SMALL)
+    share = {row["crop"]: row["median"] for row in report.crops}
+    scale = trained[-1].crop_parameters(trained[:-1].transform(X))["scale"]
+    corner = np.clip(0.5 + 7.5 * (1 + 1 / 15) * scale - 7.5, 0, 1) ** 2  # of that pixel, within the crop
+    assert share["galaxy's light kept"] == pytest.approx(1)
+    assert share["neighbors' light removed"] == pytest.approx(np.median(1 - corner[:30]), abs=0.1)
+    limits = {row["check"]: row["limit"] for row in report.checks if row["section"] == "crops"}
+    assert limits == {"galaxy's light kept": 0.98, "neighbors' light removed": 0.8}
+    with pytest.raises(ValueError, match=r"^galaxy_light has shape \(60, 15, 16\); expected .*\(60, 16, 16\)\.$"):
+        trust_report(trained, X, y, galaxy_light=own[:, 1:], **SMALL)
+
+
 def report_crops(pipeline, X):
     known = ~np.isnan(X).any(axis=(1, 2))
     return pipeline[-1].crop_parameters(pipeline[:-1].transform(X[known]))
