@@ -250,7 +250,7 @@ def _symmetric(sources: _Sources, target: _Target, good: NDArray[np.bool_]) -> N
 
 
 def _mirror(n: int, center: float) -> NDArray[np.float32]:
-    """Matrix (n, n) that mirrors a line of pixels about a center: cubic convolution (Keys 1981, IEEE ASSP 29, 1153)."""
+    """Matrix (n, n) that mirrors a line of pixels about a center, by cubic convolution (Keys 1981, ASSP 29, 1153)."""
     opposite = np.clip(2 * center - np.arange(n), 0, n - 1)
     x = np.abs(opposite[:, None] - np.arange(n))
     near, far = (1.5 * x - 2.5) * x**2 + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2

@@ -274,8 +274,8 @@ def train(
 
     The loss gets the network's output and the labels of a batch, and returns a scalar. Where the network has
     ``lr_factors``, weights whose names match one of its patterns learn at `lr` times its factor; `gradient_clip`
-    bounds the norm of each step's gradient; the history has what `errors` finds of the validation. A `checkpoint` that
-    was read goes on where it was written.
+    bounds the norm of each step's gradient; the history has what `errors` finds of the validation. A `checkpoint`
+    that was read goes on where it was written.
     """
     keep = _Keep(checkpoint)
     done = keep.done()
