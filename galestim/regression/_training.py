@@ -267,7 +267,7 @@ def train(
     seed: int,
     epoch: int = 0,
     gradient_clip: float | None = None,
-    checkpoint: NoCheckpoint,
+    checkpoint: NoCheckpoint | None = None,
     errors: PhysicalErrors | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` in place and return its history, one dict per epoch, counted on from `epoch`.
@@ -277,7 +277,7 @@ def train(
     bounds the norm of each step's gradient; the history has what `errors` finds of the validation. A `checkpoint`
     that was read goes on where it was written.
     """
-    keep = _Keep(checkpoint)
+    keep = _Keep(NoCheckpoint() if checkpoint is None else checkpoint)
     done = keep.done()
     factors = getattr(network, "lr_factors", {})
     steps = math.ceil(len(training) / recipe.batch_size)
