@@ -400,7 +400,6 @@ def test_sim_v1(run, tmp_path):
     assert max(rows["default", "flips and quarter turns: largest change"]["value"]) < 1e-4  # by construction
     assert min(rows["gampen", "flips and quarter turns: largest change"]["value"]) > 1e-4
     stopped = json.loads((tmp_path / "gampen" / "training.json").read_text())
-    assert stopped["minutes"] < 2
     assert "train_loss" not in stopped["last"]  # within the epoch
     estimator = tmp_path / "gampen" / "estimator.pickle"
     written = estimator.stat().st_mtime_ns

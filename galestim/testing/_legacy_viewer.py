@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from .._tangent import TangentGrid, tangent_header
-from ._services import Answer, _indices, _jpeg, _rgb_bands, _stretch
+from ._services import Answer, _indices, _jpeg, _rgb_bands, _stretch, _written
 from ._sky import GaussianSky
 
 # Legacy Surveys (views.py): the largest image, the gray of nothing, and of each layer the side of a native pixel and
@@ -85,12 +84,6 @@ def _legacy_fits(extensions: Mapping[str, NDArray], header: fits.Header) -> byte
         plane = np.ascontiguousarray(cube if len(cube) > 1 else cube[0], dtype=np.float32)
         hdus.append((fits.ImageHDU if hdus else fits.PrimaryHDU)(plane, own))
     return _written(fits.HDUList(hdus))
-
-
-def _written(hdus: fits.HDUList) -> bytes:
-    buffer = io.BytesIO()
-    hdus.writeto(buffer)
-    return buffer.getvalue()
 
 
 # Django's answer when a view raises, here NoOverlapError or a missing or unreadable parameter.

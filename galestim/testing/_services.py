@@ -396,7 +396,11 @@ def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _fits(data: NDArray, header: fits.Header) -> bytes:
-    buffer = io.BytesIO()
     kept = data if data.dtype == np.uint8 else data.astype(np.float32)
-    fits.PrimaryHDU(np.ascontiguousarray(kept), header).writeto(buffer)
+    return _written(fits.PrimaryHDU(np.ascontiguousarray(kept), header))
+
+
+def _written(hdus) -> bytes:
+    buffer = io.BytesIO()
+    hdus.writeto(buffer)
     return buffer.getvalue()
