@@ -56,7 +56,7 @@ def load_keras_cnn(
     ----------
     path : str or Path
         A ``.weights.h5`` or ``.keras`` file of Keras 3, or an ``.h5`` file of Keras 2, of weights or a whole model.
-        Nothing in it is executed. (Of a TensorFlow checkpoint, load it in Keras and call ``save_weights`` once.)
+        Nothing in it is executed. A TensorFlow checkpoint becomes such a file by ``save_weights`` of Keras.
     image_shape : (H, W, C), default=(80, 80, 3)
         Shape of the training images.
     pool_after : sequence of int, default=(2, 3)
@@ -249,7 +249,7 @@ def _spec(convolutions: list[_Layer], dense: list[_Layer], pool_after, pool_size
 
 def _under_our_names(network: nn.Module, layers: list[_Layer], image_shape) -> dict[str, NDArray]:
     """Weights by the names they have in a fitted regressor, each of the shape that it must have."""
-    ours = [(name, layer) for name, layer in network.named_children() if hasattr(layer, "weight")]
+    ours = [(name, layer) for name, layer in network.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)]
     weights, maps = {}, image_shape[2]
     for (name, module), layer in zip(ours, layers, strict=True):
         if layer.kernel.ndim == 4:

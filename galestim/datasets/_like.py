@@ -52,7 +52,8 @@ class RealSpins:
         rows = np.flatnonzero(np.isfinite(values).all(axis=1))
         if len(rows) < FEWEST:
             raise ValueError(f"{len(rows)} of {len(values)} rows of like are finite; expected at least {FEWEST}.")
-        return cls(*values[rows].T, rows)
+        lambda_r, ellipticity, visual_type = values[rows].T
+        return cls(lambda_r, ellipticity, visual_type, rows)
 
     def shape(self, rows: NDArray, thickness: float, rng: np.random.RandomState) -> dict[str, NDArray]:
         """Bulge-to-total ratio, cosine of the inclination and, of spheroids, axis ratio of the bulge."""

@@ -167,7 +167,7 @@ def _pairs(transfer: Transfer, regressor) -> Iterator[tuple[ImageNetwork, ImageN
 def _named_taken(member: ImageNetwork, lender: ImageNetwork, spared: bool) -> dict[str, tuple]:
     """What fits, by its name in `member`: a tensor of its own and that of the other; without the last layer if so."""
     names = {tensor.data_ptr(): name for name, tensor in member.state_dict().items() if tensor.numel()}
-    taken = {}
+    taken: dict[str, tuple] = {}
     for part, other in zip(_parts(member), _parts(lender)):
         own, theirs = part.state_dict(), other.state_dict()
         if part is member.core and own.keys() != theirs.keys():

@@ -115,10 +115,8 @@ def small(images) -> np.ndarray:
 def learner(seed: int, epochs: int, **parameters) -> CNNRegressor:
     """The recipe of `sdss_morphology.py`."""
     recipe = {"lr": 5e-3, "optimizer": "adamw", "weight_decay": 1e-2, "lr_schedule": "one_cycle"}
-    return CNNRegressor(
-        **{"network": CompactCNN(), **recipe, "augmentation": "rotation", "validation_fraction": 0.0},
-        **{"max_epochs": epochs, "random_state": seed, **parameters},
-    )
+    recipe |= {"network": CompactCNN(), "augmentation": "rotation", "validation_fraction": 0.0}
+    return CNNRegressor(**{**recipe, "max_epochs": epochs, "random_state": seed, **parameters})
 
 
 def sources(options, images) -> dict:
