@@ -8,7 +8,6 @@ from ..simulation import half_light_radius
 from ._coordinates import Coordinates
 
 WINDOW = 1.5  # standard deviation of the window of moments, in half-light radii
-NEARLY_ALONE = 0.02, 0.98  # B/T of galaxies that are hardly more than a disk or a bulge: a fifth each
 
 
 def starts(likelihood, drawn, n_candidates: int, psf_fwhm, generator: torch.Generator) -> torch.Tensor:
@@ -40,10 +39,8 @@ def starts(likelihood, drawn, n_candidates: int, psf_fwhm, generator: torch.Gene
     radius = (
         drawn["half_light_radius"] if "half_light_radius" in drawn else moments["radius"][:, None] * scale[:, None]
     )
-    share = _columns(drawn.get("bulge_to_total", torch.full_like(radius, 0.5)), n_candidates).clone()
-    for i, alone in enumerate(NEARLY_ALONE):  # where the network may not look
-        share[:, i :: 2 * len(NEARLY_ALONE) + 1] = alone
-    _set_radii(shapes, _columns(radius, n_candidates), share, coordinates)
+    share = drawn.get("bulge_to_total", torch.full_like(radius, 0.5))
+    _set_radii(shapes, _columns(radius, n_candidates), _columns(share, n_candidates), coordinates)
     u = coordinates.of_shapes(shapes)
     if "psf_width" in coordinates.of:
         u[..., coordinates.names.index("psf_width")] = 0

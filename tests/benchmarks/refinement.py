@@ -6,9 +6,10 @@
 As many galaxies of each range of magnitudes, drawn by the renderer or by GalSim (whose Sérsic indices are rounded to
 0.05 for bulges and 0.02 for disks, as it makes a table of each), with Gaussian sky and Poisson photons. All are
 refined, whatever the rule says. Compared are the posterior means of B/T, ln R_e and ln F of the network and of the
-refinement, with the network's where that says itself that it is not reliable. Errors are root mean squares over that
-of the Cramér–Rao limit of the same galaxies, intervals 95 % bootstraps over galaxies. Each part of a run writes a
-file, which another run does not repeat and the table is made of: a long run can be stopped, and several be added up.
+refinement, with the network's where that says itself that it is not reliable; "largest error" is that of an emulated
+log likelihood. Errors are root mean squares over that of the Cramér–Rao limit of the same galaxies, intervals 95 %
+bootstraps over galaxies. Each part of a run writes a file, which another run does not repeat and the table is made
+of: a long run can be stopped, and several be added up.
 """
 
 import argparse
@@ -90,7 +91,7 @@ def part(low: float, high: float, n: int, seed: int, options) -> dict[str, np.nd
         **moments(posterior, truth),
         **{f"network_{name}": values for name, values in of_network.items()},
         "reliable": np.asarray(report["status"] == "refined"),
-        **{name: np.asarray(report[name]) for name in ("effective", "k_hat", "chi2", "signal_to_noise")},
+        **{name: np.asarray(report[name]) for name in ("effective", "k_hat", "error", "chi2", "signal_to_noise")},
         "seconds": np.full(n, seconds),
     }
 
@@ -109,7 +110,7 @@ def table(parts: list[dict[str, np.ndarray]]) -> str:
     """A row for each range of magnitudes."""
     heads = (
         "mag (n)", "network RMSE / limit", "refined", "mean σ / limit", "rms of (truth − mean)/σ",
-        "68 / 95 % hold", "ESS median", "unreliable", "core seconds",
+        "68 / 95 % hold", "effective: median, least", "largest error", "unreliable", "core seconds",
     )  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     every = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
@@ -130,7 +131,8 @@ def line(name: str, of: dict[str, np.ndarray]) -> str:
         " / ".join(f"{v:.2f}" for v in of["std"].mean(0) / of["limit"].mean(0)),
         " / ".join(f"{v:.2f}" for v in np.sqrt(((error / of["std"]) ** 2).mean(0))),
         " / ".join(held),
-        f"{np.median(of['effective']):.0f}",
+        f"{np.median(of['effective']):.0f}, {of['effective'].min():.0f}",
+        f"{of['error'].max():.2f}",
         f"{(~of['reliable']).sum()}",
         f"{of['seconds'].mean():.2f}",
     ]

@@ -6,7 +6,8 @@
 Galaxies of galestim-sim-v1 of magnitude 17.5 to 20, drawn by the renderer or by GalSim, and with `--data` two real
 ones of Hyper Suprime-Cam (github.com/pysersic/pysersic), with a wider prior. The any-camera network's posteriors are
 refined; the camera is known, and the variance of the noise is that of the refined model. A chain has twelve
-parameters, none of them solved for, starts about the refined mean with twice its widths, and forgets its first third.
+parameters, none of them solved for; it starts at refined draws, which it leaves if they are wrong, and forgets its
+first third.
 Compared are means, in standard deviations of the chain, and widths of B/T, ln R_e and ln F; "chain" is how much both
 differ between the halves of its walkers, so about twice what is left to chance. Needs emcee.
 """
@@ -196,10 +197,7 @@ def compared(name: str, cutouts, prior, options) -> str:
 def walked(target: LogPosterior, draws: np.ndarray, options) -> np.ndarray:
     """A chain ``(steps, walkers, 12)`` without its beginning."""
     rng = np.random.default_rng(options.seed)
-    chosen = draws[rng.choice(len(draws), options.walkers, replace=False)]
-    begin = draws.mean(0) + 2 * (chosen - draws.mean(0))
-    lost = ~((begin > target.low) & (begin < target.high)).all(axis=1)
-    begin[lost] = chosen[lost]
+    begin = draws[rng.choice(len(draws), options.walkers, replace=False)]
     sampler = emcee.EnsembleSampler(options.walkers, len(target.names), target, moves=MOVES, vectorize=True)
     sampler.random_state = np.random.RandomState(options.seed).get_state()
     sampler.run_mcmc(begin, options.steps)
