@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,12 +24,18 @@ from .._randomness import generator_states, set_generator_states
 from ._looks import LookFiles
 from ._nested import flattened, restored
 
-if TYPE_CHECKING:
-    from ._fit_identity import FitIdentity
 
 FILE = "checkpoint.safetensors"
 
 logger = logging.getLogger(__name__)
+
+
+class Identity(Protocol):
+    """What tells one fit from another; see `FitIdentity`."""
+
+    def told(self) -> dict[str, Any]: ...
+
+    def require(self, found: dict[str, Any], folder: Path) -> None: ...
 
 
 class NoCheckpoint:
@@ -68,7 +74,7 @@ class NoCheckpoint:
 
 
 @contextmanager
-def checkpoint_in(folder: Path, minutes: float, identity: FitIdentity, network: nn.Module) -> Iterator[Checkpoint]:
+def checkpoint_in(folder: Path, minutes: float, identity: Identity, network: nn.Module) -> Iterator[Checkpoint]:
     """Checkpoint of a fit, in a folder that nobody else uses meanwhile.
 
     Raises
@@ -97,13 +103,13 @@ class Checkpoint(NoCheckpoint):
     folder : Path
     minutes : float
         How often it is written.
-    identity : FitIdentity
+    identity : Identity
         What the fit is of.
     network : nn.Module
         All members of an ensemble.
     """
 
-    def __init__(self, folder: Path, minutes: float, identity: FitIdentity, network: nn.Module):
+    def __init__(self, folder: Path, minutes: float, identity: Identity, network: nn.Module):
         super().__init__()
         self.folder, self.minutes, self.identity, self.network = folder, minutes, identity, network
         self.path = folder / FILE
