@@ -66,25 +66,27 @@ def test_a_star_beside(model, scene):
     assert confident_and_wrong(model, seen(scene, star), galaxies["flux"]) < 0.05
 
 
-@pytest.mark.parametrize("widths", [1.0, 2.0, 3.0])
-def test_two_equal_galaxies_that_merge(model, scene, widths):
+@pytest.mark.parametrize(("widths", "most"), [(1.0, 0.4), (2.0, 0.05), (3.0, 0.05)])
+def test_two_equal_galaxies_that_merge(model, scene, widths, most):
+    """Within a width of the star, two look like one: so few are so near that a posterior may well believe it."""
     galaxies, band, *_ = scene
     twin = beside(galaxies, band, widths)
-    print(widths, confident_and_wrong(model, seen(scene, twin), galaxies["flux"]))
+    assert confident_and_wrong(model, seen(scene, twin), galaxies["flux"]) < most
 
 
 def test_a_neighbor_on_the_center(model, scene):
     galaxies, band, *_ = scene
     faint = beside(galaxies, band, 0.0, flux=galaxies["flux"] / 3)
-    both = galaxies["flux"] * 4 / 3
-    print(confident_and_wrong(model, seen(scene, faint), both))
+    assert confident_and_wrong(model, seen(scene, faint), galaxies["flux"] * 4 / 3) < 0.05
 
 
 def test_nothing_at_the_center(model, scene):
     galaxies, band, cameras, light = scene
     images, stars = light(beside(galaxies, band, 8.0))
     masked = model[0].transform(cameras.observe(images, stars, band, SEED))
-    print(np.mean(model[1].in_domain(masked)), list(model[1].domain(masked)["reason"]))
+    reasons = model[1].domain(masked)["reason"]
+    assert np.mean(reasons == "") < 0.2  # wings of the neighbor, mostly
+    assert np.mean(reasons == "no galaxy") > 0.7
 
 
 def test_all_masked(model, scene):
