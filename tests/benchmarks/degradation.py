@@ -2,6 +2,7 @@
 
     python tests/benchmarks/degradation.py --out results.jsonl              # the table quoted in docs/benchmarks.md
     python tests/benchmarks/degradation.py --model FILE --only star sky     # rows whose names have one of these
+    python tests/benchmarks/degradation.py --only neighbor --masked         # behind NeighborMasker
     python tests/benchmarks/degradation.py --smoke                          # does it run?
 
 Two sets of galaxies in images of 96×96 px: those of `sim_v1_prior` seen by one camera like that of Hyper
@@ -25,7 +26,7 @@ import numpy as np
 from _degradation_cases import CASES, EITHER, MUST, Case, Scene, drawn
 from _record import record, recorded
 
-from galestim import Cutouts
+from galestim import Cutouts, NeighborMasker
 from galestim.datasets import SimulatedGalaxies
 from galestim.simulation import CameraPrior, hsc_like, render_stars, sim_v1_prior, sim_v2_cameras, sim_v2_prior
 from galestim.simulation._radial import profile_of
@@ -85,9 +86,10 @@ def truth(case: Case, scene: Scene) -> np.ndarray:
     return np.column_stack([scene.galaxies[name] for name in TARGETS]) * [1, 1, case.flux]
 
 
-def measured(model, case: Case, name: str, n: int) -> dict:
+def measured(model, case: Case, name: str, n: int, masked: bool = False) -> dict:
     """How often 68 % intervals hold, by how many σ medians are off, and how many galaxies are flagged."""
     cutouts, scene = seen(case, name, n)
+    cutouts = NeighborMasker().transform(cutouts) if masked else cutouts
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # what is unlike all that was trained on may be lost
         posterior = model.predict_posterior(cutouts)
@@ -166,6 +168,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=1000, help="in each row")
     parser.add_argument("--only", nargs="+", help="parts of the names of rows")
+    parser.add_argument("--masked", action="store_true", help="mask neighbors first, by NeighborMasker")
     parser.add_argument("--worlds", nargs="+", choices=list(SEEDS), default=list(SEEDS))
     parser.add_argument("--out", type=Path, help="file of JSON lines; rows that it has are not measured again")
     parser.add_argument("--picture", type=Path, help="draw the images there, of the first of the worlds")
@@ -181,7 +184,7 @@ def main():
     for name in options.worlds:
         for case in cases:
             if (case.name, name) not in known:
-                done.append({"model": model_name, **measured(model, case, name, n)})
+                done.append({"model": model_name, **measured(model, case, name, n, options.masked)})
                 record(options.out, **done[-1])
     print(table(done))
 
