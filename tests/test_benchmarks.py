@@ -99,6 +99,7 @@ def test_every_script_has_its_line_in_the_summary():
     marks = dict(re.findall(r"\| `([\w.]+)` \| (●|○) \|", summary))
     assert set(marks) == {path.name for path in BENCHMARKS.glob("[!_]*.py")} | {"sim_v1", "sim_v2"}
     needy = {
+        "added_neighbors.py",
         "catalog_spin.py",
         "real_cameras.py",
         "real_field.py",
@@ -118,6 +119,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
         "real_cameras.py",
         "real_field.py",
         "real_structure.py",
+        "refinement_chains.py",
         "sdss_morphology.py",
         "transfer.py",
     }

@@ -24,7 +24,6 @@ from .._randomness import generator_states, set_generator_states
 from ._looks import LookFiles
 from ._nested import flattened, restored
 
-
 FILE = "checkpoint.safetensors"
 
 logger = logging.getLogger(__name__)
