@@ -167,7 +167,7 @@ ERRORS = {
     "class of a spatial transformer": (
         lambda m: posterior(spatial_transformer=SpatialTransformer).set_params(network=VGG16()).fit(IMAGES, TARGET),
         "The 'spatial_transformer' parameter of PosteriorRegressor must be a str among {'affine', 'crop', "
-        "'similarity'}, an object such as SpatialTransformer() or None. Got "
+        "'similarity', 'zoom_shift'}, an object such as SpatialTransformer() or None. Got "
         f"{SpatialTransformer} instead.",
     ),
     "class of a regressor": (
