@@ -90,6 +90,9 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="file of the estimator")
     parser.add_argument("--start", type=Path, help="file of an estimator to go on from, on other galaxies")
     parser.add_argument("--lonely", action="store_true", help="galaxies without neighbors")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="folder of the state of the training, to go on from if it stops"
+    )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
@@ -98,6 +101,7 @@ def main():
     if options.start is not None:
         model = load_estimator(options.start).set_params(warm_start=True, max_epochs=model.max_epochs, lr=1e-3)
         seed, before = seed + len(model.history_), model.card_.get("training", model.card_)["hours"]
+    model.set_params(checkpoint=options.checkpoint)
     source = galaxies(options.smoke, options.lonely, seed)
     model.fit(source, Table(source.target, names=source.target_names, units=[None, "arcsec", None]))
     hours = before + (time.monotonic() - start) / 3600
