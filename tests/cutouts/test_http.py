@@ -300,7 +300,8 @@ def test_stalled_accept(full):
 def test_total_time_ends_the_retries():
     with FaultyServer(reply(b"", 500)) as server:
         message = error_of(quick(max_retries=10**6, backoff=0.05, timeouts=(1, 1, 0.5)), server.url())
-    assert "no time is left of 0.5 s, after: the service answered 500" in message
+    between = "no time is left of 0.5 s, after: the service answered 500" in message
+    assert between or "the reply was not complete after 0.5 s" in message  # if it runs out while one is awaited
     assert f"tried {len(server.log)} times" in message
 
 
