@@ -21,7 +21,8 @@ def load_pretrained(name="any-camera", *, device="auto"):
       to three times the width of the point-spread function and up to 12 pixels, and signal-to-noise ratios of 10 to
       3000;
     - neighbors three magnitudes brighter to three fainter, masked by `NeighborMasker`, which belongs in front:
-      ``make_pipeline(NeighborMasker(), load_pretrained())``; those that are too near to be masked widen posteriors;
+      ``make_pipeline(NeighborMasker(), load_pretrained())``; those within 2.5 widths of the point-spread
+      function are not masked, and fluxes come out one σ too high beside them;
     - point-spread functions 1.8 to 8 pixels wide: Moffat's, Gaussian, with wings, and of telescopes in space;
     - noise that is independent or correlated, linear fluxes, a sky that is subtracted to 0.03 to 0.4 of the noise.
 

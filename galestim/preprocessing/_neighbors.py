@@ -8,7 +8,8 @@ JOSS 1, 58; Bertin & Arnouts 1996, A&AS 117, 393).
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+import threading
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -20,14 +21,14 @@ from .._light import robust_sigma
 
 OF_TARGET = 2.5  # σ: the galaxy itself is looked for deeper, as its place is known
 LEAST_PIXELS = 4
-PIXELS_AT_ONCE = 2**15  # room that sep makes for each image: its own 300,000 cost more time than to look
+LEAST_ROOM = 2**13  # pixels
 CONTRAST = 0.005  # share of the light of a deblended source that a part of it has at least
 SHARPER, WIDER = 0.5, (2, 4)  # widths of the point-spread function over which other images are smoothed
 BRIGHT = 10.0  # σ: above it, a peak in the light of a brighter source is no noise
 REACH = 4.0  # pixels, or a width if that is more, by which a galaxy may lie off the center of its image
 LEAST_AXIS_RATIO = 0.25
 
-
+_ROOM = threading.Lock()
 _NONE = np.zeros(0, dtype=[(name, np.int64) for name in ("xpeak", "ypeak")] + [(name, float) for name in "ab"])
 
 
@@ -166,29 +167,35 @@ def _noise(light: NDArray, good: NDArray[np.bool_], width: float, told: bool) ->
 
 
 def _extracted(image: NDArray, error: NDArray, good: NDArray[np.bool_], threshold: float) -> tuple[NDArray, NDArray]:
-    sep = _sep()
-    if not (good & (image > threshold * error)).any():
-        return _NONE, np.zeros(image.shape, dtype=np.int32)
-    if image.size > sep.get_extract_pixstack():
-        sep.set_extract_pixstack(image.size)
-    return sep.extract(
-        np.ascontiguousarray(image, dtype=np.float32),
-        threshold,
-        err=np.ascontiguousarray(error, dtype=np.float32),
-        mask=~good,
-        minarea=LEAST_PIXELS,
-        filter_kernel=None,  # smoothed already
-        deblend_cont=CONTRAST,
-        segmentation_map=True,
-    )
-
-
-@lru_cache
-def _sep():
     import sep
 
-    sep.set_extract_pixstack(PIXELS_AT_ONCE)
-    return sep
+    if not (good & (image > threshold * error)).any():
+        return _NONE, np.zeros(image.shape, dtype=np.int32)
+    with _room_for(image.size):
+        return sep.extract(
+            np.ascontiguousarray(image, dtype=np.float32),
+            threshold,
+            err=np.ascontiguousarray(error, dtype=np.float32),
+            mask=~good,
+            minarea=LEAST_PIXELS,
+            filter_kernel=None,  # smoothed already
+            deblend_cont=CONTRAST,
+            segmentation_map=True,
+        )
+
+
+@contextmanager
+def _room_for(n_pixels: int):
+    """Room that sep makes: its own 300,000 pixels take longer than to look. It is the same for all, so put back."""
+    import sep
+
+    with _ROOM:
+        usual = sep.get_extract_pixstack()
+        sep.set_extract_pixstack(max(n_pixels, LEAST_ROOM))
+        try:
+            yield
+        finally:
+            sep.set_extract_pixstack(usual)
 
 
 def _middle(image: NDArray) -> NDArray:
@@ -216,8 +223,10 @@ def _row_of_middle(sources: _Sources, middle: NDArray, reach: float) -> int:
 
 def _center(sources: _Sources, row: int) -> NDArray:
     """Gaussian-weighted center (x, y) of a source; its peak if that leads away."""
+    import sep
+
     peak = np.array([sources.table["xpeak"][row], sources.table["ypeak"][row]], dtype=float)
-    x, y, _ = _sep().winpos(sources.light, [peak[0]], [peak[1]], [1.5 * sources.width])
+    x, y, _ = sep.winpos(sources.light, [peak[0]], [peak[1]], [1.5 * sources.width])
     center = np.array([x[0], y[0]])
     return center if np.hypot(*(center - peak)) < 2.355 * sources.width else peak
 

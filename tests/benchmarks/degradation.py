@@ -1,8 +1,7 @@
 """What a model of many cameras makes of images that are not as they are told to be.
 
-    python tests/benchmarks/degradation.py --out results.jsonl              # the table quoted in docs/benchmarks.md
+    python tests/benchmarks/degradation.py --masked --out results.jsonl     # the table quoted in docs/benchmarks.md
     python tests/benchmarks/degradation.py --model FILE --only star sky     # rows whose names have one of these
-    python tests/benchmarks/degradation.py --only neighbor --masked         # behind NeighborMasker
     python tests/benchmarks/degradation.py --smoke                          # does it run?
 
 Two sets of galaxies in images of 96×96 px: those of `sim_v1_prior` seen by one camera like that of Hyper
@@ -102,6 +101,7 @@ def measured(model, case: Case, name: str, n: int, masked: bool = False) -> dict
     flagged = None if flags is None else round(float(flags.mean()), 3)
     return {
         "case": case.name,
+        "masked": masked,
         "galaxies_of": name,
         "n": n,
         "targets": list(case.targets),
@@ -179,7 +179,8 @@ def main():
     if options.picture:
         picture(options.picture, cases, options.worlds[0])
     model, model_name = _model.model_of(options)
-    done = [row for row in recorded(options.out) if (row["model"], row["n"]) == (model_name, n)]
+    same = model_name, n, options.masked
+    done = [row for row in recorded(options.out) if (row["model"], row["n"], row["masked"]) == same]
     known = {(row["case"], row["galaxies_of"]) for row in done}
     for name in options.worlds:
         for case in cases:

@@ -399,3 +399,10 @@ def test_a_memmap_is_never_copied_whole(tmp_path):
     assert masked.images.base is not None
     np.testing.assert_array_equal(masked.mask[-1], few[0])
     assert peak - masked.mask.nbytes < mapped.nbytes / 2
+
+
+def test_what_sep_is_set_to_for_all_stays_as_it_is(crowded):
+    sep = pytest.importorskip("sep")
+    before = sep.get_extract_pixstack()
+    NeighborMasker().transform(crowded)
+    assert sep.get_extract_pixstack() == before

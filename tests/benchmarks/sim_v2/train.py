@@ -93,7 +93,7 @@ def main():
     parser.add_argument(
         "--checkpoint", type=Path, help="folder of the state of the training, to go on from if it stops"
     )
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
