@@ -21,7 +21,7 @@ from .._light import robust_sigma
 
 OF_TARGET = 2.5  # σ: the galaxy itself is looked for deeper, as its place is known
 LEAST_PIXELS = 4
-LEAST_ROOM = 2**13  # pixels
+SPARE_ROOM = 2**12  # pixels; sep wants two more than there are, if all are bright
 CONTRAST = 0.005  # share of the light of a deblended source that a part of it has at least
 SHARPER, WIDER = 0.5, (2, 4)  # widths of the point-spread function over which other images are smoothed
 BRIGHT = 10.0  # σ: above it, a peak in the light of a brighter source is no noise
@@ -191,7 +191,7 @@ def _room_for(n_pixels: int):
 
     with _ROOM:
         usual = sep.get_extract_pixstack()
-        sep.set_extract_pixstack(max(n_pixels, LEAST_ROOM))
+        sep.set_extract_pixstack(n_pixels + SPARE_ROOM)
         try:
             yield
         finally:

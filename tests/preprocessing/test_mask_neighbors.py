@@ -288,6 +288,14 @@ def test_stretched_images_are_refused():
         NeighborMasker().report(cutouts)
 
 
+@pytest.mark.parametrize("npix", [20, 64, 128])
+def test_an_image_of_bright_pixels_only(npix):
+    x = np.arange(npix) - (npix - 1) / 2
+    light = 100 * np.exp(-np.hypot(x, x[:, None]) / npix)
+    masked = NeighborMasker().transform(Cutouts(light[None], noise=0.1, psf=STAR, pixel_scale=1.0)).mask
+    assert not masked.any()  # it is one galaxy
+
+
 def test_infinite_pixels_are_an_error_that_names_the_row():
     images = np.zeros((400, 32, 64), np.float32)
     images[333, 3, 3] = np.inf
