@@ -18,7 +18,30 @@ _LEVELS = 2**16
 _passes: ContextVar[Mapping[nn.Module, list[np.random.Generator]]] = ContextVar("galestim_passes")
 
 
-class Dropout(nn.Module):
+class TrainingDropout(nn.Module):
+    """Dropout in training alone: what predicts, Monte Carlo passes too, has the whole network.
+
+    It keeps a network from learning its images by heart, and costs nothing in prediction.
+
+    Parameters
+    ----------
+    rate : float in [0, 1)
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate={rate}; expected a dropout rate in [0, 1).")
+        self.rate = rate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * _kept(x, self.rate) if self.training and self.rate else x
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class Dropout(TrainingDropout):
     """Zero each entry with probability `rate` while training, and scale the others by ``1 / (1 - rate)``.
 
     The same layer as `torch.nn.Dropout` [1]_, but on a CPU the mask is cut from 64-bit random words, four entries a
@@ -43,21 +66,9 @@ class Dropout(nn.Module):
     (0.25, 1.3333)
     """
 
-    def __init__(self, rate: float):
-        super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate={rate}; expected a dropout rate in [0, 1).")
-        self.rate = rate
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.rate == 0:
-            return x
-        generators = _passes.get({}).get(self)
-        if generators:
-            return self._one_mask_per_pass(x, generators)
-        if not self.training:
-            return x
-        return x * _kept(x, self.rate)
+        generators = _passes.get({}).get(self) if self.rate else None
+        return self._one_mask_per_pass(x, generators) if generators else super().forward(x)
 
     def _one_mask_per_pass(self, x: torch.Tensor, generators: list[np.random.Generator]) -> torch.Tensor:
         """Rows ``(pass, galaxy)`` of `x`: all galaxies of a pass lose the same entries."""
@@ -65,9 +76,6 @@ class Dropout(nn.Module):
         kept = np.stack([generator.random(shape, dtype=np.float32) >= self.rate for generator in generators])
         mask = torch.from_numpy(kept).to(x) / (1 - self.rate)
         return (x.unflatten(0, (n_passes, -1)) * mask.unsqueeze(1)).flatten(0, 1)
-
-    def extra_repr(self) -> str:
-        return f"rate={self.rate}"
 
 
 def set_dropout(module: nn.Module, rate: float | None) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from .._light import circular_harmonics, log_scales
 from ._camera import N_PSF, Camera, n_camera_numbers
 from ._camera_harmonics import ORDERS, CameraHarmonics
-from ._dropout import Dropout
+from ._dropout import Dropout, TrainingDropout
 from ._spec import NetworkSpec
 from ._split import SplitNetwork, with_context
 
@@ -54,6 +54,9 @@ class HarmonicNet(NetworkSpec):
         Residual blocks of two dense layers.
     dropout : float, default=0.0
         Dropout rate in front of the first and the last dense layer.
+    block_dropout : float, default=0.0
+        Dropout rate within the residual blocks, in training only. With a rate of 0.1 a network that learns from a
+        million images learns fewer of them by heart.
 
     Notes
     -----
@@ -87,11 +90,12 @@ class HarmonicNet(NetworkSpec):
     takes_camera = True
     sees_directions = False
 
-    def __init__(self, n_scales=12, hidden=256, blocks=3, dropout=0.0):
+    def __init__(self, n_scales=12, hidden=256, blocks=3, dropout=0.0, block_dropout=0.0):
         self.n_scales = n_scales
         self.hidden = hidden
         self.blocks = blocks
         self.dropout = dropout
+        self.block_dropout = block_dropout
 
     def build(self, image_shape, n_outputs, n_context=0, camera=False):
         if self.n_scales < 2 or self.hidden < 1 or self.blocks < 0:
@@ -121,7 +125,7 @@ class _HarmonicNetwork(SplitNetwork):
         self.register_buffer("scale", torch.ones(n_features))
         self.dropout = Dropout(spec.dropout)
         self.entry = nn.Linear(n_features + n_context, spec.hidden)
-        self.body = nn.Sequential(*(_ResidualBlock(spec.hidden) for _ in range(spec.blocks)))
+        self.body = nn.Sequential(*(_ResidualBlock(spec.hidden, spec.block_dropout) for _ in range(spec.blocks)))
         self.exit = nn.Sequential(nn.SiLU(), Dropout(spec.dropout), nn.Linear(spec.hidden, n_outputs))
 
     def trunk(self, x, *camera):
@@ -260,12 +264,13 @@ def _soft_phase(x: torch.Tensor) -> torch.Tensor:
 class _ResidualBlock(nn.Module):
     """Two dense layers beside the identity; starts as the identity."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, dropout: float):
         super().__init__()
         last = nn.Linear(width, width)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.branch = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
+        behind = nn.Sequential(nn.SiLU(), TrainingDropout(dropout))
+        self.branch = nn.Sequential(nn.SiLU(), nn.Linear(width, width), behind, last)
 
     def forward(self, x):
         return x + self.branch(x)

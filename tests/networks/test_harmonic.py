@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from galestim._light import circular_harmonics, log_scales
-from galestim.networks import HarmonicNet, SpatialTransformer
+from galestim.networks import HarmonicNet, SpatialTransformer, drops_out
 from galestim.networks._d4 import ORDER, transform
 from galestim.networks._spatial_transformer import CroppedNetwork
 from galestim.simulation import add_noise, hsc_like, render, sim_v1_prior
@@ -102,3 +102,15 @@ def test_behind_a_crop():
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ValueError, match="expected n_scales of at least 2"):
         HarmonicNet(**wrong).build((8, 8, 1), 1)
+
+
+def test_dropout_in_blocks_is_of_training_alone():
+    network = HarmonicNet(n_scales=4, hidden=32, blocks=2, block_dropout=0.5).build((32, 32, 1), n_outputs=2)
+    network = trained_looking(network, torch.rand(9, 1, 32, 32))
+    plain = HarmonicNet(n_scales=4, hidden=32, blocks=2).build((32, 32, 1), n_outputs=2).eval()
+    plain.load_state_dict(network.state_dict())
+    images = torch.rand(3, 1, 32, 32)
+    assert torch.equal(network(images), plain(images))
+    assert not drops_out(network)  # so a posterior needs one pass
+    network.train()
+    assert not torch.equal(network(images), network(images))
