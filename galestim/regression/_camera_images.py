@@ -146,7 +146,7 @@ class CameraImages:
         """
         for rows in gen_batches(len(self), BATCH):
             if not np.isfinite(self._units[rows]).all():
-                self[rows].inputs(np.float32)
+                (self[rows] if len(self) > BATCH else self).inputs(np.float32)  # all of a batch: kept for the network
         return self._units
 
 

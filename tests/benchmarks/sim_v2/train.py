@@ -60,7 +60,8 @@ def prior():
 
 def galaxies(smoke: bool, lonely: bool, seed: int) -> SimulatedGalaxies:
     """What is learned from."""
-    crowd = {} if lonely else {"neighbors": sim_v2_neighbors(), "masker": NeighborMasker()}
+    some = sim_v2_neighbors().replace(mean_number=0.7)  # so that half are alone
+    crowd = {} if lonely else {"neighbors": some, "masker": NeighborMasker()}
     return SimulatedGalaxies(
         64 if smoke else N_GALAXIES,
         npix=(32, 48) if smoke else NPIX,
