@@ -17,7 +17,7 @@ from .._cutouts import Cutouts
 from ._airy import AiryPSF
 from ._camera_limits import check_cameras
 from ._observe import observe, widths_of
-from ._priors import Uniform, values_of
+from ._priors import LogUniform, Uniform, values_of
 from ._psf import PSF, DoubleMoffatPSF, GaussianPSF, ImagePSF, MoffatPSF, Widened
 from ._radial import Profile, profile_of
 from ._radius import half_light_radius
@@ -27,7 +27,8 @@ OF_CAMERAS = 1  # so that the same `random_state` gives numbers other than those
 ROUNDS = 1000  # of draws until all cameras are within their limits
 SMOOTHEST = 0.8  # length of the correlation of the noise over the width of the point-spread function
 OBSCURATION = Uniform(0.0, 0.45)  # of the mirrors of telescopes in space
-WINGS = {"wing_share": Uniform(0.05, 0.25), "wing_ratio": Uniform(1.5, 3.0), "wing_beta": Uniform(2.0, 3.5)}
+# of the halos of Hubble as of the air: 93 % of the light of a star of ACS lies within three widths, 98 % within six
+WINGS = {"wing_share": Uniform(0.05, 0.25), "wing_ratio": LogUniform(1.5, 6.0), "wing_beta": Uniform(2.0, 3.5)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ class CameraPrior:
     gaussian_share : float, default=0.0
         Share of the cameras with a Gaussian instead.
     double_share : float, default=0.0
-        Share with a `DoubleMoffatPSF`: a core of exponent `beta`, and 5 to 25 % of the light in wings 1.5 to 3 times
+        Share with a `DoubleMoffatPSF`: a core of exponent `beta`, and 5 to 25 % of the light in wings 1.5 to 6 times
         as wide, of exponents 2 to 3.5.
     airy_share : float, default=0.0
         Share with an `AiryPSF`, obscured by 0 to 0.45.
