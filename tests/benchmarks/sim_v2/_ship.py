@@ -11,7 +11,6 @@ import _sets
 import train
 
 from galestim.checkpoints import load_estimator, save_estimator
-from galestim.simulation import sim_v2_neighbors
 
 DATA = {
     "targets": "bulge_to_total; half_light_radius [arcsec], circularized, of both components together; flux",
@@ -43,7 +42,7 @@ def ship(table: Path, model: Path, path: Path) -> None:
         "data": DATA | {"simulated": estimator.card_["data"]},
         "cameras": {name: repr(entry) for name, entry in cameras.items()},
         "prior": {name: repr(entry) for name, entry in train.prior().priors.items()},
-        "neighbors": repr(sim_v2_neighbors()),
+        "neighbors": repr(train.neighbors()),
         "seeds": {"training": estimator.card_["seed"], "network": 0, "sets": _sets.SEEDS},
         "date": datetime.date.today().isoformat(),
         "training": {"code": "python tests/benchmarks/sim_v2/train.py", "threads": 1}

@@ -58,10 +58,14 @@ def prior():
     return sim_v2_prior().replace(bulge_to_total=bulge_to_total, x_offset=off, y_offset=off)
 
 
+def neighbors():
+    """Those of the benchmark, but fewer: half of the galaxies are alone."""
+    return sim_v2_neighbors().replace(mean_number=0.7)
+
+
 def galaxies(smoke: bool, lonely: bool, seed: int) -> SimulatedGalaxies:
     """What is learned from."""
-    some = sim_v2_neighbors().replace(mean_number=0.7)  # so that half are alone
-    crowd = {} if lonely else {"neighbors": some, "masker": NeighborMasker()}
+    crowd = {} if lonely else {"neighbors": neighbors(), "masker": NeighborMasker()}
     return SimulatedGalaxies(
         64 if smoke else N_GALAXIES,
         npix=(32, 48) if smoke else NPIX,
