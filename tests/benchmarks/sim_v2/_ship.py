@@ -27,7 +27,7 @@ LIMITS = [
     "Bulge-to-total ratios are less sharp than the image would let them be; see the numbers.",
     "Stars of telescopes in space are known less well; see the numbers.",
     "Galaxies outside of the prior are pulled into it; real ones have arms, bars and halos that it does not know. "
-    "Fluxes of stamps of Hubble are 12 % below those of fits in the median.",
+    "Fluxes of stamps of Hubble are 10 % below those of fits in the median.",
 ]
 
 
