@@ -355,10 +355,11 @@ def test_decompression_bomb(folder, monkeypatch, limit):
 
 @pytest.mark.skipif(not SDSS.is_dir(), reason="needs ../shared/data/sdss_jpeg")
 def test_sdss_images():
-    data = load_image_folder(SDSS, SDSS / "catalog.csv", memmap=True)
-    assert data.images.shape == (1400, 424, 424, 3)
+    some = Table.read(SDSS / "catalog.csv")[::7]
+    data = load_image_folder(SDSS, some, memmap=True, unlabeled="ignore")
+    assert data.images.shape == (200, 424, 424, 3)
     assert set(np.asarray(data.catalog["spiral"])) == {0, 1}
-    for row in (0, 700, 1399):
+    for row in (0, 100, 199):
         with Image.open(SDSS / f"{data.object_id[row]}.jpg") as image:
             np.testing.assert_array_equal(data.images[row], np.asarray(image))
 

@@ -134,7 +134,7 @@ def test_expected_spin_is_physical_and_spread():
     np.testing.assert_allclose(np.quantile(expected, [0.05, 0.95]), [0.1, 0.85], atol=0.06)
 
 
-@pytest.mark.parametrize("scatter", [0.0, 0.05, 0.13, 0.3])
+@pytest.mark.parametrize("scatter", [0.0, 0.13])
 def test_ceiling_is_the_correlation_with_the_expected_spin(scatter, monkeypatch):
     monkeypatch.setattr(_spin, "_sky", lambda truth, *_: np.zeros((len(truth["magnitude"]), 1, 1, 3)))
     data = make_spin_galaxies(10_000, npix=1, intrinsic_scatter=scatter, random_state=0)

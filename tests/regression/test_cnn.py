@@ -2,12 +2,9 @@ import math
 import warnings
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 import sklearn
 import torch
-from astropy.table import QTable
 from scipy.stats import pearsonr
 from sklearn.model_selection import cross_validate
 from torch import nn
@@ -233,20 +230,6 @@ def test_any_number_of_rows_trains(n):
     rng = np.random.default_rng(0)
     model = CNNRegressor(CompactCNN(widths=(2, 2), hidden=4), max_epochs=1, random_state=0)
     assert np.isfinite(model.fit(rng.random((n, 8, 8)), rng.random(n)).predict(rng.random((5, 8, 8)))).all()
-
-
-def test_target_names(blobs, small):
-    images, _, both = blobs
-    names = ["radius", "flux"]
-    tables = [pd.DataFrame(both, columns=names), pl.DataFrame(both, schema=names), QTable(both, names=names)]
-    tables.append(np.rec.fromarrays(both.T, names=names))
-    expected = small(max_epochs=1).fit(images, both)
-    assert expected.target_names_ == ["y0", "y1"]
-    for table in tables:
-        model = small(max_epochs=1).fit(images, table)
-        assert model.target_names_ == names
-        np.testing.assert_array_equal(model.predict(images), expected.predict(images))
-    assert small(max_epochs=1).fit(images, tables[0]["flux"]).target_names_ == ["flux"]
 
 
 @pytest.mark.parametrize(
