@@ -77,7 +77,7 @@ RIGHT = {
     "pit, band": (pit, 200, 100, None, 0.01, 0.105),
     "sbc": (partial(ranks, n_samples=20), 200, 100, None, 0.01, 0.105),
     "sbc, product": (partial(ranks, n_samples=20, quantity=product), 200, 100, None, 0.01, 0.105),
-    "l_c2st": (quick, 200, 60, None, 0.01, 0.115),
+    "l_c2st": (quick, 100, 60, None, 0.01, 0.115),
     "l_c2st, 12 draws": (quick, 100, 60, 12, 0.01, 0.115),
     **{
         f"tarp, {where}, {n_draws} draws": (
@@ -124,7 +124,6 @@ NOT_MISSING = {
     "hdi": lambda p, y, of: coverage(p, y, kind="hdi"),
     "error": lambda p, y, of: [coverage_error(p, y, sample_weight=np.nan_to_num(of[:, 0], nan=9.0))],
     "joint": lambda p, y, of: joint_coverage(p, y),
-    "pit": lambda p, y, of: pit_uniformity(p, y),
     "sharpness": lambda p, y, of: sharpness(p, limit=of),
     "tarp": lambda p, y, of: tarp(p, y, references=of),
 }
