@@ -100,20 +100,21 @@ def documented(regressor: _Kind) -> _Kind:
     """Add to the docstring of a regressor the parameters that it does not describe itself, with their defaults."""
     if regressor.__doc__ is None:  # python -OO
         return regressor
-    before, _, rest = inspect.cleandoc(regressor.__doc__).partition("Parameters\n----------\n")
-    own, _, after = rest.partition("\n\n")
+    own = _parameters_of(regressor)
     known = _entries(_TEXT) | _entries(_parameters_of(regressor.__base__)) | _entries(own)
     entries = []
     for parameter in inspect.signature(regressor).parameters.values():
         kind, _, text = known[parameter.name].partition("\n")
         default = f'"{parameter.default}"' if isinstance(parameter.default, str) else parameter.default
         entries.append(f"{kind.partition(', default=')[0]}, default={default}\n{text}")
-    regressor.__doc__ = f"{before}Parameters\n----------\n" + "\n".join(entries) + f"\n\n{after}"
+    regressor.__doc__ = inspect.cleandoc(regressor.__doc__).replace(own, "\n".join(entries))
     return regressor
 
 
-def _parameters_of(base: Any) -> str:
-    return inspect.cleandoc(base.__doc__ or "").partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+def _parameters_of(regressor: Any) -> str:
+    """The section of its docstring."""
+    _, _, section = inspect.cleandoc(regressor.__doc__ or "").partition("Parameters\n----------\n")
+    return section.partition("\n\n")[0]
 
 
 def _entries(section: str) -> dict[str, str]:
