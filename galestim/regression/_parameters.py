@@ -107,7 +107,7 @@ def documented(regressor: _Kind) -> _Kind:
         kind, _, text = known[parameter.name].partition("\n")
         default = f'"{parameter.default}"' if isinstance(parameter.default, str) else parameter.default
         entries.append(f"{kind.partition(', default=')[0]}, default={default}\n{text}")
-    regressor.__doc__ = inspect.cleandoc(regressor.__doc__).replace(own, "\n".join(entries))
+    regressor.__doc__ = inspect.cleandoc(regressor.__doc__).replace(own, "\n".join(entries)) + "\n"
     return regressor
 
 

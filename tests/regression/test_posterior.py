@@ -180,10 +180,10 @@ def test_monte_carlo_dropout_is_that_of_brute_force(blobs, model):
         if isinstance(layer, Dropout):
             layer.train()
     torch.manual_seed(0)
-    pixels = torch.from_numpy(images[:50])
+    pixels = torch.from_numpy(np.repeat(images[:50], 20, axis=0))  # each row has a mask of its own
     with torch.no_grad():
-        brute = torch.stack([head(member(pixels), 2).means[:, 0] for _ in range(1000)], dim=1).numpy()
-    brute = brute * fitted.target_scale_ + fitted.target_mean_
+        brute = np.stack([head(member(pixels), 2).means[:, 0].numpy().reshape(50, 20, 2) for _ in range(50)], axis=1)
+    brute = brute.reshape(50, 1000, 2) * fitted.target_scale_ + fitted.target_mean_
     p_values = np.array([[kstest(draws.means[i, :, k], brute[i, :, k]).pvalue for i in range(50)] for k in range(2)])
     assert (p_values < 0.01).sum() <= 4  # of 100; more than 4 has a chance of 0.3 %
 
