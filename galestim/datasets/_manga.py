@@ -19,12 +19,12 @@ from sklearn.utils import Bunch
 from .._io.bounds import check_fits
 from .._io.files import written_whole
 from ..catalogs import Catalog
-from ..cutouts import CutoutFetcher, SkyServer, Transport
+from ..cutouts import SkyServer, Transport
+from ._measured_spins import best_of_each, spin_fetcher, with_images
 
 URL = "https://data.sdss.org/sas/dr17/env/MANGA_PIPE3D/v3_1_1/3.1.1/SDSS17Pipe3D_v3_1_1.fits"
 SHA256 = "ac714809044c02dcb2cc8b5007d02981d9316c34dc398a79f4c07bde4d3496fc"  # of its 55 889 280 bytes
 COLUMNS = ("plateifu", "mangaid", "objra", "objdec", "Re_arc", "Lambda_Re", "e_Lambda_Re", "QCFLAG")
-NPIX, PIXEL_SCALE_RE = 424, 0.02  # the published recipe: a frame of 8.48 R_e
 
 
 def fetch_manga_spin(
@@ -119,21 +119,13 @@ def fetch_manga_spin(
     >>> splitter = GroupShuffleSplit(1, test_size=0.15, random_state=0)
     >>> train, test = next(splitter.split(data.catalog, groups=data.groups))  # doctest: +SKIP
     """
-    source = SkyServer() if source is None else source
-    fetcher = CutoutFetcher(source, npix=NPIX, pixel_scale_re=PIXEL_SCALE_RE, **fetcher_params)
+    fetcher = spin_fetcher(SkyServer() if source is None else source, fetcher_params)
     file = _locate(data_home, url, download_if_missing)
     catalog, selection = _select(_read(file, str(file)), unique)
-    images = report = None
-    if fetch_images:
-        acquired = fetcher.acquire(catalog, on_error="skip")
-        catalog, images, report = acquired.catalog, acquired.images, acquired.report
-        selection["with an image"] = len(catalog)
-        _warn_of_missing(report)
-    lambda_r = np.asarray(catalog["lambda_r"])
+    data = with_images(catalog, selection, fetcher if fetch_images else None, _too_fine)
     if return_X_y:
-        return (images if fetch_images else catalog), lambda_r
-    data = {"catalog": catalog, "images": images, "lambda_r": lambda_r, "groups": np.asarray(catalog["mangaid"])}
-    return Bunch(**data, selection=selection, report=report, DESCR=fetch_manga_spin.__doc__)
+        return (data.images if fetch_images else data.catalog), data.lambda_r
+    return Bunch(**data, groups=np.asarray(data.catalog["mangaid"]), DESCR=fetch_manga_spin.__doc__)
 
 
 def _locate(data_home, url: str | None, download_if_missing: bool) -> Path:
@@ -176,8 +168,7 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
     rows = np.flatnonzero(has_spin & (radius > 0) & np.isfinite(radius))
     counts = {"observations": len(spin), "with a spin": int(has_spin.sum()), "with a radius": len(rows)}
     if unique:
-        best_first = rows[np.argsort(np.where(error > 0, error, np.inf)[rows], kind="stable")]
-        rows = np.sort(best_first[np.unique(columns["mangaid"][best_first], return_index=True)[1]])
+        rows = rows[best_of_each(columns["mangaid"][rows], error[rows])]
     counts["selected"] = len(rows)
     table = {"object_id": columns["plateifu"], "mangaid": columns["mangaid"], "qcflag": columns["QCFLAG"].astype(int)}
     table |= {
@@ -188,12 +179,6 @@ def _select(columns: dict[str, NDArray], unique: bool) -> tuple[Catalog, dict[st
     return Catalog(QTable(table | {"lambda_r": spin, "lambda_r_error": error})[rows]), counts
 
 
-def _warn_of_missing(report: QTable) -> None:
-    missing = report[report["status"] != "ok"]
-    too_fine = int((missing["pixel_scale"] < SkyServer.scale_limits[0] * u.arcsec).sum())
-    if len(missing):
-        warnings.warn(
-            f"{len(missing)} of {len(report)} galaxies have no image and are left out, {too_fine} of them for R_e < "
-            f"0.75 arcsec. The first is {missing['object_id'][0]}: {missing['reason'][0]} For all see the report.",
-            stacklevel=3,
-        )
+def _too_fine(missing: QTable) -> str:
+    n = int((missing["pixel_scale"] < SkyServer.scale_limits[0] * u.arcsec).sum())
+    return f", {n} of them for R_e < 0.75 arcsec"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,16 @@ from numpy.typing import NDArray
 # galestim.simulation is imported where it is used: it brings torch, which galestim.datasets does without
 
 TARGET_NAMES = ["bulge_to_total", "half_light_radius", "flux"]
+
+
+class Population(NamedTuple):
+    """Galaxies of an epoch: parameters, targets (n, 3), epochs of birth (n,), cameras, and neighbors, if any."""
+
+    parameters: dict[str, NDArray]
+    target: NDArray
+    birth: NDArray
+    cameras: Any  # a Band with entries one per galaxy, or that of all
+    neighbors: dict[str, NDArray] | None
 
 
 def checked_band(band, *, own_cameras=False):
@@ -86,3 +96,9 @@ def with_neighbors(known: dict[str, NDArray] | None, rows: NDArray, new: dict[st
         return None
     stay, new = ~np.isin(known["galaxy"], rows), new | {"galaxy": rows[new["galaxy"]]}
     return {name: np.concatenate([values[stay], new[name]]) for name, values in known.items()}
+
+
+def center(images: Any, npix: int) -> Any:
+    """The middle of images ``(n, npix, npix)``."""
+    start = (images.shape[-1] - npix) // 2
+    return images[:, start : start + npix, start : start + npix]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from sklearn.utils import Bunch
 
 from .._io.files import written_whole
 from ..catalogs import Catalog
-from ..cutouts import CutoutFetcher, LegacySurvey, Transport
-from ._manga import NPIX, PIXEL_SCALE_RE
+from ..cutouts import LegacySurvey, Transport
+from ._measured_spins import best_of_each, spin_fetcher, with_images
 
 KINEMATICS = "samiDR3StelKin.csv"
 INPUTS = ("InputCatGAMADR3.csv", "samiDR3InputCatClusters.csv")
@@ -127,22 +126,14 @@ def fetch_sami_spin(
     >>> data = fetch_sami_spin("sami/", fetch_images=False)  # doctest: +SKIP
     >>> spin = PosteriorRegressor().fit(data.images, data.lambda_r, y_err=data.lambda_r_error)  # doctest: +SKIP
     """
-    source = LegacySurvey(format="jpeg") if source is None else source
-    fetcher = CutoutFetcher(source, npix=NPIX, pixel_scale_re=PIXEL_SCALE_RE, **fetcher_params)
+    fetcher = spin_fetcher(LegacySurvey(format="jpeg") if source is None else source, fetcher_params)
     folder = _folder(tables, data_home, download_if_missing)
     catalog, selection = _select({name: _read(folder / name) for name in COLUMNS}, unique)
-    images = report = None
-    if fetch_images:
-        acquired = fetcher.acquire(catalog, on_error="skip")
-        catalog, images, report = acquired.catalog, acquired.images, acquired.report
-        selection["with an image"] = len(catalog)
-        _warn_of_missing(report)
-    lambda_r, error = (np.asarray(catalog[name]) for name in ("lambda_r", "lambda_r_error"))
+    data = with_images(catalog, selection, fetcher if fetch_images else None, lambda missing: "")
     if return_X_y:
-        return (images if fetch_images else catalog), lambda_r
-    data = {"catalog": catalog, "images": images, "lambda_r": lambda_r, "lambda_r_error": error}
-    groups = np.asarray(catalog["catid"])
-    return Bunch(**data, groups=groups, selection=selection, report=report, DESCR=fetch_sami_spin.__doc__)
+        return (data.images if fetch_images else data.catalog), data.lambda_r
+    error, groups = (np.asarray(data.catalog[name]) for name in ("lambda_r_error", "catid"))
+    return Bunch(**data, lambda_r_error=error, groups=groups, DESCR=fetch_sami_spin.__doc__)
 
 
 def _folder(tables, data_home, download_if_missing: bool) -> Path:
@@ -190,8 +181,7 @@ def _select(tables: dict[str, Table], unique: bool) -> tuple[Catalog, dict[str, 
     rows = rows[_floats(rows["r_e"]) > 0]
     counts["with a radius"] = len(rows)
     if unique:
-        best_first = np.argsort(_floats(rows["lambdar_re_err"]), kind="stable")
-        rows = rows[np.sort(best_first[np.unique(np.asarray(rows["catid"])[best_first], return_index=True)[1]])]
+        rows = rows[best_of_each(np.asarray(rows["catid"]), _floats(rows["lambdar_re_err"]))]
     counts["selected"] = len(rows)
     return _catalog(rows), counts
 
@@ -222,13 +212,3 @@ def _catalog(rows: Table) -> Catalog:
 def _floats(column) -> NDArray[np.float64]:
     """Numbers, NaN where there is none."""
     return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
-
-
-def _warn_of_missing(report: QTable) -> None:
-    missing = report[report["status"] != "ok"]
-    if len(missing):
-        warnings.warn(
-            f"{len(missing)} of {len(report)} galaxies have no image and are left out. The first is "
-            f"{missing['object_id'][0]}: {missing['reason'][0]} For all see the report.",
-            stacklevel=3,
-        )

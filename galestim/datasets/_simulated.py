@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from sklearn.utils import check_random_state, gen_batches
 from .._sklearn import HasMethods, Interval, StrOptions, validate_params
 from ._population import (
     TARGET_NAMES,
+    Population,
+    center,
     checked_band,
     checked_dtype,
     checked_neighbors,
@@ -28,16 +30,6 @@ from ._population import (
 
 CHUNK = 128  # images that are drawn at a time; they stay in a core's cache
 CACHE_BYTES = 2 * 2**30  # of noiseless images; rows that do not fit are drawn again at every look
-
-
-class _Population(NamedTuple):
-    """Galaxies of an epoch: parameters, targets (n, 3), epochs of birth (n,), cameras, and neighbors, if any."""
-
-    parameters: dict[str, NDArray]
-    target: NDArray
-    birth: NDArray
-    cameras: Any  # a Band with entries one per galaxy, or that of all
-    neighbors: dict[str, NDArray] | None
 
 
 class SimulatedGalaxies:
@@ -96,18 +88,10 @@ class SimulatedGalaxies:
     neighbor_parameters : dict of str to ndarray of shape (n_all_neighbors,) or None
         All neighbors, as `NeighborPrior.draw` gives them, with ``galaxy``, the row of theirs, ``distance`` from it
         [pixels] and ``flux_ratio``. ``parameters["n_neighbors"]`` is how many each galaxy has.
-    neighbors, masker : NeighborPrior or None, transformer or None
-        As passed.
-    band : Band or CameraPrior
     cameras : Band
         That of all galaxies, or with entries one per galaxy; of the galaxies of epoch 0.
-    prior : GalaxyPrior
-    redraw : str
-        As passed.
-    lifetime, replays : int
-        As passed.
-    noise_factor : float
-        As passed.
+    band, prior, neighbors, masker, redraw, lifetime, replays, noise_factor : object
+        As passed, or what None stands for.
     shape : tuple of int (n_samples, npix, npix)
     dtype : numpy dtype
 
@@ -155,7 +139,7 @@ class SimulatedGalaxies:
     """
 
     ndim = 3
-    _latest: tuple[int, _Population]  # the epoch that was last asked for
+    _latest: tuple[int, Population]  # the epoch that was last asked for
     _cache: Any
     _kept_birth: NDArray[np.intp]  # the epoch in which the galaxy was born whose image is kept; -1 for none
 
@@ -298,7 +282,7 @@ class SimulatedGalaxies:
             galaxies["n_neighbors"] = np.bincount(around["galaxy"], minlength=n)
         return galaxies, target, cameras, around
 
-    def _living(self, epoch: int) -> _Population:
+    def _living(self, epoch: int) -> Population:
         """The galaxies of an epoch: every `lifetime`-th row has a new one, each epoch other rows."""
         if self.redraw == "noise" or epoch == 0:
             return self._first
@@ -308,7 +292,7 @@ class SimulatedGalaxies:
             self._latest = epoch, self._renewed(known, births)
         return self._latest[1]
 
-    def _renewed(self, known: _Population, births: Sequence[int]) -> _Population:
+    def _renewed(self, known: Population, births: Sequence[int]) -> Population:
         """A population whose groups of rows were born in these epochs."""
         parameters = {name: values.copy() for name, values in known.parameters.items()}
         target, birth, cameras, neighbors = known.target.copy(), known.birth.copy(), known.cameras, known.neighbors
@@ -321,18 +305,16 @@ class SimulatedGalaxies:
                 cameras = cameras.with_rows(rows, new) if self._own_cameras else new
                 for name, values in drawn.items():
                     parameters[name][rows] = values
-        return _Population(parameters, target, birth, cameras, neighbors)
+        return Population(parameters, target, birth, cameras, neighbors)
 
-    def _looked_at(
-        self, rows: NDArray, living: _Population, seeds: Sequence[int], *, per_seed: int, npix: int
-    ) -> Any:
+    def _looked_at(self, rows: NDArray, living: Population, seeds: Sequence[int], *, per_seed: int, npix: int) -> Any:
         """Images of `rows`, or their cutouts; a seed determines the noise of so many."""
         seen = []
         for part in gen_batches(len(rows), CHUNK) if len(rows) else [slice(0, 0)]:
             drawn = self._noiseless(rows[part], living)
             for start in range(part.start, max(part.stop, part.start + 1), per_seed):
                 some = slice(start - part.start, min(start + per_seed, part.stop) - part.start)
-                images = _center(drawn[0][some], npix)
+                images = center(drawn[0][some], npix)
                 seed = int(seeds[start // per_seed]) if len(rows) else 0
                 seen.append(self._seen(images, [stars[some] for stars in drawn[1:]], rows[part][some], living, seed))
         if not self._own_cameras:
@@ -342,7 +324,7 @@ class SimulatedGalaxies:
         looks = seen[0] if len(seen) == 1 else Cutouts.concatenate(seen)
         return looks if self.masker is None else self.masker.transform(looks)
 
-    def _seen(self, images: Any, stars: list, rows: NDArray, living: _Population, seed: int) -> Any:
+    def _seen(self, images: Any, stars: list, rows: NDArray, living: Population, seed: int) -> Any:
         """What the cameras make of noiseless images: an array, or cutouts."""
         camera = living.cameras.with_noise_factor(self.noise_factor)
         if self._own_cameras:
@@ -352,7 +334,7 @@ class SimulatedGalaxies:
             images = camera.add_noise(images, random_state=seed)
         return images.numpy().astype(self.dtype, copy=False)
 
-    def _noiseless(self, rows: NDArray, living: _Population) -> tuple:
+    def _noiseless(self, rows: NDArray, living: Population) -> tuple:
         """Noiseless images as a tensor ``(n, npix, npix)``, and stars, from the cache where it has room for them."""
         fits = rows < len(self._kept_birth)
         if fits.all():
@@ -365,7 +347,7 @@ class SimulatedGalaxies:
             whole[~fits], whole[fits] = new, kept
         return both
 
-    def _kept(self, rows: NDArray, living: _Population) -> tuple:
+    def _kept(self, rows: NDArray, living: Population) -> tuple:
         """Noiseless images and stars from the cache, drawn at their first look."""
         new = np.unique(rows[self._kept_birth[rows] != living.birth[rows]])
         if len(new) or self._cache is None:
@@ -377,7 +359,7 @@ class SimulatedGalaxies:
             self._kept_birth[new] = living.birth[new]
         return tuple(kept[rows] for kept in self._cache)
 
-    def _render(self, living: _Population, rows) -> tuple:
+    def _render(self, living: Population, rows) -> tuple:
         from ..simulation import neighbors_of, render, render_with_stars
 
         galaxies = {name: values[rows] for name, values in living.parameters.items()}
@@ -389,9 +371,9 @@ class SimulatedGalaxies:
         return (render(galaxies, **camera),)
 
     @property
-    def _first(self) -> _Population:
+    def _first(self) -> Population:
         birth = np.zeros(len(self), dtype=int)
-        return _Population(self.parameters, self.target, birth, self.cameras, self.neighbor_parameters)
+        return Population(self.parameters, self.target, birth, self.cameras, self.neighbor_parameters)
 
     # ---- files: what they are drawn from; no images
 
@@ -408,8 +390,3 @@ class SimulatedGalaxies:
     def __setstate__(self, state):
         vars(self).update(state)
         self._forget()
-
-
-def _center(images: Any, npix: int) -> Any:
-    start = (images.shape[-1] - npix) // 2
-    return images[:, start : start + npix, start : start + npix]

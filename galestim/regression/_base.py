@@ -1,15 +1,13 @@
-"""Base of the image regressors: one recipe of fitting, prediction in batches, and pickles of plain arrays."""
+"""Base of the image regressors: one recipe of fitting."""
 
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -19,85 +17,46 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .. import __version__
 from .._device import resolve_device
 from .._estimates import Estimates
-from .._images import ImageEstimator, missing_rows, release_pages
+from .._images import ImageEstimator
 from .._randomness import AllDraws, own_random_numbers
 from .._sklearn import (
-    ClassWithout,
-    HasMethods,
-    Interval,
-    StrOptions,
     check_feature_names,
     check_sample_weight,
     fit_context,
 )
-from ..networks import Augmentation, ImageNetwork, Inputs, build_network
+from ..networks import Inputs
 from ..targets import resolve_transforms
 from ._camera_images import camera_images, knows_camera, units_of_targets, warn_of_unknown_cameras
 from ._digests import digested
+from ._examples import Examples, Labels
 from ._fit_identity import checkpoint_of
-from ._optimizers import OPTIMIZERS, SGD
+from ._network import PREDICT_BATCH, OwnNetwork
+from ._parameters import CONSTRAINTS
 from ._physical_errors import PhysicalErrors
 from ._plausible import warn_of_no_names, warn_of_the_odd
 from ._redraw import RedrawnExamples, RedrawnImages, drawn_once, redrawn_rows
 from ._rows import TrainingRows, pixel_moments, training_rows
-from ._searchable import SearchableDefaults
 from ._targets import TargetCodec, Targets, forbid_constant, forbid_directions, read_targets
-from ._training import LR_SCHEDULES, Examples, Labels, Recipe, network_inputs, train
-from ._transfer import Transfer, lend_scales, lend_weights, set_rates
+from ._training import Recipe, train
+from ._transfer import lend_scales, lend_weights, set_rates
 
-AUGMENTATIONS = {"spin": Augmentation(), "rotation": Augmentation(zoom=0.0, rotation=180.0, shift=0.0)}
-PREDICT_BATCH = 256
 N_EXAMINED = 1024  # training images that are looked at before the training
 N_TRIED = 64  # training images that are predicted after it
 DIVERGED = 1e3  # losses of standardized targets are about 1
 
 
-class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
-    """Base of the estimators.
+class ImageRegressor(OwnNetwork, Estimates, ImageEstimator):
+    """Base of the estimators: a subclass supplies `_estimate`, what `OwnNetwork` asks for, and perhaps `_finish`."""
 
-    A subclass supplies four things: `_default_network`, `_loss`, and, where there is more to it than one network of
-    the spec, `_member` and `_finish`. One with a parameter `n_estimators` has so many members, in a ``ModuleList``.
-    """
-
-    network_: Any
     target_names_: list[str]
     target_units_: list[str | None] | None
     target_transforms: Any = None  # a parameter of some
     _gradient_clip: float | None = None
-    warm_start_from: Transfer | None = None  # of pickles that are older than this parameter
     _may_take_camera = False  # whether cutouts that know their camera are more than arrays
-    camera_ = False  # of fits that are older than this attribute
     _on_sky = True  # whether radii were learned in arcsec, if the fit was told of cameras
-
-    _parameter_constraints: dict = {
-        "network": [
-            HasMethods(["build"], "CompactCNN()"),
-            ClassWithout(["build"], "a torch.nn.Module class"),
-            None,
-        ],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), SGD, type],
-        "lr_schedule": [StrOptions(set(LR_SCHEDULES)), None],
-        "augmentation": [StrOptions(set(AUGMENTATIONS)), Augmentation, None],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping_patience": [Interval(Integral, 1, None, closed="left"), None],
-        "image_shape": ["array-like", None],
-        "precision": [StrOptions({"float32", "float64", "bfloat16"})],
-        "device": [str, torch.device],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "warm_start_from": [Transfer, None],
-        "callbacks": ["array-like", None],
-        "checkpoint": [str, os.PathLike, None],
-        "checkpoint_minutes": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: dict = CONSTRAINTS
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -105,18 +64,6 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
         return tags
 
     # ---- what a subclass supplies
-
-    @abstractmethod
-    def _default_network(self):
-        """Network of ``network=None``."""
-
-    @abstractmethod
-    def _loss(self) -> Any:
-        """Loss; it knows its number of outputs, and which labels it needs besides the targets."""
-
-    def _member(self, spec, n_outputs: int) -> nn.Module:
-        """Untrained network for images of ``image_shape_``."""
-        return build_network(spec, self.image_shape_, n_outputs)
 
     @abstractmethod
     def _estimate(self, images: NDArray) -> NDArray[np.float64]:
@@ -234,12 +181,6 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
     def _takes_any_side(self):
         return self.camera_ and self._camera_told() == "whole"
 
-    def _camera_told(self) -> str | None:
-        """What the network is told of the camera of its images, as `ImageNetwork` calls it."""
-        if not self.camera_:
-            return None
-        return "whole" if getattr(self._spec(), "takes_camera", False) else "numbers"
-
     def _check_labels(self, images, X, y, sample_weight, y_err, resume: bool) -> tuple[Targets, NDArray[np.float64]]:
         """Targets and weights ``(n,)``; remembers the names."""
         if self.camera_ and self._views() is not None:
@@ -314,11 +255,6 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                     inputs = self._inputs(images[training.rows[:N_EXAMINED]])
                 member.eval().examine(inputs)
 
-    def _inputs(self, images, rows: NDArray | None = None) -> Inputs:
-        """What networks are called with, on their device."""
-        inputs = network_inputs(images, self._pixel_dtype(), rows)
-        return {name: tensor.to(self.device_) for name, tensor in inputs.items()}
-
     def _labels(self, targets: Targets, loss, offsets) -> Labels:
         """Labels of each row, as the loss wants them."""
         labels = self._labels_of(targets.values, loss, offsets)
@@ -367,6 +303,10 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
 
         return RedrawnExamples(images, rows.rows, used, dtype, self.target_names_, relabel)
 
+    @property
+    def _codec(self) -> TargetCodec:
+        return TargetCodec(self.target_names_, self.target_transforms_, self.target_mean_, self.target_scale_)
+
     def _judge(self, images, training: TrainingRows) -> None:
         """Refuse a fit that has diverged though its losses were finite; warn of one that probably has."""
         some = images[training.rows[:N_TRIED]]
@@ -390,115 +330,12 @@ class ImageRegressor(SearchableDefaults, Estimates, ImageEstimator):
                 stacklevel=6,
             )
 
-    # ---- the network
-
-    def _build(self, spec, loss) -> nn.Module:
-        """The members with their input, untrained."""
-        n_outputs, views = loss.n_outputs(self.n_outputs_), self._views()
-        told, linear = self._camera_told(), getattr(spec, "takes_camera", False)
-        given = self.pixel_mean_, self.pixel_scale_, told, bool(told) and not linear
-        members = [
-            ImageNetwork(self._member(spec, n_outputs), None if views is None else views.build(), *given)
-            for _ in range(getattr(self, "n_estimators", 1))
-        ]
-        network = nn.ModuleList(members) if hasattr(self, "n_estimators") else members[0]
-        return network.to(self._torch_dtype())
-
-    def _spec(self):
-        if self.network is not None:
-            return self.network
-        start = self.warm_start_from
-        return start.source._spec() if isinstance(start, Transfer) else self._default_network()
-
-    def _views(self):
-        given = self.augmentation
-        return AUGMENTATIONS.get(given, given) if isinstance(given, str) else given
-
-    def _specs(self):
-        by_name = isinstance(self.optimizer, str) and self.optimizer == "sgd"
-        optimizer = SGD(momentum=0.0) if by_name else self.optimizer  # torch's own default
-        return {"network": self._spec(), "augmentation": self._views(), "optimizer": optimizer}
-
-    def _all_draws(self):
-        """`AllDraws` if code besides that of galestim and torch runs, as it may draw from torch's global state."""
-        parts = [self, *self._specs().values()]
-        kinds = (part if isinstance(part, type) else type(part) for part in parts)
-        known = ("builtins", "galestim", "torch")
-        of_others = any(kind.__module__.partition(".")[0] not in known for kind in kinds)
-        return AllDraws() if self.callbacks or of_others else nullcontext()
-
-    def _is_ensemble(self) -> bool:
-        return isinstance(self.network_, nn.ModuleList)
-
-    def _members(self) -> list[Any]:
-        return list(self.network_) if self._is_ensemble() else [self.network_]
-
-    @property
-    def _codec(self) -> TargetCodec:
-        return TargetCodec(self.target_names_, self.target_transforms_, self.target_mean_, self.target_scale_)
-
-    def _pixel_dtype(self):
-        return np.float64 if self.precision == "float64" else np.float32
-
-    def _torch_dtype(self) -> torch.dtype:
-        return torch.float64 if self.precision == "float64" else torch.float32
-
     # ---- predict
 
     def _fitted_images(self, X):
         """`X` as images ``(n, H, W, C)`` like those of the fit."""
         check_is_fitted(self)
         return self._check_images(X, reset=False)
-
-    def _each_batch(
-        self, images, compute: Callable[[Inputs], torch.Tensor], row_shape: tuple[int, ...]
-    ) -> NDArray[np.float64]:
-        """`compute` on the inputs of each batch, as an array ``(n, *row_shape)``; NaN for missing cutouts."""
-        output = np.full((len(images), *row_shape), np.nan)
-        self.network_.eval()
-        autocast = torch.autocast(
-            torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
-        )
-        with torch.inference_mode(), autocast, own_random_numbers(self._seed), self._all_draws():
-            for rows in gen_batches(len(images), PREDICT_BATCH):
-                batch = images[rows]
-                present = ~missing_rows(batch, first_row=rows.start)
-                if present.any():
-                    numbers = rows.start + np.flatnonzero(present)
-                    some = batch if present.all() else batch[present]
-                    output[rows][present] = compute(self._inputs(some, numbers)).double().cpu().numpy()
-                release_pages(images)
-        return output
-
-    # ---- files: parameters and weights as arrays; no optimizer, no data, no device
-
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        network = state.pop("network_", None)
-        if network is not None:
-            del state["device_"]
-            state["_weights"] = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
-            state["_galestim_version"] = __version__
-        return state
-
-    def __setstate__(self, state):
-        """Be as fitted: attributes, and the network's weights as the arrays of ``_weights``."""
-        state = dict(state)
-        weights, version = state.pop("_weights", None), state.pop("_galestim_version", None)
-        super().__setstate__(state)
-        if weights is None:
-            return
-        self.device_ = resolve_device(self.device, fall_back=True)
-        with own_random_numbers(0), AllDraws():  # building draws weights that are overwritten at once
-            network = self._build(self._spec(), self._loss())
-        try:
-            network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-        except RuntimeError as error:
-            raise ValueError(
-                f"this {type(self).__name__} was saved by galestim {version} and its network does not fit that of "
-                f"galestim {__version__}; load it with that version, or fit again. ({error})"
-            ) from error
-        self.network_ = network.to(self.device_)
 
 
 def _finite_outputs(member: nn.Module, inputs: Inputs) -> torch.Tensor:

@@ -6,8 +6,10 @@ from .._estimates import forget_lost
 from .._sklearn import StrOptions
 from ..networks import POINTWISE, SpinCNN, WeightedLoss
 from ._base import ImageRegressor
+from ._parameters import CONSTRAINTS, documented
 
 
+@documented  # all other parameters are described in _parameters.py
 class CNNRegressor(ImageRegressor):
     """Predict one or several numbers from a galaxy's image with a convolutional network.
 
@@ -23,51 +25,8 @@ class CNNRegressor(ImageRegressor):
         ``network((H, W, C), n_outputs)`` and maps ``(n, C, H, W)`` to ``(n, n_outputs)``. None means ``SpinCNN()``.
     loss : {"mse", "mae", "huber"}, default="mse"
         What is minimized, on standardized targets.
-    max_epochs : int, default=35
-        Passes over the training set.
-    batch_size : int, default=32
-        Images per step.
-    lr : float, default=0.001
-        Learning rate at the start (the peak, for ``"one_cycle"``).
-    weight_decay : float, default=0.0
-        L2 penalty, as the optimizer defines it.
-    optimizer : {"adam", "adamw", "sgd"}, SGD or type, default="adam"
-        A name, `SGD` with its momentum, or a ``torch.optim.Optimizer`` class.
-    lr_schedule : {"plateau", "cosine", "one_cycle"} or None, default="plateau"
-        ``"plateau"`` multiplies the rate by 0.2 after 5 epochs without a better validation loss, down to 1e-5.
     augmentation : {"spin", "rotation"}, Augmentation or None, default="spin"
         Random views while training: as published, any rotation and flips, or as specified.
-    validation_fraction : float, default=0.15
-        Share of the distinct training images set aside, at random, to watch the loss; 0 for none.
-    early_stopping_patience : int, default=None
-        Stop after so many epochs without a better validation loss, and go back to the best one.
-    image_shape : tuple of int, default=None
-        ``(H, W, C)`` or ``(H, W)`` of images given as flat rows.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Arithmetic of the network. ``"bfloat16"`` keeps the weights in float32 and computes in mixed precision.
-    device : str or torch.device, default="auto"
-        Where to compute; ``"auto"`` is CUDA, else MPS, else the CPU.
-    random_state : int, RandomState instance or None, default=None
-        Seed of weights, validation split, shuffling, augmentation and dropout. The same seed gives the same fit,
-        in whichever order the rows come.
-    warm_start : bool, default=False
-        Whether another `fit` goes on from the weights and scalings of the last one.
-    warm_start_from : Transfer, default=None
-        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
-        `warm_start` goes before it.
-    callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
-        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
-        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
-    checkpoint : str or path-like, default=None
-        Folder in which the state of the training is kept: the same fit goes on from it after an interruption, at the
-        same step, and ends as one that was never interrupted. It stays when the fit is done; that fit again is then a
-        matter of reading it, and another is refused. With ``{fit}`` in its name, as in ``"runs/{fit}"``, each fit has
-        a folder of its own, as searches and cross-validation need. Asks for a `random_state`; takes no `callbacks`.
-    checkpoint_minutes : float, default=10
-        Time from one checkpoint to the next.
-    verbose : int, default=0
-        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -127,7 +86,7 @@ class CNNRegressor(ImageRegressor):
     """
 
     _parameter_constraints: dict = {
-        **ImageRegressor._parameter_constraints,
+        **CONSTRAINTS,
         "loss": [StrOptions(set(POINTWISE))],
     }
 

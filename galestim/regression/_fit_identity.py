@@ -17,8 +17,8 @@ from sklearn.utils import gen_batches
 from .. import __version__
 from .._digest import digest
 from ._checkpoint import NoCheckpoint, checkpoint_in
+from ._examples import Examples
 from ._redraw import RedrawnExamples
-from ._training import Examples
 
 FIT = "{fit}"  # in the name of a folder: each fit has its own
 AT_A_TIME = 256  # images

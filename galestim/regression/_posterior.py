@@ -6,15 +6,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from .._estimates import PosteriorEstimates, forget_lost
 from .._sklearn import HasMethods, Interval, StrOptions, fit_context
-from ..calibration import Widths, check_targets, find_widths
+from ..calibration import Widths, check_targets
 from ..networks import (
-    WATCHED_PASSES,
     ContextAsChannels,
     CroppedNetwork,
     GaussianHead,
@@ -22,21 +19,21 @@ from ..networks import (
     NegativeLogLikelihood,
     SpatialTransformer,
     build_network,
-    drops_out,
-    enough_passes,
     n_camera_numbers,
-    repeated_passes,
     set_dropout,
 )
 from ..posteriors import MixturePosterior
 from ._base import ImageRegressor
 from ._crops import N_WATCHED, CropsMixin
 from ._domain import Domain
+from ._examples import Labels
+from ._parameters import CONSTRAINTS, documented
+from ._passes import Passes
 from ._rows import TrainingRows
-from ._training import Labels
 
 
-class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor):
+@documented  # all other parameters are described in _parameters.py
+class PosteriorRegressor(Domain, Passes, PosteriorEstimates, CropsMixin, ImageRegressor):
     """Predict a joint posterior of several parameters from a galaxy's image.
 
     A network reads the image, and its outputs are the mean and the full covariance of a Gaussian over the
@@ -72,52 +69,10 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     calibrate_widths : bool, default=True
         Whether to scale the posteriors' widths after training, by a factor per target that is not the same in all
         dropout passes, so that intervals hold their share of the validation set; a few galaxies change little.
-    max_epochs : int, default=40
-        Passes over the training set.
-    batch_size : int, default=64
-        Images per step.
-    lr : float, default=0.003
-        Learning rate at the start (the peak, for ``"one_cycle"``).
-    weight_decay : float, default=0.01
-        L2 penalty, as the optimizer defines it.
-    optimizer : {"adam", "adamw", "sgd"}, SGD or type, default="adamw"
-        A name, `SGD` with its momentum, or a ``torch.optim.Optimizer`` class.
-    lr_schedule : {"plateau", "cosine", "one_cycle"} or None, default="one_cycle"
-        How the learning rate changes.
     augmentation : {"spin", "rotation"}, Augmentation or None, default=None
         Random views while training. The default network sees no difference between flips and quarter turns, so it
         needs none of those; other angles resample the image and make its noise smoother than the noise it predicts
         from. Targets that are directions, such as ``position_angle``, are refused where images are turned.
-    validation_fraction : float, default=0.1
-        Share of the distinct training images set aside, at random, to watch the loss; 0 for none.
-    early_stopping_patience : int, default=None
-        Stop after so many epochs without a better validation loss, and go back to the best one.
-    image_shape : tuple of int, default=None
-        ``(H, W, C)`` or ``(H, W)`` of images given as flat rows.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Arithmetic of the network. ``"bfloat16"`` keeps the weights in float32 and computes in mixed precision.
-    device : str or torch.device, default="auto"
-        Where to compute; ``"auto"`` is CUDA, else MPS, else the CPU.
-    random_state : int, RandomState instance or None, default=None
-        Seed of weights, validation split, shuffling, augmentation and dropout.
-    warm_start : bool, default=False
-        Whether another `fit` goes on from the weights and scalings of the last one.
-    warm_start_from : Transfer, default=None
-        A fitted estimator whose weights `fit` takes over at the start, with its network if ``network`` is None; a
-        `warm_start` goes before it.
-    callbacks : list of skorch callbacks, default=None
-        Called during training; copied first, so yours stay as they are, but share files and locks that they hold with
-        the copies. Of skorch's, those that score arrays (``EpochScoring``, ``BatchScoring``) are refused. A
-        KeyboardInterrupt goes to the caller, unless it is that of ``EarlyStopping``.
-    checkpoint : str or path-like, default=None
-        Folder in which the state of the training is kept: the same fit goes on from it after an interruption, at the
-        same step, and ends as one that was never interrupted. It stays when the fit is done; that fit again is then a
-        matter of reading it, and another is refused. With ``{fit}`` in its name, as in ``"runs/{fit}"``, each fit has
-        a folder of its own, as searches and cross-validation need. Asks for a `random_state`; takes no `callbacks`.
-    checkpoint_minutes : float, default=10
-        Time from one checkpoint to the next.
-    verbose : int, default=0
-        1 shows a progress bar on a terminal and in notebooks.
 
     Attributes
     ----------
@@ -196,7 +151,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     _gradient_clip = 1.0  # one outlier's likelihood must not undo an epoch
 
     _parameter_constraints: dict = {
-        **ImageRegressor._parameter_constraints,
+        **CONSTRAINTS,
         "spatial_transformer": [
             StrOptions({"crop", "zoom_shift", "similarity", "affine"}),
             HasMethods(["build"], "SpatialTransformer()"),
@@ -332,9 +287,6 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
     def _loss(self):
         return NegativeLogLikelihood(self._head(), getattr(self._transformer(), "size_target", None))
 
-    def _head(self) -> GaussianHead:
-        return GaussianHead() if self.head is None else self.head
-
     def _transformer(self):
         given = self.spatial_transformer
         return SpatialTransformer(given) if isinstance(given, str) else given
@@ -378,49 +330,7 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         told = super()._camera_told()
         return "numbers" if told and self._transformer() is not None else told  # crops have another camera
 
-    def _found_widths(self, images, labels: Labels, validation: TrainingRows) -> Widths:
-        """Widths that the validation set asks for."""
-        weights, means, trils = self._mixture(images[validation.rows], self._known_passes(), self._seed)
-        y = labels["target"][validation.rows]
-        errors = labels.get("variance", np.zeros_like(labels["target"]))[validation.rows]
-        passes, n_mixture = self._passes_per_member(weights.shape[1]), self._head().n_mixture
-        return find_widths(y, weights, means, (trils**2).sum(-1), errors, validation.weight, passes, n_mixture)
-
-    def _enough_passes(self, images) -> int:
-        """Number of passes that is enough for most of some images, by those of the first network."""
-        if not drops_out(self.network_[0].network):
-            return 1
-        raw = torch.from_numpy(self._passes(images, self.network_[0], self._seed, WATCHED_PASSES))
-        log_weights, means, trils = (part.numpy() for part in self._head()(raw, self.n_outputs_))
-        weights = np.exp(log_weights)[..., None]
-        mean = (weights * means).sum(axis=2)
-        square = (weights * (means**2 + (trils**2).sum(axis=-1))).sum(axis=2)
-        return enough_passes(mean, square - mean**2)
-
-    def _known_passes(self) -> int:
-        """`n_passes` as a number."""
-        if self.n_passes != "auto":
-            return self.n_passes
-        if not hasattr(self, "n_passes_"):
-            raise ValueError(
-                "n_passes='auto' is found by fit, which had another n_passes; fit again, or pass an int."
-            )
-        return self.n_passes_
-
-    def _passes_per_member(self, n_components: int) -> int:
-        return n_components // (self.n_estimators * self._head().n_mixture)
-
     # ---- posteriors
-
-    def _estimate(self, images):
-        weights, means, trils = self._mixture(images, 1, self._seed)
-        finite = np.isfinite(means).all(axis=(1, 2)) & np.isfinite(trils).all(axis=(1, 2, 3))
-        estimates = np.full((len(means), self.n_outputs_), np.nan)
-        if finite.any():
-            with np.errstate(over="ignore", invalid="ignore"):
-                of = np.broadcast_to(self._offsets_of(images), estimates.shape)[finite]
-                estimates[finite] = self._posterior(weights[finite], means[finite], trils[finite], of).mean()
-        return estimates
 
     def predict_posterior(self, X, *, n_passes=None, random_state=None) -> MixturePosterior:
         """Predict each image's joint posterior.
@@ -462,33 +372,6 @@ class PosteriorRegressor(Domain, PosteriorEstimates, CropsMixin, ImageRegressor)
         factors = widths.of_components(m, self._passes_per_member(m), self._head().n_mixture)
         offsets = np.broadcast_to(self._offsets_of(images), (len(images), self.n_outputs_))
         return self._posterior(weights, means, trils * factors[:, :, None], offsets)
-
-    def _posterior(self, weights: NDArray, means: NDArray, trils: NDArray, offsets: NDArray) -> MixturePosterior:
-        """Mixtures of standardized targets, in physical units."""
-        return MixturePosterior(
-            means * self.target_scale_ + self.target_mean_ + offsets[:, None],
-            trils * self.target_scale_[:, None],
-            weights,
-            groups=np.arange(weights.shape[1]) // self._head().n_mixture,
-            target_names=self.target_names_,
-            units=self.target_units_,
-            transforms=self.target_transforms_,
-        )
-
-    def _mixture(self, images: NDArray, n_passes: int, seed: int) -> tuple[NDArray, NDArray, NDArray]:
-        """Weights ``(n, m)``, means and Cholesky factors of standardized targets, of all passes of all members."""
-        outputs = [self._passes(images, member, seed + i, n_passes) for i, member in enumerate(self.network_)]
-        raw = np.concatenate(outputs, axis=1)
-        log_weights, means, trils = (part.numpy() for part in self._head()(torch.from_numpy(raw), self.n_outputs_))
-        n, n_networks, k = len(raw), raw.shape[1], self.n_outputs_
-        weights = np.exp(log_weights).reshape(n, -1) / n_networks
-        return weights, means.reshape(n, -1, k), trils.reshape(n, -1, k, k)
-
-    def _passes(self, images: NDArray, member: Any, seed: int, n_passes: int) -> NDArray:
-        """Raw outputs of a network's passes, ``(n, n_passes, n_network_outputs)``; one if nothing drops out."""
-        n_passes = n_passes if drops_out(member.network) else 1
-        shape = (n_passes, self._head().n_outputs(self.n_outputs_))
-        return self._each_batch(images, lambda inputs: repeated_passes(member, inputs, seed, n_passes), shape)
 
     def log_prob(self, X, y):
         """Log density of `y` under each image's posterior, in physical units.

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from .._masked import without_mask
 from ._camera_images import camera_images
+from ._examples import Examples, Labels
 from ._rows import TrainingRows
 from ._targets import Targets
-from ._training import Examples, Labels
 
 
 class RedrawnImages:

@@ -72,22 +72,6 @@ def test_draws_cover_as_their_distribution_does(truth, kind):
         )
 
 
-@pytest.mark.parametrize("kind", ["equal_tailed", "hdi"])
-def test_missing_cutouts_are_left_out(truth, kind):
-    means, trils = np.zeros((100, 1, 2)), np.tile(np.eye(2), (100, 1, 1, 1))
-    means[::3], trils[::3] = np.nan, np.nan
-    posterior = MixturePosterior(means, trils)
-    kept = np.arange(100) % 3 > 0
-    y = truth[:100]
-    for ours, expected in zip(coverage(posterior, y, kind=kind), coverage(posterior[kept], y[kept], kind=kind)):
-        np.testing.assert_array_equal(ours, expected)
-    weight = np.arange(100.0)
-    expected = coverage_error(posterior[kept], y[kept], kind=kind, sample_weight=weight[kept])
-    assert coverage_error(posterior, y, kind=kind, sample_weight=weight) == expected
-    with pytest.raises(ValueError, match=r"^All 34 posteriors are NaN \(missing cutouts\)"):
-        coverage(posterior[~kept], truth[:34])
-
-
 # --- the error ----------------------------------------------------------------------------------------------
 
 
@@ -123,7 +107,10 @@ def test_errors_say_what_to_do(measure, truth):
         measure(posterior, truth, kind="central")
     with pytest.raises(ValueError, match=r"^y has shape \(1999, 2\); expected \(2000, 2\)"):
         measure(posterior, truth[1:])
-    draws = np.zeros((3, 10, 1))
+    draws = np.full((3, 10, 1), np.nan)
+    with pytest.raises(ValueError, match=r"^All 3 posteriors are NaN \(missing cutouts\)"):
+        measure(draws, np.zeros(3))
+    draws[:] = 0
     draws[1, 4] = np.nan
     with pytest.raises(ValueError, match=r"^row 1: some draws are NaN or infinite\. Leave such galaxies out, or"):
         measure(draws, np.zeros(3))

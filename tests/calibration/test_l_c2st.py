@@ -11,28 +11,6 @@ from galestim.calibration import l_c2st
 from galestim.calibration._l_c2st import _points
 from galestim.posteriors import MixturePosterior
 
-FAULTS = ["too wide", "too narrow", "biased", "correlation", "bright", "cancel"]
-
-
-@pytest.mark.parametrize(("n_draws", "repetitions"), [(None, 200), (12, 100)])
-def test_right_posteriors_are_flagged_at_the_nominal_rate(share_flagged, as_draws, n_draws, repetitions):
-    classifier = QuadraticDiscriminantAnalysis()  # learns fast
-
-    def test(g, seed):
-        posterior = g.posterior if n_draws is None else as_draws(g.posterior, n_draws)
-        found = l_c2st(posterior, g.y, g.magnitude, classifier=classifier, n_samples=5, n_null=19, random_state=seed)
-        return found.p_value - 1e-9  # 1 in 20 is the smallest there is
-
-    assert 0.01 <= share_flagged(test, None, repetitions, n=60) <= 0.115
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_it_sees_all_faults(share_flagged, fault):
-    def test(g, seed):
-        return l_c2st(g.posterior, g.y, g.magnitude, n_samples=5, n_null=20, random_state=seed).p_value
-
-    assert share_flagged(test, fault, 3, n=800) == 1
-
 
 def test_it_says_for_which_galaxies(simulate):
     posterior, y, magnitude = simulate("bright", n=1500)
@@ -84,13 +62,6 @@ def test_missing_cutouts_have_none(simulate):
     assert (test.statistic, test.p_value) == (expected.statistic, expected.p_value)
     np.testing.assert_array_equal(np.isnan(test.local_p_value), ~kept)
     np.testing.assert_array_equal(test.local_statistic[kept], expected.local_statistic)
-
-
-def test_units_of_targets_do_not_matter(simulate):
-    posterior, y, magnitude = simulate(n=60)
-    draws, units = posterior.sample(50, 0), np.array([1e-29, 1e20])
-    found = [l_c2st(draws * unit, y * unit, magnitude, n_null=5).statistic for unit in (1.0, units)]
-    assert found[0] == pytest.approx(found[1])
 
 
 def test_same_seed_same_answer_whatever_n_jobs(simulate):

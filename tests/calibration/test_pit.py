@@ -91,21 +91,6 @@ def test_its_p_value_says_whether_the_band_is_left():
     assert 0 < sum(found) < 80
 
 
-@pytest.mark.parametrize("p_value", ["p_value", "band_p_value"])
-def test_right_posteriors_are_flagged_at_the_nominal_rate(share_flagged, p_value):
-    share = share_flagged(lambda g, seed: getattr(pit_uniformity(g.posterior, g.y), p_value), None, 200, n=100)
-    assert 0.01 <= share <= 0.105
-
-
-@pytest.mark.parametrize("fault", ["too wide", "too narrow", "biased"])
-def test_it_sees_wrong_marginals(share_flagged, fault):
-    assert share_flagged(lambda g, seed: pit_uniformity(g.posterior, g.y).band_p_value, fault, 20) >= 0.95
-
-
-def test_it_does_not_see_wrong_correlations(share_flagged):
-    assert share_flagged(lambda g, seed: pit_uniformity(g.posterior, g.y).band_p_value, "correlation", 20) <= 0.25
-
-
 def test_bad_input_is_told(simulate):
     posterior, y, _ = simulate(n=5)
     with pytest.raises(ValueError, match=r"^y has shape \(4, 2\); expected \(5, 2\)"):

@@ -61,30 +61,6 @@ def test_ranks_among_many_draws_are_the_transform(simulate):
     np.testing.assert_array_equal(ranked.low, exact.low)
 
 
-@pytest.mark.parametrize("quantity", [None, product])
-def test_right_posteriors_are_flagged_at_the_nominal_rate(share_flagged, quantity):
-    def test(g, seed):
-        return sbc_uniformity(g.posterior, g.y, quantity=quantity, n_samples=20, random_state=seed).p_value
-
-    assert 0.01 <= share_flagged(test, None, 200, n=100) <= 0.105
-
-
-@pytest.mark.parametrize("fault", ["too wide", "too narrow", "biased"])
-def test_it_sees_wrong_marginals(share_flagged, fault):
-    def test(g, seed):
-        return sbc_uniformity(g.posterior, g.y, n_samples=50, random_state=seed).band_p_value
-
-    assert share_flagged(test, fault, 20) >= 0.95
-
-
-@pytest.mark.parametrize(("quantity", "low", "high"), [(None, 0, 0.25), (product, 0.95, 1)])
-def test_a_quantity_of_both_targets_sees_their_correlation(share_flagged, quantity, low, high):
-    def test(g, seed):
-        return sbc_uniformity(g.posterior, g.y, quantity=quantity, n_samples=50, random_state=seed).p_value
-
-    assert low <= share_flagged(test, "correlation", 20) <= high
-
-
 def test_bad_input_is_told(simulate):
     posterior, y, _ = simulate(n=5)
     with pytest.raises(ValueError, match=r"^quantity returned shape \(2,\) for values of shape \(5, 2\); expected"):

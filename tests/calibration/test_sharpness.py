@@ -38,15 +38,6 @@ def test_its_interval_holds_the_mean_of_all_galaxies():
     assert 0.9 <= np.mean(held) <= 0.99
 
 
-def test_missing_cutouts_are_left_out(simulate):
-    posterior, _, _ = simulate(n=60)
-    draws, kept = posterior.sample(50, 0), np.arange(60) % 3 > 0
-    limit = posterior.std()
-    draws[~kept] = limit[~kept] = np.nan
-    for ours, expected in zip(sharpness(draws, limit=limit), sharpness(draws[kept], limit=limit[kept])):
-        np.testing.assert_array_equal(ours, expected)
-
-
 def test_bad_input_is_told(simulate):
     posterior, _, _ = simulate(n=5)
     for limit, sentence in [

@@ -30,50 +30,7 @@ def test_it_is_that_of_sbi(simulate):
     np.testing.assert_allclose(ours.ecdf, np.interp(ours.levels, level, coverage), atol=0.015)
 
 
-def test_missing_cutouts_are_left_out(simulate):
-    posterior, y, _ = simulate(n=60)
-    draws, references = posterior.sample(50, 0), y + 1.0
-    kept = np.arange(60) % 3 > 0
-    draws[~kept] = references[~kept] = np.nan
-    ours, expected = tarp(draws, y, references=references), tarp(draws[kept], y[kept], references=references[kept])
-    for one, other in zip(ours, expected):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_units_do_not_matter(simulate):
-    posterior, y, _ = simulate(n=100)
-    draws, units = posterior.sample(50, 0), np.array([1e-29, 1e20])
-    np.testing.assert_allclose(tarp(draws * units, y * units).ecdf, tarp(draws, y).ecdf)
-
-
 # --- what it sees -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("references", ["posterior", "random", "measured"])
-@pytest.mark.parametrize("n_draws", [None, 5])
-def test_right_posteriors_are_flagged_at_the_nominal_rate(share_flagged, as_draws, references, n_draws):
-    def test(g, seed):
-        posterior = g.posterior if n_draws is None else as_draws(g.posterior, n_draws)
-        centers = g.posterior.mean() if references == "measured" else references
-        return tarp(posterior, g.y, references=centers, n_samples=20, random_state=seed).p_value
-
-    assert 0.01 <= share_flagged(test, None, 200, n=100) <= 0.105
-
-
-@pytest.mark.parametrize("fault", ["too wide", "too narrow", "biased", "correlation"])
-def test_it_sees_faults_of_the_joint_distribution(share_flagged, fault):
-    def test(g, seed):
-        return tarp(g.posterior, g.y, n_samples=50, random_state=seed).p_value
-
-    assert share_flagged(test, fault, 20) >= 0.85
-
-
-@pytest.mark.parametrize("fault", ["biased", "correlation"])
-def test_random_references_hardly_see_them(share_flagged, fault):
-    def test(g, seed):
-        return tarp(g.posterior, g.y, references="random", n_samples=50, random_state=seed).p_value
-
-    assert share_flagged(test, fault, 20) <= 0.5
 
 
 def test_only_references_that_know_the_image_see_that_a_posterior_ignores_it(simulate):

@@ -2,9 +2,7 @@
 
 import hashlib
 import re
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -63,26 +61,13 @@ def pipe3d(**changes):
 
 
 @pytest.fixture
-def archive(tmp_path):
+def archive(tmp_path, serve):
     """A folder that is served, its address, and the requests that came."""
     folder = tmp_path / "archive"
     folder.mkdir()
     pipe3d().writeto(folder / NAME)
-    asked = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_request(self, code="-", size="-"):
-            asked.append(self.path)
-
-        def log_error(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_address[1]}/{NAME}", asked
-        server.shutdown()
-        thread.join()
+    address, asked = serve(folder)
+    return folder, f"{address}/{NAME}", asked
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """fetch_sami_spin on tables of the published layout and a simulated survey; not yet run against a live one."""
 
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -48,22 +45,6 @@ def folder(tmp_path):
     return folder
 
 
-@pytest.fixture
-def address(folder):
-    """The same, served."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
 def test_tables_are_joined_and_cut(folder):
     data = fetch_sami_spin(folder, fetch_images=False)
     assert data.selection == {"cubes": 6, "with a spin": 5, "with a radius": 3, "selected": 2}
@@ -90,7 +71,8 @@ def test_images_of_a_survey(folder):
     np.testing.assert_allclose(data.report["pixel_scale"].to_value("arcsec"), [0.02 * 4, 0.02 * 3], rtol=1e-6)
 
 
-def test_tables_are_downloaded_once_and_kept_if_they_can_be_read(address, folder, tmp_path):
+def test_tables_are_downloaded_once_and_kept_if_they_can_be_read(serve, folder, tmp_path):
+    address, _ = serve(folder)
     home = {"data_home": tmp_path / "home", "fetch_images": False}
     first = fetch_sami_spin(address, **home)
     for name in TABLES:

@@ -1,4 +1,3 @@
-import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ from scipy.stats import spearmanr
 
 from galestim._sdss_colors import sdss_colors
 from galestim.datasets import _spin, make_spin_galaxies
-from galestim.simulation import LogUniform, MoffatPSF, SpinPrior, Uniform, sdss_like
+from galestim.simulation import MoffatPSF, SpinPrior, Uniform, sdss_like
 from galestim.simulation._sersic import enclosed_light
 
 FACE_ON, EDGE_ON = 1.0, 0.0  # cos i
@@ -115,13 +114,6 @@ def test_bad_parameters(options, sentence):
         make_spin_galaxies(**options)
 
 
-def test_documented_defaults_are_those_of_the_code():
-    for name, parameter in inspect.signature(make_spin_galaxies).parameters.items():
-        assert f"    {name} : " in make_spin_galaxies.__doc__
-        line = next(x for x in make_spin_galaxies.__doc__.splitlines() if x.strip().startswith(f"{name} : "))
-        assert line.endswith(f"default={parameter.default}")
-
-
 # --- the spin -----------------------------------------------------------------------------------------------
 
 
@@ -142,7 +134,7 @@ def test_expected_spin_is_physical_and_spread():
     np.testing.assert_allclose(np.quantile(expected, [0.05, 0.95]), [0.1, 0.85], atol=0.06)
 
 
-@pytest.mark.parametrize("scatter", [0.0, 0.05, 0.13, 0.3])
+@pytest.mark.parametrize("scatter", [0.0, 0.13])
 def test_ceiling_is_the_correlation_with_the_expected_spin(scatter, monkeypatch):
     monkeypatch.setattr(_spin, "_sky", lambda truth, *_: np.zeros((len(truth["magnitude"]), 1, 1, 3)))
     data = make_spin_galaxies(10_000, npix=1, intrinsic_scatter=scatter, random_state=0)
@@ -185,8 +177,7 @@ def exponential_disk(truth, npix, oversampling=8):
     return flux(truth) * blurred.reshape(npix, oversampling, npix, oversampling).mean(axis=(1, 3))
 
 
-@pytest.mark.parametrize("position_angle", [0.0, 30.0, 120.0])
-@pytest.mark.parametrize("npix", [80, 100])
+@pytest.mark.parametrize(("position_angle", "npix"), [(30.0, 80), (120.0, 100)])
 def test_disk_agrees_with_real_space(position_angle, npix):
     truth = galaxy(bulge_to_total=0.0, position_angle=position_angle)
     expected = exponential_disk(truth, npix)
@@ -258,12 +249,6 @@ def test_bands_are_those_given():
     np.testing.assert_array_equal(blurred.lambda_r, plain.lambda_r)
     same = make_spin_galaxies(3, noise_factor=0, random_state=0, band=[replace(b, zero_point=25.0) for b in IRG])
     assert abs(same.images.astype(int) - plain.images).max() <= 1
-
-
-def test_prior_is_that_given():
-    prior = SpinPrior().replace(half_light_semimajor_axis=LogUniform(3.0, 3.1))
-    size = make_spin_galaxies(20, npix=1, prior=prior, random_state=0).parameters["half_light_semimajor_axis"]
-    assert 3.0 <= size.min() < size.max() <= 3.1
 
 
 def test_stretch_keeps_colors_and_saturates_none_alone():

@@ -1,5 +1,3 @@
-import sys
-
 import arviz
 import numpy as np
 import pytest
@@ -72,9 +70,3 @@ def test_names_of_dimensions_are_taken():
     posterior = MixturePosterior(np.zeros((2, 1, 1)), np.ones((2, 1, 1, 1)), target_names=["draw"])
     with pytest.raises(ValueError, match="target 'draw' has the name of a dimension; give it another"):
         posterior.to_arviz()
-
-
-def test_missing_arviz(galaxies, monkeypatch):
-    monkeypatch.setitem(sys.modules, "arviz", None)
-    with pytest.raises(ImportError, match=r"to_arviz needs arviz, .*run: pip install 'galestim\[export\]'"):
-        galaxies.to_arviz()

@@ -1,10 +1,13 @@
-"""Tables of other packages; posteriors of theirs are tested in files of their own."""
+"""Tables of other packages, and packages that are missing; posteriors of theirs are tested in files of their own."""
+
+import sys
 
 import numpy as np
 import pytest
 from astropy.table import QTable
 
 from galestim import Catalog
+from galestim.posteriors import _skpro
 
 IDS = ["NGC 1", "λ 2", "NGC 3", "1237648720693755918"]
 
@@ -28,3 +31,15 @@ def test_summaries_are_catalogs(galaxies, backend):
     summary = galaxies.summary(levels=0.9)
     summary["ra"], summary["dec"] = np.arange(4.0), np.zeros(4)
     assert Catalog(summary.to_df(backend))["object_id"].tolist() == IDS
+
+
+@pytest.mark.parametrize(
+    ("method", "module", "extra"),
+    [("to_arviz", "arviz", "export"), ("to_qp", "qp", "qp"), ("to_skpro", "skpro.distributions.base", "skpro")],
+)
+def test_missing_packages(galaxies, monkeypatch, method, module, extra):
+    _skpro._distribution_class.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.partition(".")[0]
+    with pytest.raises(ImportError, match=rf"{method} needs {package}, .*run: pip install 'galestim\[{extra}\]'"):
+        getattr(galaxies["flux"], method)()

@@ -53,12 +53,6 @@ def test_quantiles_and_intervals_hold_their_share_of_a_million_draws(drawn):
             assert np.all(np.abs(share - level) < 5 * np.sqrt(level * (1 - level) / len(drawn)))
 
 
-def test_hdi_is_narrower_than_the_equal_tailed_interval():
-    for level in LEVELS:
-        widths = [np.diff(skewed().credible_interval(level, kind))[0, :, 0] for kind in ("hdi", "equal_tailed")]
-        assert np.all(widths[0] < widths[1])
-
-
 def test_std_is_the_root_of_the_diagonal_of_cov():
     np.testing.assert_allclose(np.diagonal(skewed().cov(), axis1=1, axis2=2), skewed().var(), rtol=1e-12)
     np.testing.assert_allclose(skewed().std() ** 2, skewed().var(), rtol=1e-12)

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -105,9 +103,3 @@ def test_no_ensemble_and_no_galaxies(qp, galaxies):
         Posterior.from_qp([1.0])
     with pytest.raises(ValueError, match="a posterior of no galaxies; expected one or more"):
         galaxies[:0]["flux"].to_qp()
-
-
-def test_missing_qp(galaxies, monkeypatch):
-    monkeypatch.setitem(sys.modules, "qp", None)
-    with pytest.raises(ImportError, match=r"to_qp needs qp, .*run: pip install 'galestim\[qp\]'"):
-        galaxies["flux"].to_qp()

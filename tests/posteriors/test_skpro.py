@@ -1,5 +1,4 @@
 import pickle
-import sys
 
 import numpy as np
 import pandas as pd
@@ -108,12 +107,3 @@ def test_others_come_in_as_draws(skpro):
     assert abs(correlation) < 4 / np.sqrt(2000)
     with pytest.raises(ValueError, match="got Normal without rows; expected a distribution of skpro with a row"):
         Posterior.from_skpro(skpro.Normal(0, 1))
-
-
-def test_missing_skpro(galaxies, monkeypatch):
-    from galestim.posteriors import _skpro
-
-    _skpro._distribution_class.cache_clear()
-    monkeypatch.setitem(sys.modules, "skpro.distributions.base", None)
-    with pytest.raises(ImportError, match=r"to_skpro needs skpro, .*run: pip install 'galestim\[skpro\]'"):
-        galaxies.to_skpro()

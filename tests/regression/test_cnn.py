@@ -1,21 +1,15 @@
-import copy
 import math
 import warnings
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 import sklearn
 import torch
-from astropy.table import QTable
 from scipy.stats import pearsonr
 from sklearn.model_selection import cross_validate
-from skorch.callbacks import Callback
 from torch import nn
 
 from galestim import CNNRegressor, CompactCNN, Downsampler, SpinCNN, make_pipeline
-from galestim.networks import Augmentation
 from galestim.regression._training import Recipe, _schedule
 
 
@@ -28,14 +22,6 @@ class Linear(nn.Module):
 
     def forward(self, x):
         return self.layer(x.flatten(1))
-
-
-class CountEpochs(Callback):
-    n_epochs = 0
-
-    def on_epoch_end(self, net, **kwargs):
-        self.n_epochs += 1
-        net.history.record("n", self.n_epochs)
 
 
 def losses(model):
@@ -62,8 +48,7 @@ def test_learns_one_and_several_targets(blobs, small):
     assert (one.n_outputs_, two.n_outputs_) == (1, 2)
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", None])
+@pytest.mark.parametrize(("loss", "schedule"), [("mse", "cosine"), ("mae", "one_cycle"), ("huber", None)])
 def test_losses_and_schedules_train(blobs, small, loss, schedule):
     images, radius, _ = blobs
     history = small(loss=loss, lr_schedule=schedule, max_epochs=6).fit(images, radius).history_
@@ -135,20 +120,6 @@ def test_sample_weight_is_routed_through_pipelines_and_folds(blobs, small):
     assert np.isfinite(scores).all()
     unweighted = cross_validate(make_pipeline(Downsampler(8), small(max_epochs=2)), images, radius, cv=2)
     assert scores != pytest.approx(unweighted["test_score"])
-
-
-def test_same_seed_same_answer_and_no_trace_in_global_random_state(blobs, small):
-    images, radius, _ = blobs
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = small().fit(images, radius)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    second = small().fit(images, radius)
-    np.testing.assert_array_equal(first.predict(images), second.predict(images))
-    np.testing.assert_array_equal(first.fit(images, radius).predict(images), second.predict(images))
-    other = small(random_state=1).fit(images, radius)
-    assert np.abs(other.predict(images) - second.predict(images)).max() > 1e-3
 
 
 def test_layouts_agree(blobs, small):
@@ -242,22 +213,6 @@ def test_outputs_of_the_wrong_shape_are_refused(blobs, small):
         small(network=Squeezed).fit(images, radius)
 
 
-def test_network_numbers_are_searchable(blobs, small):
-    images, radius, _ = blobs
-    model = small().set_params(network__filters=(4, 4), network__kernel_sizes=(5, 1))
-    assert model.fit(images, radius).network_.network[0].weight.shape == (4, 2, 5, 5)
-    augmented = small(augmentation=Augmentation()).set_params(augmentation__zoom=0.1)
-    assert augmented.augmentation.zoom == 0.1
-
-
-def test_callers_callbacks_stay_as_they_were(blobs, small):
-    images, radius, _ = blobs
-    callback = CountEpochs()
-    before = copy.deepcopy(callback.__dict__)
-    small(callbacks=[callback]).fit(images, radius)
-    assert callback.__dict__ == before
-
-
 def test_precisions_agree(blobs, small):
     images, radius, _ = blobs
     predictions = {
@@ -275,20 +230,6 @@ def test_any_number_of_rows_trains(n):
     rng = np.random.default_rng(0)
     model = CNNRegressor(CompactCNN(widths=(2, 2), hidden=4), max_epochs=1, random_state=0)
     assert np.isfinite(model.fit(rng.random((n, 8, 8)), rng.random(n)).predict(rng.random((5, 8, 8)))).all()
-
-
-def test_target_names(blobs, small):
-    images, _, both = blobs
-    names = ["radius", "flux"]
-    tables = [pd.DataFrame(both, columns=names), pl.DataFrame(both, schema=names), QTable(both, names=names)]
-    tables.append(np.rec.fromarrays(both.T, names=names))
-    expected = small(max_epochs=1).fit(images, both)
-    assert expected.target_names_ == ["y0", "y1"]
-    for table in tables:
-        model = small(max_epochs=1).fit(images, table)
-        assert model.target_names_ == names
-        np.testing.assert_array_equal(model.predict(images), expected.predict(images))
-    assert small(max_epochs=1).fit(images, tables[0]["flux"]).target_names_ == ["flux"]
 
 
 @pytest.mark.parametrize(
@@ -356,14 +297,6 @@ def test_absent_device_is_refused(blobs, small):
     images, radius, _ = blobs
     with pytest.raises(ValueError, match=r"device='cuda' is not available on this machine; use device='auto'"):
         small(device="cuda").fit(images, radius)
-
-
-def test_divergence_is_reported(blobs, small):
-    images, radius, _ = blobs
-    with pytest.raises(
-        FloatingPointError, match=r"the training loss became (nan|inf) in epoch \d+; lower lr \(now 1e\+30\)"
-    ):
-        small(lr=1e30, optimizer="sgd", network=Linear, max_epochs=10).fit(images, radius)
 
 
 def test_constant_target_and_constant_images(blobs, small):

@@ -32,7 +32,7 @@ def make():
 @pytest.mark.parametrize(("lr", "optimizer"), [(1e6, "sgd"), (1e10, "adamw"), (1e30, "adam")])
 def test_diverging_crops(data, make, crop, lr, optimizer):
     model = make(spatial_transformer=crop, lr=lr, optimizer=optimizer, target_transforms="log")
-    with pytest.raises(FloatingPointError, match=r"the training loss became (nan|inf) in epoch \d; lower lr"):
+    with pytest.raises(FloatingPointError, match=r"the training loss became (nan|inf) in epoch \d; .* \(now 1e\+"):
         model.fit(*data)
     assert not hasattr(model, "network_")
 

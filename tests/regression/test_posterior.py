@@ -5,13 +5,11 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 from scipy.stats import kstest, norm, spearmanr
 from sklearn import config_context
-from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -29,7 +27,6 @@ from galestim.calibration import coverage
 from galestim.networks import Augmentation, Dropout, GaussianHead, NegativeLogLikelihood
 from galestim.preprocessing import Normalizer
 from galestim.regression import SGD
-from galestim.targets import LogTransform
 
 
 @pytest.fixture
@@ -106,29 +103,6 @@ def test_network_of_ones_own(blobs, model):
     dropout = [layer for layer in fitted.network_.modules() if isinstance(layer, Dropout)]
     assert [layer.rate for layer in dropout] == [0.25]
     assert fitted.predict_posterior(images[:2]).means.shape == (2, 4, 2)
-    assert np.isfinite(
-        model(SpinCNN(filters=(4,), kernel_sizes=(3,), conv_dropout=(0.1,), pool_after=()))
-        .fit(images, targets)
-        .predict(images)
-    ).all()
-
-
-def test_localization_learns_at_its_own_rate(blobs, model):
-    images, _, targets = blobs
-    frozen = SpatialTransformer(lr_factor=1e-12)
-    fitted = model(spatial_transformer=frozen).fit(images, targets)
-    np.testing.assert_allclose(fitted.crop_parameters(images)["scale"], 1, atol=1e-6)
-    moved = model(spatial_transformer=SpatialTransformer(lr_factor=1.0)).fit(images, targets)
-    assert np.abs(moved.crop_parameters(images)["scale"] - 1).max() > 1e-3
-
-
-def test_warm_start_goes_on(blobs, model):
-    images, _, targets = blobs
-    fitted = model(warm_start=True).fit(images, targets)
-    before = fitted.history_[-1]["valid_loss"]
-    fitted.set_params(max_epochs=6).fit(images, targets)
-    assert [row["epoch"] for row in fitted.history_] == list(range(1, 11))
-    assert fitted.history_[-1]["valid_loss"] < before
 
 
 def test_widths_are_calibrated_on_the_validation_set(blobs, model):
@@ -146,14 +120,6 @@ def test_widths_are_calibrated_on_the_validation_set(blobs, model):
 
 
 # ---- what it returns
-
-
-def test_same_seed_same_answer(blobs, model):
-    images, _, targets = blobs
-    first, second = (model().fit(images, targets) for _ in range(2))
-    np.testing.assert_array_equal(first.predict(images), second.predict(images))
-    np.testing.assert_array_equal(first.predict(images), first.predict(images))
-    assert not np.array_equal(model(random_state=1).fit(images, targets).predict(images), first.predict(images))
 
 
 def test_random_state_chooses_the_passes(blobs, model):
@@ -214,10 +180,10 @@ def test_monte_carlo_dropout_is_that_of_brute_force(blobs, model):
         if isinstance(layer, Dropout):
             layer.train()
     torch.manual_seed(0)
-    pixels = torch.from_numpy(images[:50])
+    pixels = torch.from_numpy(np.repeat(images[:50], 20, axis=0))  # each row has a mask of its own
     with torch.no_grad():
-        brute = torch.stack([head(member(pixels), 2).means[:, 0] for _ in range(1000)], dim=1).numpy()
-    brute = brute * fitted.target_scale_ + fitted.target_mean_
+        brute = np.stack([head(member(pixels), 2).means[:, 0].numpy().reshape(50, 20, 2) for _ in range(50)], axis=1)
+    brute = brute.reshape(50, 1000, 2) * fitted.target_scale_ + fitted.target_mean_
     p_values = np.array([[kstest(draws.means[i, :, k], brute[i, :, k]).pvalue for i in range(50)] for k in range(2)])
     assert (p_values < 0.01).sum() <= 4  # of 100; more than 4 has a chance of 0.3 %
 
@@ -279,14 +245,6 @@ def test_missing_cutouts(blobs, model):
     assert np.isfinite(np.delete(fitted.predict(holed), 3, axis=0)).all()
 
 
-def test_units_and_names_come_from_the_table(blobs, model):
-    images, _, targets = blobs
-    table = QTable({"half_light_radius": targets[:, 0] * u.arcsec, "flux": targets[:, 1]})
-    posterior = model().fit(images, table).predict_posterior(images[:2])
-    assert posterior.target_names == ["half_light_radius", "flux"]
-    assert posterior.summary()["half_light_radius_mean"].unit == u.arcsec
-
-
 def test_errors_of_the_targets_narrow_the_posterior(blobs, model):
     images, _, targets = blobs
     rng = np.random.default_rng(0)
@@ -313,15 +271,6 @@ def test_y_err_and_weights_are_routed(blobs, model):
     assert not np.array_equal(routed, direct.predict(scaled))
 
 
-def test_columns_of_a_table_are_found_by_name_in_any_order(blobs, model):
-    images, _, targets = blobs
-    table = QTable({"half_light_radius": targets[:, 0] * u.arcsec, "flux": targets[:, 1]})
-    fitted = model().fit(images, table)
-    turned = table["flux", "half_light_radius"]
-    assert fitted.score(images, turned) == fitted.score(images, table) == fitted.score(images, targets)
-    np.testing.assert_array_equal(fitted.log_prob(images, turned), fitted.log_prob(images, targets))
-
-
 # ---- crops
 
 
@@ -333,6 +282,8 @@ def test_crops_are_the_images_where_nothing_was_learned(blobs, model):
     table = fitted.crop_parameters(images)
     np.testing.assert_allclose(table["x"], 5.5)
     np.testing.assert_allclose(table["matrix"], np.broadcast_to([[1, 0, 0], [0, 1, 0]], (120, 2, 3)), atol=1e-5)
+    moved = model(spatial_transformer=SpatialTransformer(lr_factor=1.0)).fit(images, targets)
+    assert np.abs(moved.crop_parameters(images)["scale"] - 1).max() > 1e-3
 
 
 def test_crop_matrix_tells_where_pixels_come_from(blobs, model):
@@ -492,14 +443,6 @@ def test_bad_targets(blobs, model, parameters, change, message):
         model(**parameters).fit(images, targets if errors else changed, **errors)
 
 
-def test_fewer_galaxies_than_a_batch(blobs, model):
-    images, _, targets = blobs
-    fitted = model(batch_size=64).fit(images[:20], targets[:20])
-    assert np.isfinite(fitted.predict(images)).all()
-    with pytest.raises(ValueError, match=r"n_samples = 1 distinct images leaves none to train on"):
-        model().fit(images[:1], targets[:1])
-
-
 def test_directions_are_refused_where_images_are_turned(blobs, model):
     images, radius, _ = blobs
     angle = QTable({"position_angle": radius})
@@ -513,15 +456,6 @@ def test_directions_are_refused_where_images_are_turned(blobs, model):
     still = Augmentation(rotation=0.0, horizontal_flip=False, vertical_flip=False)
     for augmentation in (None, still):
         model(sees, augmentation=augmentation, max_epochs=1).fit(images, angle)
-
-
-def test_parameters_clone_and_show(model):
-    regressor = model(target_transforms=[LogTransform(), "log"], spatial_transformer=SpatialTransformer("affine"))
-    copy = clone(regressor).set_params(network__hidden=8, spatial_transformer__kind="crop")
-    assert copy.network.hidden == 8
-    assert regressor.spatial_transformer.kind == "affine"
-    assert "STNPosteriorRegressor" in repr(regressor)
-    assert "SpatialTransformer" in regressor._repr_html_()
 
 
 def test_recipe_of_gampen():
@@ -567,10 +501,3 @@ def test_a_crop_by_default_is_all_that_differs():
     plain, stn = (kind().get_params(deep=False) for kind in (PosteriorRegressor, STNPosteriorRegressor))
     assert {name for name in plain if plain[name] != stn[name]} == {"spatial_transformer"}
     assert plain.keys() == stn.keys()
-
-
-def test_harmonics_of_a_crop(blobs):
-    images, _, targets = blobs
-    crop = PosteriorRegressor(spatial_transformer="crop", target_transforms="log", max_epochs=2, random_state=0)
-    assert np.isfinite(crop.fit(images, targets).predict(images)).all()
-    assert crop.crop_parameters(images)["scale"].shape == (120,)

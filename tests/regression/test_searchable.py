@@ -93,7 +93,7 @@ def test_what_is_no_parameter(model, name, message):
 
 
 def test_a_search_over_defaults(blobs):
-    images, radius, _ = blobs
+    images, radius = (part[:24] for part in blobs[:2])
     pipeline = make_pipeline(CNNRegressor(max_epochs=1, random_state=0))
     grid = {
         "cnnregressor__network__filters": [(4, 4, 4, 4, 4), (6, 6, 6, 6, 6)],

@@ -134,12 +134,53 @@ def test_measured_psf_gives_the_image_of_its_model():
     assert draw(galaxy(), psf=finer).sum() == pytest.approx(model.sum(), rel=2e-3)
 
 
-def test_undersampled_point_spread_function():
-    """Light beyond the Nyquist frequency of the pixels is drawn as the pixels see it."""
-    coarse = draw(galaxy(x_offset=0.0, y_offset=0.0), npix=20, pixel_scale=4 * SCALE)[0]
-    fine = draw(galaxy(x_offset=0.0, y_offset=0.0), npix=80)[0]
-    binned = fine.reshape(20, 4, 20, 4).sum(axis=(1, 3))
-    np.testing.assert_allclose(coarse, binned, atol=1e-3 * binned.max())
+@pytest.mark.parametrize("fwhm", [0.6, 1.0, 2.0, 3.5])  # pixels; sharp ones have light beyond Nyquist's frequency
+def test_pixels_are_integrals(fwhm):
+    truth, psf = galaxy(bulge_to_total=0.8, bulge_radius=0.15, x_offset=0.0, y_offset=0.0), MoffatPSF(fwhm * SCALE)
+    expected = binned(draw(truth, npix=160, pixel_scale=SCALE / 5, psf=psf)[0], 5)
+    image = draw(truth, npix=32, psf=psf)[0]
+    np.testing.assert_allclose(image, expected, atol=1e-3 * expected.max())
+
+
+def binned(image, factor):
+    """Sums over blocks of pixels."""
+    height, width = (side // factor for side in image.shape)
+    return image.reshape(height, factor, width, factor).sum(axis=(1, 3))
+
+
+@pytest.mark.parametrize("offset", [0.0, 32.0])
+@pytest.mark.parametrize("bulge_to_total", [0.0, 1.0])
+def test_no_light_comes_around(offset, bulge_to_total):
+    """The largest galaxies of the prior, along the rows; also as a neighbor at the edge of the stamp."""
+    largest = {"bulge_radius": 1.5, "disk_radius": 2.5, "bulge_axis_ratio": 0.6, "disk_axis_ratio": 0.25}
+    angles = {"bulge_position_angle": 90.0, "disk_position_angle": 90.0}
+    truth = galaxy(bulge_to_total=bulge_to_total, x_offset=offset, y_offset=0.0, **largest, **angles)
+    whole = draw(truth, npix=464)[0][200:264, 200:264]
+    np.testing.assert_allclose(draw(truth, npix=64)[0], whole, atol=1e-3 * whole.max())
+
+
+@pytest.mark.parametrize(
+    ("shape", "center"), [((51, 51), (0.3, -1.2)), ((50, 52), (0.0, 0.0)), ((50, 52), (0.3, -1.2))]
+)
+def test_a_measured_star_may_lie_anywhere_in_its_image(shape, center):
+    place = np.add(center, np.subtract(shape, 1) / 2)
+    row, column = (np.indices(np.multiply(shape, 9)) - 4.0) / 9 - place[:, None, None]
+    scale = 0.58 / SCALE / (2 * np.sqrt(2 ** (1 / 3) - 1))
+    star = binned((1 + (row**2 + column**2) / scale**2) ** -3, 9)  # of any flux; through the pixel, as it is seen
+    measured, model = (draw(galaxy(), psf=psf)[0] for psf in (ImagePSF(star, SCALE), CAMERA["psf"]))
+    np.testing.assert_allclose(measured, model, atol=1.5e-3 * model.max())
+
+
+def test_a_point_looks_like_the_psf():
+    psf = np.zeros((5, 7))  # upright and not mirrored: no two directions are alike
+    psf[2, 3], psf[0, 3], psf[4, 3], psf[2, 0], psf[2, 4] = 4, 1, 1, 1, 3
+    psf[1, 3] = psf[3, 2] = psf[3, 4] = 0.5
+    psf[0, 3] += 0.25  # the centroid is the pixel of 4
+    np.testing.assert_allclose(np.average(np.argwhere(psf + 1), axis=0, weights=psf.ravel()), (2, 3))
+    point = galaxy(bulge_to_total=0.0, disk_radius=1e-6, x_offset=0.0, y_offset=0.0)
+    expected = np.zeros((15, 15))
+    expected[5:10, 4:11] = 100.0 * psf / psf.sum()
+    np.testing.assert_allclose(draw(point, npix=15, psf=ImagePSF(psf, SCALE))[0], expected, atol=1e-4 * 100.0)
 
 
 # --- torch --------------------------------------------------------------------------------------------------
