@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from textwrap import shorten
@@ -18,13 +19,15 @@ from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError
-from ._fits_image import FitsImage, fits_image
+from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
 from ._psf_models import models_of
+from ._remote import default_transport
 from ._resample import resample_all
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
-from ._tiles import alike, entries_of, jobs_of, places_of
+from ._tiles import alike, entries_of, first_tile, jobs_of, places_of, tiles_of
+from .http import Transport, hidden, shown
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
@@ -201,6 +204,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         zero_point=None,
         sky_error=SKY_ERROR,
         psf_error=PSF_ERROR,
+        transport=None,
     ):
         self.paths = paths
         self.bands = bands
@@ -217,6 +221,11 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         self.zero_point = zero_point
         self.sky_error = sky_error
         self.psf_error = psf_error
+        self.transport = transport
+
+    def get_params(self, deep=True):
+        """Parameters by name, as scikit-learn has it; their repr hides what is secret in an address."""
+        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     @property
     def knows_camera(self) -> bool:  # type: ignore[override]
@@ -291,14 +300,17 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         names = ("mask", "mask_bits", "psf", "gain", "zero_point")
         noises = per_band(kind or "noise", None if kind is None else getattr(self, kind), bands)
         others = zip(*(per_band(name, getattr(self, name), bands) for name in names))
-        return [_cameras_of(tiles, kind, noise, *rest) for tiles, noise, rest in zip(self._bands(), noises, others)]
+        return [
+            _cameras_of(tiles, self._tiles_of, kind, noise, *rest)
+            for tiles, noise, rest in zip(self._bands(), noises, others)
+        ]
 
     def _fill(self, requests: Sequence[CutoutRequest], images: NDArray[np.float32]) -> dict[int, CutoutError]:
         """Cut all channels of some requests, from the files as they are now; the errors of those that failed."""
         errors: dict[int, CutoutError] = {}
         bands = self._bands()
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
-            raise ValueError(f"{shorten(str(self.paths), 200)} got other planes while it was read; fetch again")
+            raise ValueError(f"{_short(self.paths)} got other planes while it was read; fetch again")
         first = 0
         with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
             for tiles in bands:
@@ -310,7 +322,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     def _missing(self, request, what: str = "pixel"):
         return MissingCutoutError(
             f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no {what} in "
-            f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
+            f"{_short(self.paths)}; leave it out, or add the tile that covers it"
         )
 
     def tiles(self) -> list[Tile]:
@@ -336,18 +348,29 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     def _bands(self) -> list[list[FitsImage]]:
         """Tiles of each band, as the files are now."""
         entries = entries_of(self.paths, self.bands, self.hdu)
-        return [alike([fits_image(*place) for place in places_of(*entry)]) for entry in entries.values()]
+        return [alike(self._tiles_of(*entry)) for entry in entries.values()]
 
     def _first_images(self) -> list[FitsImage]:
         """The first tile of each band."""
         entries = entries_of(self.paths, self.bands, self.hdu)
-        return [fits_image(*next(places_of(*entry))) for entry in entries.values()]
+        return [first_tile(*entry, transport=self._transport()) for entry in entries.values()]
+
+    def _tiles_of(self, paths, hdus, *, celestial: bool = True) -> list[FitsImage]:
+        return tiles_of(paths, hdus, self._transport(), celestial=celestial)
+
+    def _transport(self) -> Transport:
+        return default_transport() if self.transport is None else self.transport
 
 
-def _cameras_of(tiles, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
+def _short(paths) -> str:
+    """What is said of paths, without secrets of addresses."""
+    return shorten(re.sub(r"https?://[^\s'\",]+", lambda found: shown(found[0]), str(paths)), 200)
+
+
+def _cameras_of(tiles, find, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
     """Cameras of the tiles of one band."""
-    noises = planes_of(kind or "noise", noise, tiles, places_of)
-    masks = planes_of("mask", mask, tiles, places_of)
+    noises = planes_of(kind or "noise", noise, tiles, find)
+    masks = planes_of("mask", mask, tiles, find)
     psfs = models_of(psf, len(tiles), places_of)
     return [
         TileCamera(tile, kind, of_noise, of_mask, bits, of_psf, gain, zero_point)
@@ -373,14 +396,24 @@ def _fill_band(tiles, requests, planes, surface_brightness):
     for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
         wanted = {block: i for _, _, block, i in of_tile if rank == 0 or np.isnan(planes[i]).any()}
         if wanted:
-            with tiles[t].opened() as images:
-                for plane, image in zip(np.moveaxis(planes, -1, 0), images):
-                    own = {block: plane[i] for block, i in wanted.items()}
-                    found = own if rank == 0 else {block: np.empty_like(one) for block, one in own.items()}
-                    failed = resample_all(image, placements[t], found, surface_brightness)
-                    errors |= {wanted[block]: error for block, error in failed.items()}
-                    for block, one in own.items() if rank > 0 else ():
-                        np.copyto(one, found[block], where=np.isnan(one))
+            try:
+                errors |= _fill_of_tile(tiles[t], placements[t], wanted, planes, rank == 0, surface_brightness)
+            except CutoutError as error:  # of an image at an address
+                errors |= dict.fromkeys(wanted.values(), error)
             empty[list(wanted.values())] = False
     planes[: len(requests)][empty] = np.nan
+    return errors
+
+
+def _fill_of_tile(tile, placement, wanted, planes, is_first, surface_brightness):
+    """What one tile has of some cutouts; `wanted` are their blocks and rows."""
+    errors: dict[int, CutoutError] = {}
+    with tile.opened() as images:
+        for plane, image in zip(np.moveaxis(planes, -1, 0), images):
+            own = {block: plane[i] for block, i in wanted.items()}
+            found = own if is_first else {block: np.empty_like(one) for block, one in own.items()}
+            failed = resample_all(image, placement, found, surface_brightness)
+            errors |= {wanted[block]: error for block, error in failed.items()}
+            for block, one in own.items() if not is_first else ():
+                np.copyto(one, found[block], where=np.isnan(one))
     return errors

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @cache
-def _default_transport() -> Transport:
+def default_transport() -> Transport:
     """Transport of all sources that were given none, so that they share its connections."""
     return Transport()
 
@@ -284,7 +284,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
             return f"row {row}"
 
     def _transport(self) -> Transport:
-        return _default_transport() if self.transport is None else self.transport
+        return default_transport() if self.transport is None else self.transport
 
     def _stored(self, store: CutoutStore, key: str, request: CutoutRequest) -> NDArray | None:
         """Image that `store` has, if it has one; kept bytes that are no image do not count."""
