@@ -324,6 +324,8 @@ def _hdu_list(source, path: File, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
+            if isinstance(path, RemoteFile):
+                source.seek(0)
             hdus = fits.open(source, **options)
         except CutoutError:
             raise

@@ -77,7 +77,7 @@ class HeaderIndex:
 
     def _known(self, place: Place, state: tuple) -> FitsImage | None:
         is_remote = isinstance(place[0], RemoteFile)  # which tells of a change when it is read
-        if isinstance(place[0], RemoteFile) and place[0].has_changed:
+        if isinstance(place[0], RemoteFile) and place[0].is_doubtful:
             return None
         image = self._images.get(place)
         if image is not None and (is_remote or image.state == state):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from textwrap import shorten
 
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._stars import Tile
-from ._errors import CutoutError, MissingCutoutError
+from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
 from ._psf_models import models_of
@@ -279,6 +280,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
         with threadpool_limits(1, "blas"):
             errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
+        self._look_again(errors)
         known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
         known |= {"noise"} if any(getattr(self, kind) is not None for kind in NOISES) else set()
         beliefs = {"sky_error": self.sky_error, "psf_error": self.psf_error}
@@ -317,7 +319,14 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
                 planes = images[..., first : first + tiles[0].n_planes]
                 errors |= _fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
                 first += tiles[0].n_planes
+        self._look_again(errors)
         return errors
+
+    def _look_again(self, errors: Mapping[int, CutoutError]) -> None:
+        """Read the headers of files at addresses that may have been rewritten, so that the next run knows."""
+        if any(isinstance(error, TransientCutoutError) for error in errors.values()):
+            with suppress(CutoutError, OSError, ValueError):
+                self._bands()
 
     def _missing(self, request, what: str = "pixel"):
         return MissingCutoutError(

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from ._errors import BadReplyError, TransientCutoutError
 from .http import Reply, Transport, shown
 
-HEAD_BYTES = 2**16  # that are asked for first, which most headers are shorter than
-_BLOCK_BYTES = 2**18  # of compressed tiles that are read together
+_BLOCK_BYTES = 2**16  # that are asked for together; most headers are shorter
 _BLOCKS = 16  # of these that are kept
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
-_changed: set[str] = set()
+_doubtful: set[str] = set()
 
 
 def is_url(path: str) -> bool:
@@ -55,9 +54,9 @@ class RemoteFile:
         return shown(self.url)
 
     @property
-    def has_changed(self) -> bool:
-        """Whether it was found to be another than it was, and its header has not been read since."""
-        return self.url in _changed
+    def is_doubtful(self) -> bool:
+        """Whether reading it has failed since its header was read, as if it were another than it was."""
+        return self.url in _doubtful
 
     @contextmanager
     def opened(self, state: tuple | None = None) -> Iterator:
@@ -68,18 +67,21 @@ class RemoteFile:
 
     def read(self, state: tuple[str, int], start: int, end: int) -> bytes:
         """Bytes `start` to `end` of a file in this `state`."""
-        reply = self._ask(start, end, expect=(206,))
-        if _state(reply) != state:
-            _changed.add(self.url)
-            raise TransientCutoutError(f"{str(self)!r} was rewritten while it was read; fetch again.")
+        try:
+            reply = self._ask(start, end, expect=(206,))
+            if _state(reply) != state:
+                raise TransientCutoutError(f"{str(self)!r} was rewritten since its header was read; fetch again.")
+        except TransientCutoutError:
+            _doubtful.add(self.url)
+            raise
         return reply.body
 
     def _first(self) -> tuple[tuple[str, int], bytes]:
         """State and first bytes."""
-        reply = self._ask(0, HEAD_BYTES, expect=(206, 404))
+        reply = self._ask(0, _BLOCK_BYTES, expect=(206, 404))
         if reply.status == 404:
             raise FileNotFoundError(f"no file {str(self)!r}: the service answered 404 Not Found; check the address.")
-        _changed.discard(self.url)
+        _doubtful.discard(self.url)
         return _state(reply), reply.body
 
     def _ask(self, start: int, end: int, expect: tuple[int, ...]) -> Reply:
@@ -118,7 +120,7 @@ def _stream(remote: RemoteFile, state: tuple[str, int], head: bytes):
         def _fetch_range(self, start, end):
             return head[start:end] if end <= len(head) else remote.read(state, start, end)
 
-    block = {"block_size": HEAD_BYTES if head else _BLOCK_BYTES, "cache_options": {"maxblocks": _BLOCKS}}
-    stream = Stream(None, str(remote), cache_type="blockcache", size=state[1], **block)
+    options = {"cache_type": "blockcache", "cache_options": {"maxblocks": _BLOCKS}}
+    stream = Stream(None, str(remote), block_size=_BLOCK_BYTES, size=state[1], **options)
     stream.state = state
     return stream

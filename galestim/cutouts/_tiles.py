@@ -119,7 +119,7 @@ def tiles_of(paths, hdus, transport=None, *, celestial: bool = True) -> list[Fit
     states = states_of(places)
     took = time.monotonic() - start
     tiles = images_at(places, celestial=celestial, states=states)
-    if len(tiles) >= MANY:
+    if len(tiles) >= MANY and not any(isinstance(path, RemoteFile) for path, _ in places):
         _looks.pop(key, None)
         _looks[key] = time.monotonic() + _LOOK * took, tiles
         if len(_looks) > _LOOKS:
