@@ -1,4 +1,4 @@
-"""Cutouts from FITS mosaics on disk, of which only the pixels needed are read."""
+"""Cutouts from FITS mosaics, of which only the pixels needed are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie,
 
 
 class FitsMosaic(ManyAtOnce, BaseEstimator):
-    """Cut galaxies from FITS images on disk: one or several files, bands, tiles.
+    """Cut galaxies from FITS images: one or several files, bands, tiles, on disk or on a server.
 
     Only the pixels needed are read. Each cutout is resampled onto its own grid (tangent plane, north up, east left,
     the galaxy in the middle), keeping flux; on a mosaic with that orientation and scale this is a subpixel shift.
@@ -49,7 +49,9 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         - a dict of band → entry: the same, with names.
 
         An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
-        are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole.
+        are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole. A
+        file may be an address with ``https://`` or ``http://``, if the server serves ranges of bytes; this needs
+        the extra `remote`.
     bands : sequence of str, default=None
         Which bands of a dict to use, and their order; names of a list; what ``{band}`` in a single path stands for,
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
@@ -93,6 +95,8 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
     psf_error : float, default=0.02
         That of the point-spread function's width, as a share of it.
+    transport : Transport, default=None
+        How files at addresses are asked for: rate, retries, headers with a login; None, `Transport()`.
 
     Attributes
     ----------
@@ -111,6 +115,8 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     ------
     FileNotFoundError
         If there is no such file.
+    TransientCutoutError
+        If the header of a file at an address cannot be had. Of pixels, it is that of a galaxy.
     ValueError
         If a file has no image with a celestial WCS, is truncated or damaged, or is rewritten while it is read; or if
         bands are not found. If planes are not on the pixels of the image, noise is negative, the unit is no linear
@@ -131,8 +137,9 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px. On
     the seam of an all-sky map pixels come from both sides, and those that the seam crosses are NaN.
 
-    Headers are remembered in the process, for all copies of a mosaic (clones, pickles); another process reads them
-    again. Files that were rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
+    Headers are remembered in the process, for all copies of a mosaic (clones, pickles). Those of 32 tiles and more,
+    and of files at addresses, are kept in the cache folder (`CutoutStore`) for other processes, too. Files that were
+    rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
     damaged tiles of a ``.fz``, make a `MissingCutoutError` of the galaxies that need them.
 
     **The camera** is that of the pixels that come out. A new pixel Σ w x has the variance Σ w² v; the noise of
@@ -362,7 +369,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     def _first_images(self) -> list[FitsImage]:
         """The first tile of each band."""
         entries = entries_of(self.paths, self.bands, self.hdu)
-        return [first_tile(*entry, transport=self._transport()) for entry in entries.values()]
+        return [first_tile(paths, hdus, self._transport()) for paths, hdus in entries.values()]
 
     def _tiles_of(self, paths, hdus, *, celestial: bool = True) -> list[FitsImage]:
         return tiles_of(paths, hdus, self._transport(), celestial=celestial)
