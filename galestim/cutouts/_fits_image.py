@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,15 +17,15 @@ from typing import IO
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from .._io.bounds import check_fits, check_wcs
+from .._io.bounds import check_fits
 from .._io.unpack import unpacked
 from .._tangent import direction
 from ._errors import CutoutError
 from ._remote_file import RemoteFile
 from ._sky_to_pixel import SkyToPixel
+from ._wcs_cards import made_of, of_cards, sky_to_pixel, wcs_cards
 
 File = Path | RemoteFile
 
@@ -34,11 +33,6 @@ _REMEMBERED = 2**14  # headers, of 5 kB each
 _SETTLED_NS = 10**8
 _MAPPED_BYTES = 16 * 2**20  # of a file kept mapped
 _ASKED_BYTES = 2**24  # of a file at an address, at most with one request
-_CELESTIAL = re.compile("(RA|DEC|..?L(ON|AT|N|T))-")  # CTYPE
-_WCS_CARD = re.compile(
-    r"(NAXIS\d?|WCSAXES|C(TYPE|RVAL|RPIX|DELT|UNIT|ROTA)\d|(CD|PC|PV|PS)\d_\d+|[AB]P?_(ORDER|\d_\d|DMAX)|WAT\d_\d+"
-    r"|L(ON|AT)POLE|RADE(SYS|CSYS)|EQUINOX|EPOCH|DATE-OBS|MJD-OBS)$"
-)
 _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -48,9 +42,9 @@ def fits_image(path: File, hdu=None, *, celestial: bool = True) -> FitsImage:
     `celestial` False is for images without a WCS.
     """
     state = state_of(path)
-    return (
-        _remembered(path, hdu, celestial, state) if is_settled(state) else FitsImage(path, hdu, celestial=celestial)
-    )
+    if is_settled(state):
+        return _remembered(path, hdu, celestial, state)
+    return FitsImage(path, hdu, celestial=celestial)
 
 
 def is_settled(state: tuple) -> bool:
@@ -96,7 +90,7 @@ class FitsImage:
             self._index, to_pixel = _find_image(hdus, self.path, hdu, celestial)
             image = hdus[self._index]
             header, whole = image.header, image.shape
-            self._cards = None if to_pixel is None else _wcs_cards(header)
+            self._cards = None if to_pixel is None else wcs_cards(header)
             self.start = None if isinstance(image, fits.CompImageHDU) else image.fileinfo()["datLoc"]
         self.to_pixel = to_pixel
         self._lead, self.shape = whole[:-2], whole[-2:]
@@ -128,7 +122,7 @@ class FitsImage:
         """What `of_facts` needs, for JSON; None if the WCS has more than its cards, such as tables of distortions."""
         cap = None
         if self.to_pixel is not None:
-            if not _made_of(self.to_pixel, self._cards or "", self.shape):
+            if not made_of(self.to_pixel, self._cards or "", self.shape):
                 return None
             cap = [*self.cap[0][:, 0].tolist(), float(self.cap[1])]
         return {
@@ -145,7 +139,7 @@ class FitsImage:
     @cached_property
     def to_pixel(self) -> SkyToPixel | None:
         """Map from the sky to pixels; made of the header when it is first needed."""
-        return None if self._cards is None else _of_cards(self._cards)
+        return None if self._cards is None else of_cards(self._cards)
 
     @property
     def sky(self) -> SkyToPixel:
@@ -189,13 +183,17 @@ class FitsImage:
             yield self._mapped(self.path, self.start)
 
     def _mapped(self, path: Path, start: int) -> list[Plane]:
+        buffer: bytes | mmap.mmap
+        kind: type[Plane]
         with path.open("rb") as file:
             self._require_unchanged(state_of(file))
-            buffer = (
-                self._unpack(path, start) if self._packed else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            )
-        stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, 0 if self._packed else start)
-        return [(Plane if self._packed else _MappedPlane)(self, stored, (plane,)) for plane in range(self.n_planes)]
+            if self._packed:
+                buffer, offset, kind = self._unpack(path, start), 0, Plane
+            else:
+                buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                offset, kind = start, _MappedPlane
+        stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, offset)
+        return [kind(self, stored, (plane,)) for plane in range(self.n_planes)]
 
     @contextmanager
     def _hdus(self):
@@ -358,7 +356,7 @@ def _find_image(hdus, path: File, wanted, celestial: bool) -> tuple[int, SkyToPi
     images = [index for index, shape in shapes.items() if len(shape) >= 2 and min(shape) > 0]
     for index in sorted(images, key=lambda index: celestial and len(shapes[index]) > 2):
         try:
-            to_pixel = _sky_to_pixel(hdus[index].header, hdus)
+            to_pixel = sky_to_pixel(hdus[index].header, hdus)
         except Exception as error:  # damaged headers make astropy raise a dozen kinds
             raise ValueError(f"{str(path)!r}, extension {index}: its WCS cannot be used: {error}") from error
         if to_pixel is not None or not celestial:
@@ -371,38 +369,3 @@ def _find_image(hdus, path: File, wanted, celestial: bool) -> tuple[int, SkyToPi
         f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), "
         "or say which extension with hdu"
     )
-
-
-def _wcs_cards(header: fits.Header) -> str:
-    """The cards of a header that a WCS is made of, as text."""
-    kept = fits.Header([card for card in header.cards if _WCS_CARD.match(card.keyword)])
-    return kept.tostring(sep="\n", endcard=False, padding=False)
-
-
-def _of_cards(cards: str) -> SkyToPixel:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        header = fits.Header.fromstring(cards, sep="\n")
-        check_wcs(header)
-        return SkyToPixel(WCS(header, naxis=2))
-
-
-def _made_of(whole: SkyToPixel, cards: str, shape: tuple[int, int]) -> bool:
-    """True if the cards alone give the same frame, and the same positions to the bit."""
-    try:
-        other = _of_cards(cards)
-    except Exception:  # astropy raises a dozen kinds
-        return False
-    pixels = np.stack(np.meshgrid(*(np.linspace(0, side, 5) for side in shape[::-1])), axis=-1).reshape(-1, 2)
-    frames = [(each.frame, each.wcs.wcs.lng, each.wcs.wcs.lat) for each in (whole, other)]
-    sky = [each.wcs.all_pix2world(pixels, 0) for each in (whole, other)]
-    return str(frames[0]) == str(frames[1]) and np.array_equal(sky[0], sky[1], equal_nan=True)
-
-
-def _sky_to_pixel(header: fits.Header, hdus) -> SkyToPixel | None:
-    """Of the first two axes, as astropy bears no others beside distortions. None if they are not celestial."""
-    axes = {axis: str(header[f"CTYPE{axis}"]) for axis in range(1, 10) if f"CTYPE{axis}" in header}
-    if [axis for axis, kind in axes.items() if _CELESTIAL.match(kind)] not in ([], [1, 2]):
-        raise ValueError(f"its axes are {', '.join(axes.values())}; expected the celestial ones first")
-    wcs = WCS(header, hdus, naxis=2)
-    return SkyToPixel(wcs) if wcs.has_celestial else None

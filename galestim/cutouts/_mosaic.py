@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
-from textwrap import shorten
 
 import astropy.units as u
 import numpy as np
@@ -22,13 +20,13 @@ from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
+from ._mosaic_images import fill_band
 from ._psf_models import models_of
 from ._remote import default_transport
-from ._resample import resample_all
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
-from ._tiles import alike, entries_of, first_tile, jobs_of, places_of, tiles_of
-from .http import Transport, hidden, shown
+from ._tiles import alike, entries_of, first_tile, places_of, shown_paths, tiles_of
+from .http import Transport, hidden
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
@@ -319,12 +317,12 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         errors: dict[int, CutoutError] = {}
         bands = self._bands()
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
-            raise ValueError(f"{_short(self.paths)} got other planes while it was read; fetch again")
+            raise ValueError(f"{shown_paths(self.paths)} got other planes while it was read; fetch again")
         first = 0
         with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
             for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
-                errors |= _fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
+                errors |= fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
                 first += tiles[0].n_planes
         self._look_again(errors)
         return errors
@@ -338,7 +336,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     def _missing(self, request, what: str = "pixel"):
         return MissingCutoutError(
             f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no {what} in "
-            f"{_short(self.paths)}; leave it out, or add the tile that covers it"
+            f"{shown_paths(self.paths)}; leave it out, or add the tile that covers it"
         )
 
     def tiles(self) -> list[Tile]:
@@ -378,11 +376,6 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         return default_transport() if self.transport is None else self.transport
 
 
-def _short(paths) -> str:
-    """What is said of paths, without secrets of addresses."""
-    return shorten(re.sub(r"https?://[^\s'\",]+", lambda found: shown(found[0]), str(paths)), 200)
-
-
 def _cameras_of(tiles, find, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
     """Cameras of the tiles of one band."""
     noises = planes_of(kind or "noise", noise, tiles, find)
@@ -402,34 +395,3 @@ def _whole(camera: TileCamera) -> Tile:
     saturation = camera.image.header.get("SATURATE")
     known = isinstance(saturation, int | float) and saturation > 0
     return Tile.of_array(image, bad, saturation if known else None)
-
-
-def _fill_band(tiles, requests, planes, surface_brightness):
-    """Cut one band, from the tile in which each galaxy lies deepest; others fill what that does not cover."""
-    placements, jobs = jobs_of(tiles, requests)
-    empty = np.ones(len(requests), dtype=bool)
-    errors: dict[int, CutoutError] = {}
-    for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
-        wanted = {block: i for _, _, block, i in of_tile if rank == 0 or np.isnan(planes[i]).any()}
-        if wanted:
-            try:
-                errors |= _fill_of_tile(tiles[t], placements[t], wanted, planes, rank == 0, surface_brightness)
-            except CutoutError as error:  # of an image at an address
-                errors |= dict.fromkeys(wanted.values(), error)
-            empty[list(wanted.values())] = False
-    planes[: len(requests)][empty] = np.nan
-    return errors
-
-
-def _fill_of_tile(tile, placement, wanted, planes, is_first, surface_brightness):
-    """What one tile has of some cutouts; `wanted` are their blocks and rows."""
-    errors: dict[int, CutoutError] = {}
-    with tile.opened() as images:
-        for plane, image in zip(np.moveaxis(planes, -1, 0), images):
-            own = {block: plane[i] for block, i in wanted.items()}
-            found = own if is_first else {block: np.empty_like(one) for block, one in own.items()}
-            failed = resample_all(image, placement, found, surface_brightness)
-            errors |= {wanted[block]: error for block, error in failed.items()}
-            for block, one in own.items() if not is_first else ():
-                np.copyto(one, found[block], where=np.isnan(one))
-    return errors

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from glob import glob, has_magic
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from sklearn.utils import gen_batches
@@ -53,7 +55,7 @@ def entries_of(paths, bands, hdu) -> dict:
         named = {0: paths}
     else:
         raise ValueError(
-            f"bands={names} of one path, {str(paths)!r}; expected '{{band}}' in it, or a dict of paths or hdu"
+            f"bands={names} of one path, {shown_paths(paths)!r}; expected '{{band}}' in it, or a dict of paths or hdu"
         )
     wanted = list(named) if names is None else names
     unknown = [name for name in wanted if name not in named or (isinstance(hdu, Mapping) and name not in hdu)]
@@ -102,6 +104,11 @@ def _files(path: str, pattern) -> list[Path]:
             f"no file {str(pattern)!r}; give the path of a FITS image, or a pattern that finds some"
         )
     return list(map(Path, files))
+
+
+def shown_paths(paths) -> str:
+    """What is said of paths, in few words and without secrets of addresses."""
+    return shorten(re.sub(r"https?://[^\s'\",]+", lambda found: shown(found[0]), str(paths)), 200)
 
 
 def tiles_of(paths, hdus, transport=None, *, celestial: bool = True) -> list[FitsImage]:
