@@ -15,8 +15,7 @@ _BLOCKS = 16  # of these that are kept
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
-
-_doubtful: set[str] = set()
+_doubtful: set[str] = set()  # addresses whose headers are to be read again
 
 
 def is_url(path: str) -> bool:
