@@ -230,7 +230,17 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         self.transport = transport
 
     def get_params(self, deep=True):
-        """Parameters by name, as scikit-learn has it; their repr hides what is secret in an address."""
+        """Parameters; the repr of an address among them has no secrets in it.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+        """
         return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     @property
