@@ -10,7 +10,6 @@ import astropy.units as u
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
@@ -22,16 +21,16 @@ from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
 from ._mosaic_images import fill_band
 from ._psf_models import models_of
-from ._remote import default_transport
+from ._remote import Discreet, default_transport
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
 from ._tiles import alike, entries_of, first_tile, places_of, shown_paths, tiles_of
-from .http import Transport, hidden
+from .http import Transport
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
 
-class FitsMosaic(ManyAtOnce, BaseEstimator):
+class FitsMosaic(ManyAtOnce, Discreet):
     """Cut galaxies from FITS images: one or several files, bands, tiles, on disk or on a server.
 
     Only the pixels needed are read. Each cutout is resampled onto its own grid (tangent plane, north up, east left,
@@ -228,20 +227,6 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         self.sky_error = sky_error
         self.psf_error = psf_error
         self.transport = transport
-
-    def get_params(self, deep=True):
-        """Parameters; the repr of an address among them has no secrets in it.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include those of parameters that are estimators.
-
-        Returns
-        -------
-        dict
-        """
-        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     @property
     def knows_camera(self) -> bool:  # type: ignore[override]

@@ -33,7 +33,25 @@ def default_transport() -> Transport:
     return Transport()
 
 
-class RemoteSource(BaseEstimator, CutoutSource):
+class Discreet(BaseEstimator):
+    """Base of the sources that may have secrets in an address."""
+
+    def get_params(self, deep=True):
+        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
+
+
+class RemoteSource(Discreet, CutoutSource):
     """Base of sources that ask a service over HTTP, one request per cutout; a subclass makes and decodes them.
 
     A subclass has the parameters ``url`` and ``transport``, and writes `query` and `decode`. Politeness, retries,
@@ -165,20 +183,6 @@ class RemoteSource(BaseEstimator, CutoutSource):
         return {"source": type(self).__name__, "url": f"{url.scheme}://{host}{url.path}", **access, "query": query}
 
     # --- inherited by it ------------------------------------------------------------------------------------
-
-    def get_params(self, deep=True):
-        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include those of parameters that are estimators.
-
-        Returns
-        -------
-        dict
-        """
-        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
         """Make one cutout, from `store` if it is there.
