@@ -117,9 +117,8 @@ def tiles_of(paths, hdus, transport=None, *, celestial: bool = True) -> list[Fit
     A look at many files takes longer than to cut some galaxies, and is good for a while; those that are opened are
     looked at always.
     """
-    key = tuple(map(os.fsdecode, [paths] if is_path(paths) else paths)), repr(hdus), celestial
-    good_until, tiles = _looks.get(key, (0.0, []))
-    if time.monotonic() < good_until:
+    key = _key(paths, hdus, celestial)
+    if tiles := _seen(key):
         return tiles
     start = time.monotonic()
     places = list(places_of(paths, hdus, transport))
@@ -136,8 +135,20 @@ def tiles_of(paths, hdus, transport=None, *, celestial: bool = True) -> list[Fit
 
 def first_tile(paths, hdus, transport=None) -> FitsImage:
     """Give the first tile of a band; others are not looked at if that is on disk."""
+    if tiles := _seen(_key(paths, hdus, True)):
+        return tiles[0]
     place = next(places_of(paths, hdus, transport))
     return tiles_of(paths, hdus, transport)[0] if isinstance(place[0], RemoteFile) else fits_image(*place)
+
+
+def _key(paths, hdus, celestial: bool) -> tuple:
+    return tuple(map(os.fsdecode, [paths] if is_path(paths) else paths)), repr(hdus), celestial
+
+
+def _seen(key: tuple) -> list[FitsImage]:
+    """Tiles that were looked at a moment ago, if there are many."""
+    good_until, tiles = _looks.get(key, (0.0, []))
+    return tiles if time.monotonic() < good_until else []
 
 
 _LOOKS = 64  # of bands and their planes
