@@ -142,7 +142,7 @@ def first_tile(paths, hdus, transport=None) -> FitsImage:
 
 
 def _key(paths, hdus, celestial: bool) -> tuple:
-    return tuple(map(os.fsdecode, [paths] if is_path(paths) else paths)), repr(hdus), celestial
+    return tuple(map(str, [paths] if is_path(paths) else paths)), repr(hdus), celestial
 
 
 def _seen(key: tuple) -> list[FitsImage]:

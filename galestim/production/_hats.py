@@ -17,7 +17,7 @@ from ._folder import COUNTS, MANIFEST
 
 _DONE, _SCHEMA = "hats.properties", "_schema.parquet"
 _CHUNK = 100_000  # rows of predictions in memory
-_PIXEL_BYTES = 2**28  # rows of one pixel, in memory
+_PIXEL_BYTES = 2**27  # rows of one pixel, in memory
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _WHAT = "write_hats"
 
