@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from functools import cached_property, lru_cache
 from math import prod
 from numbers import Real
@@ -115,6 +116,14 @@ class FitsImage:
         if facts["cap"] is not None:
             *center, radius = map(float, facts["cap"])
             image.__dict__["cap"] = np.array(center)[:, None], radius
+        return image
+
+    def at(self, path: File) -> FitsImage:
+        """The same image, which is asked for with the login and the limits of `path`."""
+        if not isinstance(path, RemoteFile) or path is self.path:
+            return self
+        image = copy(self)
+        image.path = path
         return image
 
     @cached_property

@@ -76,16 +76,16 @@ class HeaderIndex:
             return known
 
     def _known(self, place: Place, state: tuple) -> FitsImage | None:
-        is_remote = isinstance(place[0], RemoteFile)  # which tells of a change when it is read
-        if isinstance(place[0], RemoteFile) and place[0].is_doubtful:
+        path, is_remote = place[0], isinstance(place[0], RemoteFile)  # which tells of a change when it is read
+        if isinstance(path, RemoteFile) and path.is_doubtful:
             return None
         image = self._images.get(place)
         if image is not None and (is_remote or image.state == state):
-            return image
+            return image.at(path)
         try:
             was, facts = self._kept[_name(place)]
             state = tuple(was) if is_remote else state
-            image = FitsImage.of_facts(place[0], state, facts) if tuple(was) == _lasting(state) else None
+            image = FitsImage.of_facts(path, state, facts) if tuple(was) == _lasting(state) else None
         except Exception:  # what a stranger wrote fails in many ways; the file itself is asked then
             return None
         if image is not None:

@@ -211,6 +211,16 @@ def test_secrets_are_sent_to_the_host_and_written_nowhere(server, tmp_path, capl
         assert "5ecret" not in text
 
 
+def test_a_login_is_that_of_the_mosaic_and_not_of_another_one(server, tmp_path):
+    _, server.files["/field.fits"] = field(tmp_path)
+    for login in ("Bearer Ann", "Bearer Bob", None):
+        headers = {"Authorization": login} if login else None
+        server.secrets.clear()
+        transport = Transport(requests_per_second=1e4, headers=headers)
+        FitsMosaic(f"{server.url}/field.fits", transport=transport).cutout(request())
+        assert set(server.secrets) == {login}
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://127.0.0.1/a.fits", "file:///etc/passwd", "s3://bucket/a.fits", "simplecache::https://127.0.0.1/a"]
 )
