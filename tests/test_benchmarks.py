@@ -353,6 +353,14 @@ def test_survey(tmp_path):
     )
 
 
+def test_survey_of_tiles(tmp_path):
+    out = tmp_path / "tiles.jsonl"
+    run_alone("survey.py", "--tiles", 40, "--out", out)
+    result = json.loads(out.read_text())
+    assert result["index_bytes"] > 40 * 500
+    assert max(result[run]["flux_error"] for run in ("first", "second")) < 1e-3
+
+
 def test_camera_cutouts(run, tmp_path):
     out = tmp_path / "camera.jsonl"
     run("camera_cutouts.py", "--cutouts", 100, "--side", 600, "--out", out)

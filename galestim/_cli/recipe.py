@@ -182,7 +182,7 @@ def _path(value: Any, folder: Path, is_file: bool) -> Any:
     if isinstance(value, Mapping):
         bands = {key: _path(one, folder, is_file) for key, one in value.items()}
         return _located(value, folder) if "class" in value else bands
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "://" in value:
         return value
     is_file = is_file or "/" in value or "." in value or (folder / value).exists()
     return str((folder / Path(value).expanduser()).absolute()) if is_file else value

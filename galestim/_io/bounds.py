@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from itertools import islice
 from math import ceil, prod
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +40,13 @@ COLUMNS = 10_000  # of other tables
 _TILES = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 
 
-def check_fits(source: str | os.PathLike | bytes, name: object = None) -> None:
+def check_fits(source: str | os.PathLike | bytes | IO[bytes], name: object = None) -> None:
     """Walk a FITS file, plain or in gzip or bzip2, and compare what its headers claim with what there is.
 
     Pixels and rows are skipped, but where some are of variable length, as compressed tiles are. A file that is
-    compressed as a whole is unpacked once, in pieces, so that its checksum is compared, too. `source` is a path, or
-    the bytes themselves; `name` is what errors call it, by default the path. A ValueError says what cannot be.
+    compressed as a whole is unpacked once, in pieces, so that its checksum is compared, too. `source` is a path, an
+    open file, or the bytes themselves; `name` is what errors call it, by default the path. A ValueError says what
+    cannot be.
     """
     if name is None:
         name = "the FITS file" if isinstance(source, bytes) else source

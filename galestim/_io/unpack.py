@@ -7,9 +7,10 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 UNPACKED_BYTES, UNPACKED_RATIO = 2**28, 200  # a file may unpack to 256 MiB, or to so many times its own size
 
@@ -35,12 +36,12 @@ def check_unpacked(n_bytes: int, stored: int, name: object) -> None:
 
 
 @contextmanager
-def unpacked(source: str | os.PathLike | bytes, name: object) -> Iterator[Unpacked]:
-    """Give the bytes of a file, or of `source` itself, as a stream; gzip and bzip2 are unpacked.
+def unpacked(source: str | os.PathLike | bytes | IO[bytes], name: object) -> Iterator[Unpacked]:
+    """Give the bytes of a file, open or not, or of `source` itself, as a stream; gzip and bzip2 are unpacked.
 
     Errors within say that `name` is damaged if the compressed stream is, or unpacks to too much.
     """
-    with BytesIO(source) if isinstance(source, bytes) else require_file(source).open("rb") as file:
+    with _opened(source) as file:
         magic = file.read(2)
         stored = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -51,6 +52,15 @@ def unpacked(source: str | os.PathLike | bytes, name: object) -> Iterator[Unpack
             if getattr(error, "errno", None) is not None:
                 raise  # of the disk
             raise ValueError(f"{name} is damaged or cut off: {error}. Get it again.") from error
+
+
+def _opened(source) -> AbstractContextManager[IO[bytes]]:
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if hasattr(source, "read"):
+        source.seek(0)
+        return nullcontext(source)
+    return require_file(source).open("rb")
 
 
 class Unpacked:

@@ -4,47 +4,57 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from functools import cached_property, lru_cache
 from math import prod
 from numbers import Real
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
-from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from .._io.bounds import check_fits
 from .._io.unpack import unpacked
 from .._tangent import direction
+from ._errors import CutoutError
+from ._remote_file import RemoteFile
 from ._sky_to_pixel import SkyToPixel
+from ._wcs_cards import made_of, of_cards, sky_to_pixel, wcs_cards
+
+File = Path | RemoteFile
 
 _REMEMBERED = 2**14  # headers, of 5 kB each
-_SETTLED_NS = 10**8  # a file younger than that may be written again without a change of its times
+_SETTLED_NS = 10**8
 _MAPPED_BYTES = 16 * 2**20  # of a file kept mapped
-_CELESTIAL = re.compile("(RA|DEC|..?L(ON|AT|N|T))-")  # CTYPE
+_ASKED_BYTES = 2**24  # of a file at an address, at most with one request
 _PIXEL_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
-def fits_image(path: Path, hdu=None, *, celestial: bool = True) -> FitsImage:
+def fits_image(path: File, hdu=None, *, celestial: bool = True) -> FitsImage:
     """The image with a celestial WCS in a file as it is now; the header is read again only if the file changed.
 
     `celestial` False is for images without a WCS.
     """
-    state = _state(path)
-    if abs(time.time_ns() - state[0]) < _SETTLED_NS:
-        return FitsImage(path, hdu, celestial=celestial)
-    return _remembered(path, hdu, celestial, state)
+    state = state_of(path)
+    if is_settled(state):
+        return _remembered(path, hdu, celestial, state)
+    return FitsImage(path, hdu, celestial=celestial)
+
+
+def is_settled(state: tuple) -> bool:
+    """False of a file so young that it may be written again without a change of its times."""
+    return isinstance(state[0], str) or abs(time.time_ns() - state[0]) > _SETTLED_NS
 
 
 @lru_cache(_REMEMBERED)
-def _remembered(path: Path, hdu, celestial: bool, state: tuple[int, ...]) -> FitsImage:
+def _remembered(path: File, hdu, celestial: bool, state: tuple) -> FitsImage:
     return FitsImage(path, hdu, celestial=celestial)
 
 
@@ -60,27 +70,85 @@ class FitsImage:
     None if they are in compressed tiles.
     """
 
-    def __init__(self, path: Path, hdu=None, *, celestial: bool = True):
+    def __init__(self, path: File, hdu=None, *, celestial: bool = True):
         self.path = path
-        self._found = _state(path)
-        check_fits(path)
-        with path.open("rb") as file:
-            packed = file.read(6) != b"SIMPLE"
-        with _hdu_list(path) as hdus, _damage_named(path):
-            self._index, self.to_pixel = _find_image(hdus, path, hdu, celestial)
+        with _opened(path) as source:
+            self.state = state_of(source)
+            with unpacked(source, str(path)) as stream:
+                self._packed = stream.is_packed
+            if self._packed and isinstance(path, RemoteFile):
+                raise ValueError(
+                    f"{str(path)!r} is compressed as a whole, so that parts of it cannot be read; download it, or "
+                    "serve it plain or as .fz."
+                )
+            check_fits(source, str(path))
+            self._look_into(source, hdu, celestial)
+        self._require_unchanged(state_of(path) if isinstance(path, Path) else self.state)
+
+    def _look_into(self, source, hdu, celestial: bool) -> None:
+        """Find the image, and what its header says."""
+        with _hdu_list(source, self.path) as hdus, _damage_named(self.path):
+            self._index, to_pixel = _find_image(hdus, self.path, hdu, celestial)
             image = hdus[self._index]
             header, whole = image.header, image.shape
+            self._cards = None if to_pixel is None else wcs_cards(header)
             self.start = None if isinstance(image, fits.CompImageHDU) else image.fileinfo()["datLoc"]
+        self.to_pixel = to_pixel
         self._lead, self.shape = whole[:-2], whole[-2:]
         self.n_planes = prod(self._lead)
-        self._packed = packed
         self._dtype = np.dtype(_PIXEL_DTYPES[header["BITPIX"]])
         self.code = {key: header[key] for key in ("BITPIX", "BSCALE", "BZERO", "BLANK") if key in header}
         try:
             numbers(np.zeros(1, self._dtype), self.code)
         except ValueError as error:
-            raise ValueError(f"{str(path)!r} cannot be read: {error}. Correct its header.") from error
-        self._require_unchanged(_state(path))
+            raise ValueError(f"{str(self.path)!r} cannot be read: {error}. Correct its header.") from error
+
+    @classmethod
+    def of_facts(cls, path: File, state: tuple, facts: Mapping) -> FitsImage:
+        """The image of a file in this `state` whose `facts` are known, without a look into it."""
+        image = cls.__new__(cls)
+        image.path, image.state = path, state
+        image._index, image._packed, image.code = int(facts["index"]), bool(facts["packed"]), dict(facts["code"])
+        image._lead, image.shape = tuple(map(int, facts["lead"])), tuple(map(int, facts["shape"]))
+        image.n_planes, image._dtype = prod(image._lead), np.dtype(_PIXEL_DTYPES[image.code["BITPIX"]])
+        image.start = None if facts["start"] is None else int(facts["start"])
+        image._cards = facts["cards"]
+        if facts["cap"] is not None:
+            *center, radius = map(float, facts["cap"])
+            image.__dict__["cap"] = np.array(center)[:, None], radius
+        return image
+
+    def at(self, path: File) -> FitsImage:
+        """The same image, which is asked for with the login and the limits of `path`."""
+        if not isinstance(path, RemoteFile) or path is self.path:
+            return self
+        image = copy(self)
+        image.path = path
+        return image
+
+    @cached_property
+    def facts(self) -> dict | None:
+        """What `of_facts` needs, for JSON; None if the WCS has more than its cards, such as tables of distortions."""
+        cap = None
+        if self.to_pixel is not None:
+            if not made_of(self.to_pixel, self._cards or "", self.shape):
+                return None
+            cap = [*self.cap[0][:, 0].tolist(), float(self.cap[1])]
+        return {
+            "index": self._index,
+            "packed": self._packed,
+            "code": self.code,
+            "lead": self._lead,
+            "shape": self.shape,
+            "start": self.start,
+            "cards": self._cards,
+            "cap": cap,
+        }
+
+    @cached_property
+    def to_pixel(self) -> SkyToPixel | None:
+        """Map from the sky to pixels; made of the header when it is first needed."""
+        return None if self._cards is None else of_cards(self._cards)
 
     @property
     def sky(self) -> SkyToPixel:
@@ -107,34 +175,51 @@ class FitsImage:
     @cached_property
     def header(self) -> dict[str, object]:
         """Keywords of the image, and of the primary header where the image has none of that name."""
-        with _hdu_list(self.path, do_not_scale_image_data=True) as hdus, _damage_named(self.path):
-            self._require_unchanged(_state(self.path))
+        with self._hdus() as hdus, _damage_named(self.path):
             return {**dict(hdus[0].header), **dict(hdus[self._index].header)}
 
     @contextmanager
     def opened(self) -> Iterator[list[Plane]]:
         """Give the planes, each an `Image` to resample, while the file is open."""
         if self.start is None:
-            with _hdu_list(self.path, do_not_scale_image_data=True) as hdus:
-                self._require_unchanged(_state(self.path))
+            with self._hdus() as hdus:
                 with _damage_named(self.path):
                     planes = [Plane(self, hdus[self._index].section, index) for index in np.ndindex(self._lead)]
                 yield planes
-            return
-        with self.path.open("rb") as file:
-            self._require_unchanged(_state(file.fileno()))
-            buffer = self._unpack() if self._packed else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, 0 if self._packed else self.start)
-        yield [(Plane if self._packed else _MappedPlane)(self, stored, (plane,)) for plane in range(self.n_planes)]
+        elif isinstance(self.path, RemoteFile):
+            yield [_RemotePlane(self, self.path, (plane,)) for plane in range(self.n_planes)]
+        else:
+            yield self._mapped(self.path, self.start)
 
-    def _unpack(self) -> bytes:
+    def _mapped(self, path: Path, start: int) -> list[Plane]:
+        buffer: bytes | mmap.mmap
+        kind: type[Plane]
+        with path.open("rb") as file:
+            self._require_unchanged(state_of(file))
+            if self._packed:
+                buffer, offset, kind = self._unpack(path, start), 0, Plane
+            else:
+                buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                offset, kind = start, _MappedPlane
+        stored = np.ndarray((self.n_planes, *self.shape), self._dtype, buffer, offset)
+        return [kind(self, stored, (plane,)) for plane in range(self.n_planes)]
+
+    @contextmanager
+    def _hdus(self):
+        """The file as astropy opens it, if it is as it was."""
+        options = {"do_not_scale_image_data": True}
+        with _opened(self.path, self.state) as source, _hdu_list(source, self.path, **options) as hdus:
+            self._require_unchanged(state_of(source))
+            yield hdus
+
+    def _unpack(self, path: Path, start: int) -> bytes:
         """The pixels of a file that is compressed as a whole."""
-        with unpacked(self.path, str(self.path)) as stream:
-            stream.read(self.start or 0)
+        with unpacked(path, str(path)) as stream:
+            stream.read(start)
             return stream.read(self.n_planes * prod(self.shape) * self._dtype.itemsize)
 
-    def _require_unchanged(self, state: tuple[int, ...]) -> None:
-        if state != self._found:
+    def _require_unchanged(self, state: tuple) -> None:
+        if state != self.state:
             raise ValueError(f"{str(self.path)!r} was rewritten while it was read; fetch again.")
 
 
@@ -149,6 +234,8 @@ class Plane:
         """Read a window."""
         try:
             stored = self._stored[(*self._index, rows, columns)]
+        except CutoutError:
+            raise
         except Exception as error:  # decoders of tiles raise many kinds
             raise ValueError(f"{str(self._image.path)!r} is damaged: {error}; get it again.") from error
         return numbers(stored, self._image.code)
@@ -173,6 +260,23 @@ class _MappedPlane(Plane):
         if end > 0 and hasattr(mmap, "MADV_DONTNEED"):
             self._stored.base.madvise(mmap.MADV_DONTNEED, 0, end)
         self._first_row = row
+
+
+class _RemotePlane(Plane):
+    """One of a plain file at an address. Rows are read whole: what lies between them takes less time than to ask."""
+
+    def read(self, rows, columns):
+        width = self._image.shape[1] * self._image._dtype.itemsize
+        at_once = max(1, _ASKED_BYTES // width)
+        starts = range(rows.start, rows.stop, at_once)
+        parts = [self._rows(first, min(first + at_once, rows.stop), width) for first in starts]
+        return numbers(np.concatenate(parts)[:, columns], self._image.code)
+
+    def _rows(self, first: int, stop: int, width: int) -> NDArray:
+        image = self._image
+        start = image.start + (self._index[0] * image.shape[0] + first) * width
+        got = self._stored.read(image.state, start, start + (stop - first) * width)
+        return np.frombuffer(got, image._dtype).reshape(-1, image.shape[1])
 
 
 def numbers(stored: NDArray, header: Mapping) -> NDArray:
@@ -203,19 +307,35 @@ def _angle(a: NDArray, b: NDArray) -> NDArray:
 # --- headers ------------------------------------------------------------------------------------------------
 
 
-def _state(file: Path | int) -> tuple[int, ...]:
-    """Numbers that change when a file is rewritten or replaced; the time of its last change first."""
-    found = os.stat(file)
+def state_of(file: File | IO[bytes]) -> tuple:
+    """What changes when a file is rewritten or replaced; of one on disk, the time of its last change first.
+
+    One at an address is not asked, unless it is open.
+    """
+    if isinstance(file, RemoteFile):
+        return ()
+    if hasattr(file, "state"):  # opened, at an address
+        return file.state
+    found = os.stat(file.fileno() if hasattr(file, "fileno") else file)
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 
 
+def _opened(path: File, state: tuple | None = None) -> AbstractContextManager:
+    """What astropy opens: a file on disk by its name, one at an address as a stream."""
+    return path.opened(state) if isinstance(path, RemoteFile) else nullcontext(path)
+
+
 @contextmanager
-def _hdu_list(path: Path, **options):
+def _hdu_list(source, path: File, **options):
     """Open a file, without astropy's warnings about headers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            hdus = fits.open(path, **options)
+            if isinstance(path, RemoteFile):
+                source.seek(0)
+            hdus = fits.open(source, **options)
+        except CutoutError:
+            raise
         except Exception as error:  # damaged files make astropy raise a dozen kinds
             raise ValueError(f"{str(path)!r} cannot be read as FITS: {error}") from error
         with hdus:
@@ -223,17 +343,19 @@ def _hdu_list(path: Path, **options):
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _damage_named(path: File) -> Iterator[None]:
     """Headers are looked at late, so that damaged ones make astropy raise a dozen kinds even then."""
     try:
         yield
+    except CutoutError:
+        raise
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
         raise ValueError(f"{str(path)!r} cannot be read as FITS: {error!r}") from error
 
 
-def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPixel | None]:
+def _find_image(hdus, path: File, wanted, celestial: bool) -> tuple[int, SkyToPixel | None]:
     """Find the extension wanted, or the first that will do."""
     try:
         candidates = range(len(hdus)) if wanted is None else [hdus.index(hdus[wanted])]
@@ -243,7 +365,7 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
     images = [index for index, shape in shapes.items() if len(shape) >= 2 and min(shape) > 0]
     for index in sorted(images, key=lambda index: celestial and len(shapes[index]) > 2):
         try:
-            to_pixel = _sky_to_pixel(hdus[index].header, hdus)
+            to_pixel = sky_to_pixel(hdus[index].header, hdus)
         except Exception as error:  # damaged headers make astropy raise a dozen kinds
             raise ValueError(f"{str(path)!r}, extension {index}: its WCS cannot be used: {error}") from error
         if to_pixel is not None or not celestial:
@@ -256,12 +378,3 @@ def _find_image(hdus, path: Path, wanted, celestial: bool) -> tuple[int, SkyToPi
         f"{str(path)!r} has no image with a celestial WCS{where}; it has {held}; add a WCS (CTYPE1='RA---TAN', …), "
         "or say which extension with hdu"
     )
-
-
-def _sky_to_pixel(header: fits.Header, hdus) -> SkyToPixel | None:
-    """Of the first two axes, as astropy bears no others beside distortions. None if they are not celestial."""
-    axes = {axis: str(header[f"CTYPE{axis}"]) for axis in range(1, 10) if f"CTYPE{axis}" in header}
-    if [axis for axis, kind in axes.items() if _CELESTIAL.match(kind)] not in ([], [1, 2]):
-        raise ValueError(f"its axes are {', '.join(axes.values())}; expected the celestial ones first")
-    wcs = WCS(header, hdus, naxis=2)
-    return SkyToPixel(wcs) if wcs.has_celestial else None

@@ -1,36 +1,37 @@
-"""Cutouts from FITS mosaics on disk, of which only the pixels needed are read."""
+"""Cutouts from FITS mosaics, of which only the pixels needed are read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
-from textwrap import shorten
 
 import astropy.units as u
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
 from .._stars import Tile
-from ._errors import CutoutError, MissingCutoutError
-from ._fits_image import FitsImage, fits_image
+from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
+from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
+from ._mosaic_images import fill_band
 from ._psf_models import models_of
-from ._resample import resample_all
+from ._remote import Discreet, default_transport
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
-from ._tiles import alike, entries_of, jobs_of, places_of
+from ._tiles import alike, entries_of, first_tile, places_of, shown_paths, tiles_of
+from .http import Transport
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
 
 
-class FitsMosaic(ManyAtOnce, BaseEstimator):
-    """Cut galaxies from FITS images on disk: one or several files, bands, tiles.
+class FitsMosaic(ManyAtOnce, Discreet):
+    """Cut galaxies from FITS images: one or several files, bands, tiles, on disk or on a server.
 
     Only the pixels needed are read. Each cutout is resampled onto its own grid (tangent plane, north up, east left,
     the galaxy in the middle), keeping flux; on a mosaic with that orientation and scale this is a subpixel shift.
@@ -45,7 +46,9 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         - a dict of band → entry: the same, with names.
 
         An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
-        are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole.
+        are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole. A
+        file may be an address with ``https://`` or ``http://``, if the server serves ranges of bytes; this needs
+        the extra `remote`.
     bands : sequence of str, default=None
         Which bands of a dict to use, and their order; names of a list; what ``{band}`` in a single path stands for,
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
@@ -89,6 +92,8 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         Standard deviation of the error of the sky's level, in units of the noise, as in `Cutouts`.
     psf_error : float, default=0.02
         That of the point-spread function's width, as a share of it.
+    transport : Transport, default=None
+        How files at addresses are asked for: rate, retries, headers with a login; None, `Transport()`.
 
     Attributes
     ----------
@@ -107,6 +112,8 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     ------
     FileNotFoundError
         If there is no such file.
+    TransientCutoutError
+        If the header of a file at an address cannot be had. Of pixels, it is that of a galaxy.
     ValueError
         If a file has no image with a celestial WCS, is truncated or damaged, or is rewritten while it is read; or if
         bands are not found. If planes are not on the pixels of the image, noise is negative, the unit is no linear
@@ -127,8 +134,9 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     distortion that `astropy.wcs` knows, and any orientation and celestial frame, are accounted for, to 0.01 px. On
     the seam of an all-sky map pixels come from both sides, and those that the seam crosses are NaN.
 
-    Headers are remembered in the process, for all copies of a mosaic (clones, pickles); another process reads them
-    again. Files that were rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
+    Headers are remembered in the process, for all copies of a mosaic (clones, pickles). Those of 32 tiles and more,
+    and of files at addresses, are kept in the cache folder (`CutoutStore`) for other processes, too. Files that were
+    rewritten, and those that a pattern finds since, are noticed. A pixel that is too wide, or
     damaged tiles of a ``.fz``, make a `MissingCutoutError` of the galaxies that need them.
 
     **The camera** is that of the pixels that come out. A new pixel Σ w x has the variance Σ w² v; the noise of
@@ -201,6 +209,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         zero_point=None,
         sky_error=SKY_ERROR,
         psf_error=PSF_ERROR,
+        transport=None,
     ):
         self.paths = paths
         self.bands = bands
@@ -217,6 +226,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         self.zero_point = zero_point
         self.sky_error = sky_error
         self.psf_error = psf_error
+        self.transport = transport
 
     @property
     def knows_camera(self) -> bool:  # type: ignore[override]
@@ -270,6 +280,7 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
         with threadpool_limits(1, "blas"):
             errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
+        self._look_again(errors)
         known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
         known |= {"noise"} if any(getattr(self, kind) is not None for kind in NOISES) else set()
         beliefs = {"sky_error": self.sky_error, "psf_error": self.psf_error}
@@ -291,26 +302,36 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
         names = ("mask", "mask_bits", "psf", "gain", "zero_point")
         noises = per_band(kind or "noise", None if kind is None else getattr(self, kind), bands)
         others = zip(*(per_band(name, getattr(self, name), bands) for name in names))
-        return [_cameras_of(tiles, kind, noise, *rest) for tiles, noise, rest in zip(self._bands(), noises, others)]
+        return [
+            _cameras_of(tiles, self._tiles_of, kind, noise, *rest)
+            for tiles, noise, rest in zip(self._bands(), noises, others)
+        ]
 
     def _fill(self, requests: Sequence[CutoutRequest], images: NDArray[np.float32]) -> dict[int, CutoutError]:
         """Cut all channels of some requests, from the files as they are now; the errors of those that failed."""
         errors: dict[int, CutoutError] = {}
         bands = self._bands()
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
-            raise ValueError(f"{shorten(str(self.paths), 200)} got other planes while it was read; fetch again")
+            raise ValueError(f"{shown_paths(self.paths)} got other planes while it was read; fetch again")
         first = 0
         with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
             for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
-                errors |= _fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
+                errors |= fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
                 first += tiles[0].n_planes
+        self._look_again(errors)
         return errors
+
+    def _look_again(self, errors: Mapping[int, CutoutError]) -> None:
+        """Read the headers of files at addresses that may have been rewritten, so that the next run knows."""
+        if any(isinstance(error, TransientCutoutError) for error in errors.values()):
+            with suppress(CutoutError, OSError, ValueError):
+                self._bands()
 
     def _missing(self, request, what: str = "pixel"):
         return MissingCutoutError(
             f"{request.object_id} at ra={request.ra:g}, dec={request.dec:g} has no {what} in "
-            f"{shorten(str(self.paths), 200)}; leave it out, or add the tile that covers it"
+            f"{shown_paths(self.paths)}; leave it out, or add the tile that covers it"
         )
 
     def tiles(self) -> list[Tile]:
@@ -336,18 +357,24 @@ class FitsMosaic(ManyAtOnce, BaseEstimator):
     def _bands(self) -> list[list[FitsImage]]:
         """Tiles of each band, as the files are now."""
         entries = entries_of(self.paths, self.bands, self.hdu)
-        return [alike([fits_image(*place) for place in places_of(*entry)]) for entry in entries.values()]
+        return [alike(self._tiles_of(*entry)) for entry in entries.values()]
 
     def _first_images(self) -> list[FitsImage]:
         """The first tile of each band."""
         entries = entries_of(self.paths, self.bands, self.hdu)
-        return [fits_image(*next(places_of(*entry))) for entry in entries.values()]
+        return [first_tile(paths, hdus, self._transport()) for paths, hdus in entries.values()]
+
+    def _tiles_of(self, paths, hdus, *, celestial: bool = True) -> list[FitsImage]:
+        return tiles_of(paths, hdus, self._transport(), celestial=celestial)
+
+    def _transport(self) -> Transport:
+        return default_transport() if self.transport is None else self.transport
 
 
-def _cameras_of(tiles, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
+def _cameras_of(tiles, find, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:
     """Cameras of the tiles of one band."""
-    noises = planes_of(kind or "noise", noise, tiles, places_of)
-    masks = planes_of("mask", mask, tiles, places_of)
+    noises = planes_of(kind or "noise", noise, tiles, find)
+    masks = planes_of("mask", mask, tiles, find)
     psfs = models_of(psf, len(tiles), places_of)
     return [
         TileCamera(tile, kind, of_noise, of_mask, bits, of_psf, gain, zero_point)
@@ -363,24 +390,3 @@ def _whole(camera: TileCamera) -> Tile:
     saturation = camera.image.header.get("SATURATE")
     known = isinstance(saturation, int | float) and saturation > 0
     return Tile.of_array(image, bad, saturation if known else None)
-
-
-def _fill_band(tiles, requests, planes, surface_brightness):
-    """Cut one band, from the tile in which each galaxy lies deepest; others fill what that does not cover."""
-    placements, jobs = jobs_of(tiles, requests)
-    empty = np.ones(len(requests), dtype=bool)
-    errors: dict[int, CutoutError] = {}
-    for (rank, t), of_tile in groupby(jobs, key=lambda job: job[:2]):
-        wanted = {block: i for _, _, block, i in of_tile if rank == 0 or np.isnan(planes[i]).any()}
-        if wanted:
-            with tiles[t].opened() as images:
-                for plane, image in zip(np.moveaxis(planes, -1, 0), images):
-                    own = {block: plane[i] for block, i in wanted.items()}
-                    found = own if rank == 0 else {block: np.empty_like(one) for block, one in own.items()}
-                    failed = resample_all(image, placements[t], found, surface_brightness)
-                    errors |= {wanted[block]: error for block, error in failed.items()}
-                    for block, one in own.items() if rank > 0 else ():
-                        np.copyto(one, found[block], where=np.isnan(one))
-            empty[list(wanted.values())] = False
-    planes[: len(requests)][empty] = np.nan
-    return errors

@@ -72,7 +72,10 @@ def fill(
                 }
             if wanted:
                 cut = _TileCut(tiles[t], placements[t], wanted, slice(first, first + n_planes), surface_brightness)
-                errors |= cut.into(chunk, is_first=rank == 0)
+                try:
+                    errors |= cut.into(chunk, is_first=rank == 0)
+                except CutoutError as error:  # of images at an address
+                    errors |= dict.fromkeys(wanted.values(), error)
         first += n_planes
     return errors
 
@@ -111,6 +114,8 @@ class _TileCut:
             return propagate(plane, self.placement, block)
         except WrongPlaneError:
             raise
+        except CutoutError as error:
+            return error
         except ValueError as error:
             return MissingCutoutError(str(error).rstrip("."))
 

@@ -28,12 +28,30 @@ _log = logging.getLogger(__name__)
 
 
 @cache
-def _default_transport() -> Transport:
+def default_transport() -> Transport:
     """Transport of all sources that were given none, so that they share its connections."""
     return Transport()
 
 
-class RemoteSource(BaseEstimator, CutoutSource):
+class Discreet(BaseEstimator):
+    """Base of the sources that may have secrets in an address."""
+
+    def get_params(self, deep=True):
+        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include those of parameters that are estimators.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
+
+
+class RemoteSource(Discreet, CutoutSource):
     """Base of sources that ask a service over HTTP, one request per cutout; a subclass makes and decodes them.
 
     A subclass has the parameters ``url`` and ``transport``, and writes `query` and `decode`. Politeness, retries,
@@ -166,20 +184,6 @@ class RemoteSource(BaseEstimator, CutoutSource):
 
     # --- inherited by it ------------------------------------------------------------------------------------
 
-    def get_params(self, deep=True):
-        """Parameters; the repr of a text among them, which is what a repr of the source shows, has no secrets in it.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include those of parameters that are estimators.
-
-        Returns
-        -------
-        dict
-        """
-        return {name: hidden(name, value) for name, value in super().get_params(deep).items()}
-
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
         """Make one cutout, from `store` if it is there.
 
@@ -284,7 +288,7 @@ class RemoteSource(BaseEstimator, CutoutSource):
             return f"row {row}"
 
     def _transport(self) -> Transport:
-        return _default_transport() if self.transport is None else self.transport
+        return default_transport() if self.transport is None else self.transport
 
     def _stored(self, store: CutoutStore, key: str, request: CutoutRequest) -> NDArray | None:
         """Image that `store` has, if it has one; kept bytes that are no image do not count."""

@@ -232,6 +232,8 @@ def resample_all(
         for k in slow:
             try:
                 planes[k][...] = resample(image, placement, k, surface_brightness)
+            except CutoutError as error:  # of an image at an address
+                errors[k] = error
             except ValueError as error:
                 errors[k] = MissingCutoutError(str(error).rstrip("."))
     return errors
@@ -249,7 +251,7 @@ def _shift(image, placement, blocks):
     )  # for damaged ones, tried again alone
     for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
         rows, columns = (slice(first, first + len(window)) for first in corner)
-        with suppress(ValueError):
+        with suppress(ValueError, CutoutError):
             window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
     side = min(n, _SHIFTED_TOGETHER)
     weights = np.zeros((2, len(blocks), len(_TAPS) + 2 * side - 2), dtype=np.float32)

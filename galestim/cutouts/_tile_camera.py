@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from ._fits_image import FitsImage, Plane, fits_image
+from ._fits_image import FitsImage, Plane
+from ._header_index import images_at
 from ._photometry import check_linear, zero_point_of
+from ._remote_file import is_url
 
 NOISES = ("variance", "weight", "noise")  # ways to tell it
 MASK_BIT = "MP_"  # of keywords that name the bits of a mask, as LSST's
@@ -199,33 +201,33 @@ def _has_bits(values: NDArray, bits: int | None) -> NDArray[np.bool_]:
 def planes_of(name: str, given, tiles: Sequence[FitsImage], find) -> list:
     """The plane of each tile: an extension of its own file, or a file for each; numbers as they are.
 
-    `find` gives the (path, extension) of all that a path, a pattern or a list of these means.
+    `find` gives the images of all that a path, a pattern or a list of these means.
     """
     if given is None or (name == "noise" and isinstance(given, Real)):
         if given is not None and not 0 < float(given) < np.inf:
             raise WrongPlaneError(f"noise={given!r}; expected a positive standard deviation, or an image of it.")
         return [given] * len(tiles)
     if isinstance(given, Integral) or (isinstance(given, str) and not _is_file(given)):
-        return [_own_extension(name, tile, given) for tile in tiles]
+        return _own_extensions(name, tiles, given)
     paths, hdu = given if isinstance(given, tuple) else (given, None)
-    places = list(find(paths, hdu))
-    if len(places) != len(tiles):
+    planes = find(paths, hdu, celestial=False)
+    if len(planes) != len(tiles):
         raise WrongPlaneError(
-            f"{name}={given!r} are {len(places)} images for {len(tiles)} tiles; expected one for each."
+            f"{name}={given!r} are {len(planes)} images for {len(tiles)} tiles; expected one for each."
         )
-    return [fits_image(*place, celestial=False) for place in places]
+    return planes
 
 
 def _is_file(text: str) -> bool:
-    return has_magic(text) or os.path.exists(os.path.expanduser(text))
+    return is_url(text) or has_magic(text) or os.path.exists(os.path.expanduser(text))
 
 
-def _own_extension(name: str, tile: FitsImage, hdu) -> FitsImage:
+def _own_extensions(name: str, tiles: Sequence[FitsImage], hdu) -> list[FitsImage]:
     try:
-        return fits_image(tile.path, hdu, celestial=False)
+        return images_at([(tile.path, hdu) for tile in tiles], celestial=False)
     except ValueError as error:
         raise WrongPlaneError(
-            f"{name}={hdu!r} is no file, and no image of {str(tile.path)!r}: {error}. Expected a path, or the number "
+            f"{name}={hdu!r} is no file, and no image of the mosaic's own: {error}. Expected a path, or the number "
             "or name of an extension."
         ) from error
 

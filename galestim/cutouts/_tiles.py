@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping
 from glob import glob, has_magic
 from pathlib import Path
+from textwrap import shorten
 
 import numpy as np
 from sklearn.utils import gen_batches
 
 from .._tangent import direction
-from ._fits_image import FitsImage
+from ._fits_image import FitsImage, fits_image
+from ._header_index import MANY, Place, images_at, states_of
+from ._remote_file import RemoteFile, is_url
 from ._resample import place
+from .http import Transport, shown
 
 _TILES_AT_ONCE = 1024
+_LOOK = 20  # a look at all of many files is good for so many times as long as it took
 _ROUNDING = 1e-7  # rad
 
 
@@ -48,7 +55,7 @@ def entries_of(paths, bands, hdu) -> dict:
         named = {0: paths}
     else:
         raise ValueError(
-            f"bands={names} of one path, {str(paths)!r}; expected '{{band}}' in it, or a dict of paths or hdu"
+            f"bands={names} of one path, {shown_paths(paths)!r}; expected '{{band}}' in it, or a dict of paths or hdu"
         )
     wanted = list(named) if names is None else names
     unknown = [name for name in wanted if name not in named or (isinstance(hdu, Mapping) and name not in hdu)]
@@ -66,8 +73,8 @@ def is_path(paths) -> bool:
     raise TypeError(f"{paths!r} is of type {type(paths).__name__}; expected a path, a pattern, or a list of them")
 
 
-def places_of(paths, hdus) -> Iterator[tuple[Path, int | str | tuple | None]]:
-    """Give every tile of a band: a file and an extension."""
+def places_of(paths, hdus, transport: Transport | None = None) -> Iterator[Place]:
+    """Give every tile of a band: a file and an extension. Without `transport`, files are on disk."""
     patterns = [paths] if is_path(paths) else paths
     if not len(patterns):
         raise ValueError("a band has no tiles, but an empty list; expected at least one path")
@@ -75,14 +82,77 @@ def places_of(paths, hdus) -> Iterator[tuple[Path, int | str | tuple | None]]:
         if not is_path(pattern):
             raise TypeError(f"{pattern!r} is in a list of tiles; expected a path")
         path = os.path.expanduser(os.fsdecode(pattern))
-        files = sorted(glob(path)) if has_magic(path) and not os.path.exists(path) else [path]
-        if not files or not os.path.exists(files[0]):
-            raise FileNotFoundError(
-                f"no file {str(pattern)!r}; give the path of a FITS image, or a pattern that finds some"
-            )
+        files: list = [_remote(path, transport)] if is_url(path) else _files(path, pattern)
         for file in files:
             for hdu in hdus if isinstance(hdus, list | np.ndarray) else [hdus]:
-                yield Path(file), hdu
+                yield file, hdu
+
+
+def _remote(url: str, transport: Transport | None) -> RemoteFile:
+    if transport is None:
+        raise ValueError(f"{shown(url)!r} is an address; expected a file on disk.")
+    if "*" in url:
+        raise ValueError(f"{shown(url)!r} is a pattern, and a service does not tell its files; give a list of them.")
+    return RemoteFile.of(url, transport)
+
+
+def _files(path: str, pattern) -> list[Path]:
+    """Files on disk that a path or a pattern means."""
+    files = sorted(glob(path)) if has_magic(path) and not os.path.exists(path) else [path]
+    if not files or not os.path.exists(files[0]):
+        raise FileNotFoundError(
+            f"no file {str(pattern)!r}; give the path of a FITS image, or a pattern that finds some"
+        )
+    return list(map(Path, files))
+
+
+def shown_paths(paths) -> str:
+    """What is said of paths, in few words and without secrets of addresses."""
+    return shorten(re.sub(r"https?://[^\s'\",]+", lambda found: shown(found[0]), str(paths)), 200)
+
+
+def tiles_of(paths, hdus, transport=None, *, celestial: bool = True) -> list[FitsImage]:
+    """Give the images of all tiles of a band, as the files are now.
+
+    A look at many files takes longer than to cut some galaxies, and is good for a while; those that are opened are
+    looked at always.
+    """
+    key = _key(paths, hdus, celestial)
+    if tiles := _seen(key):
+        return tiles
+    start = time.monotonic()
+    places = list(places_of(paths, hdus, transport))
+    states = states_of(places)
+    took = time.monotonic() - start
+    tiles = images_at(places, celestial=celestial, states=states)
+    if len(tiles) >= MANY and not any(isinstance(path, RemoteFile) for path, _ in places):
+        _looks.pop(key, None)
+        _looks[key] = time.monotonic() + _LOOK * took, tiles
+        if len(_looks) > _LOOKS:
+            del _looks[next(iter(_looks))]
+    return tiles
+
+
+def first_tile(paths, hdus, transport=None) -> FitsImage:
+    """Give the first tile of a band; others are not looked at if that is on disk."""
+    if tiles := _seen(_key(paths, hdus, True)):
+        return tiles[0]
+    place = next(places_of(paths, hdus, transport))
+    return tiles_of(paths, hdus, transport)[0] if isinstance(place[0], RemoteFile) else fits_image(*place)
+
+
+def _key(paths, hdus, celestial: bool) -> tuple:
+    return tuple(map(str, [paths] if is_path(paths) else paths)), repr(hdus), celestial
+
+
+def _seen(key: tuple) -> list[FitsImage]:
+    """Tiles that were looked at a moment ago, if there are many."""
+    good_until, tiles = _looks.get(key, (0.0, []))
+    return tiles if time.monotonic() < good_until else []
+
+
+_LOOKS = 64  # of bands and their planes
+_looks: dict[tuple, tuple[float, list[FitsImage]]] = {}
 
 
 def jobs_of(tiles, requests):

@@ -3,6 +3,9 @@
     python tests/benchmarks/survey.py --rows 20000                    # the run quoted in docs/benchmarks.md
     python tests/benchmarks/survey.py --rows 1000000                  # the one of a million rows
     python tests/benchmarks/survey.py --rows 40000 --workers 1 2      # on clusters of one worker of Dask, and of two
+    python tests/benchmarks/survey.py --tiles 10000                   # to open a survey of so many small files, twice
+    python tests/benchmarks/survey.py --tiles 64 --side 1000          # to cut from tiles
+    python tests/benchmarks/survey.py --processes                     # what two processes can do on this machine
     python tests/benchmarks/survey.py --smoke                         # to try it out
 
 Galaxies like those that the shipped model knows lie on a grid in a mosaic; the catalog has them again and again, each
@@ -13,10 +16,14 @@ the rate 1 / (1 / cutting + 1 / network). Memory is resident, of this process (L
 
 import argparse
 import os
+import re
 import resource
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +32,7 @@ import pyarrow.parquet as pq
 from _record import record
 from astropy.io import fits
 from astropy.wcs import WCS
+from scipy.special import ndtr
 
 from galestim import CutoutFetcher, make_pipeline, predict_catalog
 from galestim.checkpoints import load_pretrained
@@ -32,6 +40,7 @@ from galestim.cutouts import FitsMosaic
 from galestim.datasets import SimulatedGalaxies
 
 SCALE, NPIX, CELLS = 0.168, 96, 20
+FWHM, TILED, TURNS = 3.5, 2048, 3  # px of galaxies in tiles, how many are cut; of comparisons
 TOGETHER = 100_000  # rows of the catalog that are written together
 
 
@@ -85,6 +94,101 @@ def on_workers(n: int, pipeline, folder: Path, rows: int) -> float:
         return round(rows / (time.perf_counter() - clock), 1)
 
 
+# ---- a survey of many files
+
+
+def write_tiles(folder: Path, n: int, side: int) -> None:
+    """Tiles in a square, each with a Gaussian of the flux 1 in its middle and a header of 100 cards."""
+    columns, step = int(np.ceil(np.sqrt(n))), side * SCALE / 3600
+    edges = (np.arange(side + 1) - side / 2) / (FWHM / np.sqrt(8 * np.log(2)))
+    image = np.outer(*[np.diff(ndtr(edges))] * 2).astype(np.float32)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crpix = ["RA---TAN", "DEC--TAN"], [(side + 1) / 2] * 2
+    wcs.wcs.crval, wcs.wcs.cdelt = [150, 0.5], [-SCALE / 3600, SCALE / 3600]
+    header = wcs.to_header()
+    header.update({f"KEY{k}": float(k) for k in range(80)})
+    stream = BytesIO()
+    fits.PrimaryHDU(image, header).writeto(stream)
+    cards = {key: re.search(rb"%-8s=.{71}" % key, stream.getvalue())[0] for key in (b"CRVAL1", b"CRVAL2")}
+    for i in range(n):  # astropy would take minutes
+        content = stream.getvalue()
+        for (key, card), value in zip(cards.items(), (150 - i % columns * step, i // columns * step)):
+            content = content.replace(card, b"%-8s= %20.13f%50s" % (key, value, b""))
+        Path(folder, f"tile_{i:06d}.fits").write_bytes(content)
+
+
+def galaxies(n: int, side: int, count: int) -> dict:
+    """Positions within a pixel of the middles of tiles."""
+    rng = np.random.default_rng(2)
+    columns, step, tile = int(np.ceil(np.sqrt(n))), side * SCALE / 3600, np.sort(rng.integers(0, n, count))
+    ra, dec = 150 - tile % columns * step, tile // columns * step
+    return {
+        "ra": ra + rng.uniform(-1, 1, count) * SCALE / 3600,
+        "dec": dec + rng.uniform(-1, 1, count) * SCALE / 3600,
+    }
+
+
+def opened(folder: Path, n: int, side: int) -> dict[str, float]:
+    """Seconds that the first cutout of a process takes, and the next one; then the rate of many, and their fluxes."""
+    fetcher = CutoutFetcher(FitsMosaic(str(folder / "tile_*.fits")), npix=min(NPIX, side // 2), cache=None)
+    found: dict[str, float] = {}
+    for name in ("open", "next"):
+        clock, processor = time.perf_counter(), time.process_time()
+        fetcher.transform({"ra": [150.0], "dec": [0.0]})
+        found[f"{name}_processor_s"] = round(time.process_time() - processor, 3)
+        found[f"{name}_s"] = round(time.perf_counter() - clock, 3)
+    catalog = galaxies(n, side, TILED)
+    found |= rate(lambda: fetcher.transform(catalog), TILED)
+    found["flux_error"] = float(np.abs(fetcher.transform(catalog).sum(axis=(1, 2, 3)) - 1).max())
+    return found
+
+
+def tiles(n: int, side: int, out: Path | None) -> None:
+    """Open a survey in two processes, one after the other, and cut from it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GALESTIM_CACHE"] = f"{folder}/cache"
+        Path(folder, "tiles").mkdir()
+        write_tiles(Path(folder, "tiles"), n, side)
+        runs = []
+        for _ in range(2):
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                runs.append(process.submit(opened, Path(folder, "tiles"), n, side).result())
+        index = sum(path.stat().st_size for path in Path(folder, "cache").rglob("*.json"))
+    ratio = runs[0]["open_processor_s"] / runs[1]["open_processor_s"]
+    record(out, what="tiles", tiles=n, first=runs[0], second=runs[1], ratio=round(ratio, 1), index_bytes=index)
+
+
+# ---- what the machine can do
+
+
+def predicted(images, seconds: float) -> tuple[float, float]:
+    """Galaxies per second of the clock and of the processor, of the bare network."""
+    model = load_pretrained("hsc-sim-i")
+    summarized(model, images)
+    clock, processor, n = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - clock < seconds:
+        summarized(model, images)
+        n += len(images)
+    return n / (time.perf_counter() - clock), n / (time.process_time() - processor)
+
+
+def processes(seconds: float, out: Path | None) -> None:
+    """The bare network in one process, and in two at once, in turns: no engine can have a better ratio.
+
+    By the processor's time it is what two processors do that are as busy, also where others use them.
+    """
+    images = SimulatedGalaxies(512, random_state=0)[:]
+    ratios: dict[str, list[float]] = {"by_clock": [], "by_processor": []}
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(predicted, [images[:64]] * 2, [0.1] * 2))
+        for _ in range(TURNS):
+            alone = pool.submit(predicted, images, seconds).result()
+            both = list(pool.map(predicted, [images] * 2, [seconds] * 2))
+            for of_one, of_two, found in zip(alone, zip(*both), ratios.values()):
+                found.append(round(sum(of_two) / of_one, 2))
+    record(out, what="processes", processors=len(os.sched_getaffinity(0)), load=os.getloadavg()[0], **ratios)
+
+
 class Resident(threading.Thread):
     """Resident memory of this process [MiB], looked at every quarter of a second."""
 
@@ -108,11 +212,25 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="*", default=[], help="also on so many workers of Dask, in turn")
     parser.add_argument("--parts-of", type=int, default=2048, help="galaxies for the rates of network and cutting")
+    parser.add_argument("--tiles", type=int, help="open a survey of so many files, and cut from it, instead")
+    parser.add_argument("--side", type=int, default=32, help="of these files [px]")
+    parser.add_argument("--processes", action="store_true", help="compare one process with two instead")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each process")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.smoke:
         options.rows, options.parts_of = 300, 64
+    if options.tiles:
+        tiles(options.tiles, options.side, options.out)
+    elif options.processes:
+        processes(options.seconds, options.out)
+    else:
+        survey(options)
+
+
+def survey(options) -> None:
+    """The parts, and then the whole."""
     model = load_pretrained("hsc-sim-i")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

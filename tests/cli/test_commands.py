@@ -15,6 +15,7 @@ finally:
 
 from galestim import Catalog, CutoutFetcher
 from galestim.__main__ import main
+from galestim._cli.recipe import Recipe
 from galestim.checkpoints import load_estimator
 from galestim.cutouts import FitsMosaic
 from galestim.production import read_predictions
@@ -78,6 +79,15 @@ def test_a_recipe_becomes_a_model_without_code(place):
     assert model.target_names_ == ["half_light_radius", "flux"]
     assert model.target_units_ == ["arcsec", None]
     assert model.card_["recipe"]["images"]["paths"] == str(place / "field.fits")
+
+
+def test_addresses_of_images_stay_as_they_are(tmp_path):
+    address = "https://survey.example.org/tile_r.fits"
+    (tmp_path / "recipe.toml").write_text(
+        f'[images]\nclass = "FitsMosaic"\npaths = ["{address}", "b.fits"]\n[cutouts]\nnpix = 8\n'
+    )
+    mosaic = Recipe.read(tmp_path / "recipe.toml", needed=["images"]).fetcher().source
+    assert mosaic.paths == [address, str(tmp_path / "b.fits")]
 
 
 def test_predict_and_resume(place, tmp_path, capsys):

@@ -180,7 +180,7 @@ def test_refusals_are_not_retried(status, advice):
 def test_expected_status_is_a_reply():
     with FaultyServer(reply(b"", 204, ""), reply(b"jpeg", 404)) as server:
         assert quick().get(server.url(), expect=(200, 204)).body == b""
-        assert quick().get(server.url(), expect=(200, 404))[::2] == (404, b"jpeg")
+        assert quick().get(server.url(), expect=(200, 404))[:3:2] == (404, b"jpeg")
 
 
 def test_nobody_there():

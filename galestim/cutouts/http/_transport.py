@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from math import inf
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -47,12 +48,38 @@ class Reply(NamedTuple):
         The body, whole and decompressed.
     url : str
         Address that answered, after redirects; secrets in it are masked.
+    content_range : str
+        Which bytes of how many the body is, such as ``bytes 0-9/2880``; empty if it is all.
+    version : str
+        What tells one state of a file from another: its ``ETag``, or when it was modified last; empty if not told.
     """
 
     status: int
     content_type: str
     body: bytes
     url: str
+    content_range: str = ""
+    version: str = ""
+
+
+class _Wanted(NamedTuple):
+    """Statuses that are a reply, and which bytes are asked for."""
+
+    statuses: Collection[int]
+    byte_range: tuple[int, int] | None
+
+    @property
+    def n_bytes(self) -> float:
+        """The most that a reply may have."""
+        return inf if self.byte_range is None else self.byte_range[1] - self.byte_range[0]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of the request, which are no secrets."""
+        if self.byte_range is None:
+            return {}
+        start, end = self.byte_range
+        return {"Range": f"bytes={start}-{end - 1}"}
 
 
 class _Failure(Exception):
@@ -190,6 +217,7 @@ class Transport:
         *,
         check: Callable[[Reply], object] | None = None,
         expect: Collection[int] = (200,),
+        byte_range: tuple[int, int] | None = None,
     ) -> Reply:
         """Download from a URL.
 
@@ -206,6 +234,8 @@ class Transport:
             or any other exception, which ends the attempts.
         expect : collection of int, default=(200,)
             HTTP statuses that are a reply. Others are errors, worth retrying or not.
+        byte_range : (int, int) or None, default=None
+            First byte to ask for, and the one after the last; such a reply has the status 206. None is all.
 
         Returns
         -------
@@ -222,12 +252,12 @@ class Transport:
         url = full_url(url, params)
         secrets = Secrets(url, self.headers)
         try:
-            return self._patiently(url, secrets, check, expect)
+            return self._patiently(url, secrets, check, _Wanted(expect, byte_range))
         except Exception as error:
             secrets.mask_in(error)
             raise
 
-    def _patiently(self, url: str, secrets: Secrets, check: Callable | None, expect: Collection[int]) -> Reply:
+    def _patiently(self, url: str, secrets: Secrets, check: Callable | None, wanted: _Wanted) -> Reply:
         """Try until there is a reply that is right."""
         url, login = without_login(url)
         headers = {**(self.headers or {}), **login}
@@ -239,7 +269,7 @@ class Transport:
                 if failure is not None:
                     self._back_off(tries, failure, deadline, breaker)
                 breaker.check()
-                reply = _checked(self._follow(url, headers, expect, deadline), check)
+                reply = _checked(self._follow(url, headers, wanted, deadline), check)
                 breaker.answered()
                 return reply
             except HostClosed as closed:
@@ -278,10 +308,10 @@ class Transport:
             raise HostClosed(f"no time is left of {deadline.total:g} s", failure.advice)
         breaker.wait(seconds)
 
-    def _follow(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply:
+    def _follow(self, url: str, headers: dict, wanted: _Wanted, deadline: Deadline) -> Reply:
         """Ask, and ask where the answer points to."""
         for _ in range(self.max_redirects + 1):
-            answer = self._ask(url, headers, expect, deadline)
+            answer = self._ask(url, headers, wanted, deadline)
             if isinstance(answer, Reply):
                 return answer
             if host_of(answer) != host_of(url):
@@ -293,14 +323,14 @@ class Transport:
             refused=True,
         )
 
-    def _ask(self, url: str, headers: dict, expect: Collection[int], deadline: Deadline) -> Reply | str:
+    def _ask(self, url: str, headers: dict, wanted: _Wanted, deadline: Deadline) -> Reply | str:
         """Send one request; its reply, or the URL it redirects to."""
         session, gate = self._connections().to(host_of(url))
         with gate.turn(deadline), watchdog(deadline.remaining()) as dog:
             try:
-                with self._send(session, url, headers, deadline) as response:
-                    if response.status_code in expect:
-                        answer: Reply | str = self._reply(response)
+                with self._send(session, url, headers | wanted.headers, deadline) as response:
+                    if response.status_code in wanted.statuses:
+                        answer: Reply | str = self._reply(response, wanted)
                     elif response.status_code in _REDIRECTS and "Location" in response.headers:
                         answer = _target(url, response)
                     else:
@@ -318,23 +348,35 @@ class Transport:
         timeout = (max(min(connect, deadline.remaining()), 1e-3), read)
         return session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
 
-    def _reply(self, response: requests.Response) -> Reply:
+    def _reply(self, response: requests.Response, wanted: _Wanted) -> Reply:
+        max_bytes = min(self.max_bytes, wanted.n_bytes)
         try:
-            body = read_body(response, self.max_bytes)
+            body = read_body(response, max_bytes)
         except BodyTooLarge:
             raise _Failure(
-                f"the reply is larger than {self.max_bytes} bytes",
+                f"the reply is larger than {max_bytes} bytes",
                 "Ask for fewer pixels, or give the source transport=Transport(max_bytes=…).",
                 refused=True,
             ) from None
         if response.status_code == HTTPStatus.OK and not body:
             raise BrokenBody("the reply is empty")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return Reply(response.status_code, media_type, body, shown(response.url))
+        version = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
+        return Reply(
+            response.status_code,
+            media_type,
+            body,
+            shown(response.url),
+            response.headers.get("Content-Range", ""),
+            version,
+        )
 
     def _refused(self, response: requests.Response, gate: HostGate) -> _Failure:
         """The failure of a status that is not expected; pauses the host if it asks for that."""
         status = response.status_code
+        if status == HTTPStatus.OK:  # of a request for a range
+            what = "the service does not serve ranges of bytes, but whole files"
+            return _Failure(what, "Download the file, and give its path.", refused=True)
         what = f"the service answered {status} {response.reason or ''}".rstrip()
         if said := excerpt(response):
             what += f" ({said!r})"

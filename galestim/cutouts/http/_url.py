@@ -16,7 +16,7 @@ from ._secrets import shown
 
 _PORTS = {"http": 80, "https": 443}
 _HEADER_NAME = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS = {"user-agent", "accept-encoding", "host", "content-length", "transfer-encoding", "connection"}
+_OWN_HEADERS = {"user-agent", "accept-encoding", "host", "content-length", "transfer-encoding", "connection", "range"}
 
 
 def full_url(url: str, params: Mapping | None) -> str:
