@@ -22,7 +22,7 @@ def load_pretrained(name="any-camera", *, device="auto"):
       3000;
     - neighbors three magnitudes brighter to three fainter, masked by `NeighborMasker`, which belongs in front:
       ``make_pipeline(NeighborMasker(), load_pretrained())``; those within 2.5 widths of the point-spread
-      function are not masked, and fluxes come out one σ too high beside them;
+      function are not masked, and fluxes come out nearly one σ too high beside them;
     - point-spread functions 1.8 to 8 pixels wide: Moffat's, Gaussian, with wings, and of telescopes in space;
     - noise that is independent or correlated, linear fluxes, a sky that is subtracted to 0.03 to 0.4 of the noise.
 
