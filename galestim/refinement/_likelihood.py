@@ -7,7 +7,10 @@ import copy
 import torch
 
 from ._linear import Fit, solved
-from ._model_error import inferred_model_error
+from ._marginalized import whitened, whitening
+from ._model_error import bumps, likely_share
+
+STEP = 0.01  # of differences, in coordinates
 
 OF_GALAXIES = (
     "images",
@@ -17,7 +20,11 @@ OF_GALAXIES = (
     "n_pixels",
     "fluxes",
     "model_error",
+    "psf_fwhm",
+    "beside",
+    "others",
     "weight",
+    "taken",
 )
 
 
@@ -38,10 +45,26 @@ class Likelihood:
     sky_error : Tensor of shape (G,)
         Standard deviation of the level of the sky [image units].
     model_error : float, "infer" or None, default=None
-        Error of the model, as a share of its light in a pixel.
+        Error of the model, as a share of its light.
+    psf_fwhm : Tensor of shape (G,), optional
+        In pixels; for errors of the model.
+    beside : Tensor of shape (G, k, npix²), optional
+        Light of neighbors, of standard normal amounts.
     """
 
-    def __init__(self, profiles, coordinates, images, sky_variance, gain, sky_error, model_error=None):
+    def __init__(
+        self,
+        profiles,
+        coordinates,
+        images,
+        sky_variance,
+        gain,
+        sky_error,
+        *,
+        model_error=None,
+        psf_fwhm=None,
+        beside=None,
+    ):
         self.profiles, self.coordinates = profiles, coordinates
         self.images, self.sky_variance, self.gain = images, sky_variance, gain
         self.level_precision = 1 / sky_error.double().square().clamp(min=1e-30)
@@ -50,28 +73,31 @@ class Likelihood:
         self.infers = model_error == "infer"
         share = 0.0 if model_error is None or self.infers else float(model_error)
         self.model_error = torch.full((len(images),), share, device=images.device)
-        self.weight = self._variance(images).rsqrt()  # 0 where a pixel is bad
+        self.psf_fwhm, self.beside = psf_fwhm, beside
+        self.others = torch.zeros_like(images)  # light of neighbors, as far as it is known
+        self.weight = self._noise(images).rsqrt()  # 0 where a pixel is bad
+        self.taken = self._taken(images)
 
     def of_rows(self, rows: torch.Tensor) -> Likelihood:
         """That of some galaxies."""
         some = copy.copy(self)
         some.profiles = self.profiles.of_rows(rows)
         for name in OF_GALAXIES:
-            setattr(some, name, getattr(self, name)[rows])
+            values = getattr(self, name)
+            setattr(some, name, None if values is None else values[rows])
         return some
 
-    def _variance(self, model: torch.Tensor) -> torch.Tensor:
-        light = model.clamp(min=0)
-        return self._noise(light) + (self.model_error[:, None] * light).square()
-
     def _noise(self, light: torch.Tensor) -> torch.Tensor:
-        return self.sky_variance + light / self.gain[:, None]
+        return self.sky_variance + light.clamp(min=0) / self.gain[:, None]
 
-    def refer(self, fluxes: torch.Tensor, components: torch.Tensor, infer: bool = False) -> None:
-        """Take the variances of pixels from the best models, and compute residuals from their fluxes.
+    def whitened(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``(G, K, npix²)`` in units of all beside the model: noise, its deviations, and neighbors."""
+        return whitened(images * self.weight[:, None], self.taken)
 
-        Then float32 is enough for the rest. The error of models is inferred from what the best ones leave, if it is
-        to be.
+    def refer(self, fluxes: torch.Tensor, components: torch.Tensor) -> None:
+        """Take noise and deviations from the best models, and compute residuals from their fluxes.
+
+        Then float32 is enough for the rest.
 
         Parameters
         ----------
@@ -81,11 +107,35 @@ class Likelihood:
         """
         self.fluxes = fluxes.to(self.images)
         model = self._model(components)
-        if self.infers and infer:
-            residuals = self.images - model - self.fluxes[:, 2:]
-            stamps = (x.unflatten(1, (self.profiles.npix, -1)) for x in (residuals, model, self._noise(model)))
-            self.model_error = inferred_model_error(*stamps).to(model)
-        self.weight = self._variance(model).rsqrt()
+        if self.beside is not None:
+            pull = whitened(self.whitened(self._residuals(model)[:, None]), self.taken)
+            amounts = pull @ (self.beside * self.weight[:, None]).mT
+            self.others = (amounts @ self.beside)[:, 0].clamp(min=0)
+        self.weight = self._noise(model + self.others).rsqrt()
+        self.taken = self._taken(model)
+
+    def _taken(self, model: torch.Tensor) -> torch.Tensor | None:
+        """What `whitened` takes out: deviations of models, and neighbors."""
+        columns = [] if self.beside is None else [self.beside * self.weight[:, None]]
+        if self.model_error.any():
+            columns.append(self._deviations(model) * self.model_error[:, None, None])
+        return whitening(torch.cat(columns, 1)).to(self.images) if columns else None
+
+    def _residuals(self, model: torch.Tensor) -> torch.Tensor:
+        return self.images - model - self.fluxes[:, 2:]
+
+    def infer(self, u: torch.Tensor, components: torch.Tensor) -> None:
+        """Infer the error of models from what the best ones leave, of shapes ``(G, d)`` that are referred to."""
+        model = self._model(components)
+        moved = u[:, None] + STEP * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        slopes = (self.fluxes[:, None, None, :2] @ self.draw(moved))[:, :, 0] - model[:, None]
+        fitted = [slopes, components, torch.ones_like(model)[:, None]]
+        fitted = torch.cat(fitted if self.beside is None else [*fitted, self.beside], 1) * self.weight[:, None]
+        residuals = self._residuals(model) * self.weight
+        self.model_error = likely_share(residuals, self._deviations(model), fitted).to(model)
+
+    def _deviations(self, model: torch.Tensor) -> torch.Tensor:
+        return bumps(self.profiles.npix, self.psf_fwhm.to(model)) * (model.clamp(min=0) * self.weight)[:, None]
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
@@ -93,8 +143,8 @@ class Likelihood:
     def chi2(self, components: torch.Tensor) -> torch.Tensor:
         """Of models of the fluxes that are referred to, per pixel and by noise alone: ``(G,)``."""
         model = self._model(components)
-        residuals = self.images - model - self.fluxes[:, 2:]
-        return (residuals.square() / self._noise(model)).sum(1) / self.n_pixels.clamp(min=1)
+        residuals = self._residuals(model) - self.others
+        return (residuals.square() / self._noise(model + self.others)).sum(1) / self.n_pixels.clamp(min=1)
 
     def draw(self, u: torch.Tensor) -> torch.Tensor:
         """Components ``(G, K, 2, npix²)`` of flux 1 of shapes ``(G, K, d)``."""
@@ -102,8 +152,8 @@ class Likelihood:
 
     def fit(self, components: torch.Tensor) -> Fit:
         """Compare components ``(G, K, 2, npix²)`` with the images."""
-        components = components * self.weight[:, None, None]
-        residuals = (self.images - self.fluxes[:, 2:]) * self.weight
+        components = self.whitened(components.flatten(1, 2)).view_as(components)
+        known = self.whitened(torch.stack([self.images - self.fluxes[:, 2:], torch.ones_like(self.images)], 1))
         reference = (self.fluxes[:, None, None, :2].expand(*components.shape[:2], 1, 2) @ components)[:, :, 0]
-        residuals = reference.neg_().add_(residuals[:, None])
-        return solved(components, residuals, self.weight, self.level_precision, self.fluxes)
+        residuals = reference.neg_().add_(known[:, :1])
+        return solved(components, residuals, known[:, 1], self.level_precision, self.fluxes)

@@ -1,55 +1,65 @@
-"""What a bulge and a disk cannot describe of a galaxy: how much light it is, and how many pixels are alike."""
+r"""What bulge and disk cannot describe of a galaxy: relative deviations of its light, alike over a part of it.
+
+Arms, bars and rings are the larger the farther out they are, so deviations are smooth in the logarithm of the radius
+and in the direction: they are a sum of bumps there, of independent normal amounts.
+"""
 
 from __future__ import annotations
 
+import math
+
 import torch
 
-SIGNIFICANT = 2.0  # standard deviations of the error by which it must be above that of noise alone
+CORE = 0.5  # radius [FWHM of the point-spread function] within which light is smooth: bumps are even there
+FACTOR, DIRECTIONS = 1.8, 6  # of radii from one ring of bumps to the next; bumps in a ring
+SHARES = torch.cat([torch.zeros(1), torch.logspace(-3, 0, 121)]).double()  # errors that are tried
+SIGNIFICANT = 2.0  # gain of twice the log likelihood over that without an error
 
 
-def inferred_model_error(residuals: torch.Tensor, model: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-    r"""Error of models, as a share of their light in a pixel, that remains in sums over many.
+def bumps(npix: int, psf_fwhm: torch.Tensor) -> torch.Tensor:
+    """Relative deviations ``(G, k, npix²)``, of 1 at the places where they are largest.
 
     Parameters
     ----------
-    residuals, model, variance : Tensor of shape (G, npix, npix)
-        Images less models; models without sky; variance of the noise, infinite where a pixel is bad.
-
-    Returns
-    -------
-    Tensor of shape (G,)
-        0 where residuals are not significantly above noise.
-
-    Notes
-    -----
-    Squares of residuals are those of noise plus f² m², with the light m of the model; f is the estimate with the
-    least variance. What arms, bars and rings leave is alike over A pixels, as far as the autocorrelation of the
-    residuals says, so that √A f remains where independent errors would average out.
+    npix : int
+    psf_fwhm : Tensor of shape (G,)
+        In pixels.
     """
-    good = torch.isfinite(variance)
-    variance, light = torch.where(good, variance, 1), model.clamp(min=0).double() * good
-    square, excess = light.square(), (residuals.double().square() - variance) * good
-    share = torch.zeros(len(model), 1, 1, dtype=torch.float64, device=model.device)
-    for _ in range(5):
-        weight = good / (variance + share * square).square()
-        information = (weight * square.square()).sum((1, 2), keepdim=True).clamp(min=1e-300)
-        share = ((weight * square * excess).sum((1, 2), keepdim=True) / information).clamp(min=0)
-    share = (share - SIGNIFICANT * (2 / information).sqrt()).clamp(min=0)
-    of_model = share * square / (variance + share * square)
-    alike = _alike(
-        torch.nan_to_num(residuals.double()) * good * of_model / variance.sqrt(), variance, of_model, share, square
+    at = torch.arange(npix, dtype=psf_fwhm.dtype, device=psf_fwhm.device) - (npix - 1) / 2
+    x, y = at.repeat(npix), at.repeat_interleave(npix)
+    ring = torch.asinh(torch.hypot(x, y) / (CORE * psf_fwhm[:, None])) / math.log(FACTOR)
+    direction = torch.atan2(y, x) * (DIRECTIONS / (2 * math.pi))
+    around = [_bump((direction - i + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2) for i in range(DIRECTIONS)]
+    rings = [_bump(ring - i) for i in range(int(ring.max()) + 2)]
+    return torch.stack([rings[0], *(one * part for one in rings[1:] for part in around)], dim=1)
+
+
+def _bump(distance: torch.Tensor) -> torch.Tensor:
+    """Of width 1; those at all whole numbers add up to 1."""
+    return torch.cos(0.5 * math.pi * distance.clamp(-1, 1)).square()
+
+
+def likely_share(residuals: torch.Tensor, deviations: torch.Tensor, fitted: torch.Tensor) -> torch.Tensor:
+    """Most likely standard deviation ``(G,)`` of the amounts of deviations; 0 if it is not significant.
+
+    Parameters
+    ----------
+    residuals : Tensor of shape (G, p)
+        Images less models, over the standard deviations of the noise.
+    deviations : Tensor of shape (G, k, p)
+        Likewise, of amount 1.
+    fitted : Tensor of shape (G, m, p)
+        What was fitted to images, to first order; of this residuals say nothing (restricted maximum likelihood).
+    """
+    basis = torch.linalg.qr(fitted.double().mT).Q
+    deviations, residuals = (
+        one.double() - (one.double() @ basis) @ basis.mT for one in (deviations, residuals[:, None])
     )
-    return (share[:, 0, 0] * alike).sqrt()
-
-
-def _alike(weighted, variance, of_model, share, square) -> torch.Tensor:
-    """Number of pixels over which residuals are alike: the sum of their autocorrelation, where it is largest."""
-    npix = weighted.shape[-1]
-    power = torch.fft.rfft2(weighted, s=(2 * npix, 2 * npix)).abs().square()
-    correlation = torch.fft.irfft2(power, s=(2 * npix, 2 * npix))
-    lag = torch.fft.fftfreq(2 * npix, 1 / (2 * npix), dtype=torch.float64, device=weighted.device)
-    distance = torch.hypot(lag[:, None], lag)
-    sums = torch.stack([(correlation * (distance <= reach)).sum((1, 2)) for reach in range(npix // 4)])
-    noise = of_model.square().sum((1, 2))
-    alone = (of_model.square() * share * square / variance).sum((1, 2)).clamp(min=1e-300)
-    return ((sums.amax(0) - noise) / alone).clamp(min=1)
+    square, vectors = torch.linalg.eigh(deviations @ deviations.mT)
+    square = square.clamp(min=1e-9)[:, None]  # (G, 1, k)
+    amount = (residuals @ deviations.mT @ vectors).square() / square
+    variance = 1 + SHARES.to(square)[:, None].square() * square  # (G, shares, k)
+    log_likelihood = -0.5 * (amount / variance + variance.log()).sum(-1)
+    best, row = log_likelihood.max(1)
+    known = 2 * (best - log_likelihood[:, 0]) > SIGNIFICANT
+    return torch.where(known, SHARES.to(square)[row], 0)

@@ -75,7 +75,10 @@ class Rendered:
         n, rows = fluxes.shape[1], torch.arange(len(fluxes), device=fluxes.device)
         best = (-0.5 * chi2 + self.likelihood.coordinates.normal(self.u[:, -n:])).argmax(1)
         self.best = self.images[:, :, -n:].transpose(1, 2)[rows, best]
-        self.likelihood.refer(fluxes[rows, best], self.best, infer)
+        self.likelihood.refer(fluxes[rows, best], self.best)
+        if infer:
+            self.likelihood.infer(self.u[:, -n:][rows, best], self.best)
+            self.likelihood.refer(fluxes[rows, best], self.best)
 
     def emulator(self) -> Emulator:
         """What is between them."""
@@ -101,8 +104,8 @@ def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
 
 def _search(rendered: Rendered, generator) -> Modes:
     """The modes; they and what is around them are rendered, and climbed anew with these."""
-    u = rendered.u
-    for i in range(SEARCHES):
+    u, infers = rendered.u, rendered.likelihood.infers
+    for i in range(SEARCHES + infers):
         emulator = rendered.emulator()
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
         order = value.argsort(1, descending=True)[:, :N_STARTS]
@@ -111,7 +114,7 @@ def _search(rendered: Rendered, generator) -> Modes:
         found = modes(place, value, matrix, N_MODES)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
-        rendered.refer(fit, infer=i == SEARCHES - 1)
+        rendered.refer(fit, infer=infers and i == SEARCHES - 1)
         u = torch.cat([found.place, start], 1)
     return found
 

@@ -21,6 +21,7 @@ from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..posteriors import DrawsPosterior
 from ..simulation import Band, GalaxyPrior
 from ._batches import batches, refine_batch
+from ._beside import checked_neighbors
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
 from ._pareto import LARGEST_K
@@ -80,9 +81,9 @@ class RefinedRegressor(MetaRegressor):
         Which galaxies are refined: those whose images have a ratio of signal to noise above this. "auto" is 150;
         below, networks are at the limit already, and draws more costly.
     model_error : float, "infer" or None, default=None
-        Error of bulge and disk as a share of their light in a pixel, independent from pixel to pixel, for galaxies
-        with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
-        pixels over which that is alike. None: galaxies are what the model is.
+        Error of bulge and disk as a share of their light, for galaxies with arms, bars and rings: the standard
+        deviation of relative deviations, alike over a sixth of a turn and a factor of 1.8 in radius. "infer": for each
+        the most likely one, from what the best model leaves. None: galaxies are what the model is.
     n_samples : int, default=1600
         Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
@@ -105,7 +106,9 @@ class RefinedRegressor(MetaRegressor):
     The likelihood is normal, with independent pixels of the variance of sky and of the model's photons; bad pixels
     are left out. Noise that is correlated, as that of resampled mosaics, makes posteriors too narrow. The level of
     the sky has a normal prior of the cutouts' `sky_error`, the width of the point-spread function one of `psf_error`;
-    both are marginalized. There are no neighbors in the model: mask them.
+    both are marginalized. Neighbors are to be masked, or told, and are then marginalized too, as sums of profiles of
+    four sizes, stretched and moved to first order, of normal amounts. So are deviations of the model: both add to the
+    covariance of pixels.
 
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
@@ -209,7 +212,7 @@ class RefinedRegressor(MetaRegressor):
 
     # ---- predict
 
-    def predict_posterior(self, X, *, parameters="targets", **params) -> DrawsPosterior:
+    def predict_posterior(self, X, *, parameters="targets", neighbors=None, **params) -> DrawsPosterior:
         """Predict each galaxy's joint posterior, refined.
 
         Parameters
@@ -219,6 +222,10 @@ class RefinedRegressor(MetaRegressor):
             `band`.
         parameters : {"targets", "all"}, default="targets"
             Those of the estimator, in its order and units, or all of the model.
+        neighbors : mapping, table or None, default=None
+            Objects beside the galaxies whose light is marginalized, not masked: ``galaxy``, the row of `X` that each
+            is in; ``x_offset`` and ``y_offset`` of their centers from that of the image, along columns and rows,
+            right to about half a pixel [pixels]. What else is in it is ignored: that of `NeighborPrior.draw` will do.
         **params : dict
             Keyword arguments of the estimator's `predict_posterior`.
 
@@ -232,9 +239,9 @@ class RefinedRegressor(MetaRegressor):
         ValueError
             As in `refine`.
         """
-        return self.refine(X, parameters=parameters, **params).posterior
+        return self.refine(X, parameters=parameters, neighbors=neighbors, **params).posterior
 
-    def refine(self, X, *, parameters="targets", **params) -> Refinement:
+    def refine(self, X, *, parameters="targets", neighbors=None, **params) -> Refinement:
         """Predict refined posteriors, and say of each galaxy how that went.
 
         Parameters
@@ -242,6 +249,7 @@ class RefinedRegressor(MetaRegressor):
         X : array-like with n rows
             What the estimator takes.
         parameters : {"targets", "all"}, default="targets"
+        neighbors : mapping, table or None, default=None
             As for `predict_posterior`.
         **params : dict
             Keyword arguments of the estimator's `predict_posterior`.
@@ -259,8 +267,8 @@ class RefinedRegressor(MetaRegressor):
         Raises
         ------
         ValueError
-            If images do not know their camera, are stretched or of several bands, or the estimator predicts a target
-            that is no parameter of the model.
+            If images do not know their camera, are stretched or of several bands, neighbors have no place, or the
+            estimator predicts a target that is no parameter of the model.
 
         Warns
         -----
@@ -276,7 +284,7 @@ class RefinedRegressor(MetaRegressor):
         check_targets(posterior.target_names)
         rng = check_random_state(self.random_state)
         names = posterior.target_names if parameters == "targets" else list(PARAMETERS)
-        draws, report = self._refined(posterior, seen, names, rng)
+        draws, report = self._refined(posterior, seen, names, rng, checked_neighbors(neighbors, len(seen.images)))
         units = [unit_of(name, posterior) for name in names]
         factors = np.array([factor_of(name, unit) for name, unit in zip(names, units)])
         values = np.stack([draws[name] for name in names], axis=-1) * factors
@@ -300,7 +308,7 @@ class RefinedRegressor(MetaRegressor):
         """
         return _images_of(self._fitted, X)
 
-    def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
+    def _refined(self, posterior, seen: Observed, names, rng, neighbors) -> tuple[dict[str, NDArray], Table]:
         """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
         n, s = len(seen.images), self.n_samples
         draws = {name: np.full((n, s), np.nan) for name in names}
@@ -315,7 +323,8 @@ class RefinedRegressor(MetaRegressor):
             start = time.process_time()
             found = refine_batch(
                 posterior[batch], seen, batch, rng,
-                prior=self.prior, model_error=self.model_error, n_samples=self.n_samples, device=self.device,
+                neighbors=neighbors, prior=self.prior, model_error=self.model_error,
+                n_samples=self.n_samples, device=self.device,
             )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
