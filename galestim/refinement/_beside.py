@@ -38,8 +38,8 @@ def checked_neighbors(neighbors, n: int) -> dict[str, NDArray] | None:
     missing = [name for name in names if name not in (getattr(neighbors, "colnames", None) or neighbors)]
     if missing:
         raise ValueError(
-            f"neighbors have no {', '.join(missing)}; expected a table with galaxy, the row of the image that each is in, "
-            "and x_offset and y_offset, its distance from the center of the image [pixels]."
+            f"neighbors have no {', '.join(missing)}; expected a table with galaxy, the row of the image that each "
+            "is in, and x_offset and y_offset, its distance from the center of the image [pixels]."
         )
     galaxy, *offsets = (np.asarray(neighbors[name]) for name in names)
     if len(galaxy) and (galaxy.min() < 0 or galaxy.max() >= n):

@@ -82,8 +82,8 @@ class RefinedRegressor(MetaRegressor):
         below, networks are at the limit already, and draws more costly.
     model_error : float, "infer" or None, default=None
         Error of bulge and disk as a share of their light, for galaxies with arms, bars and rings: the standard
-        deviation of relative deviations, alike over a sixth of a turn and a factor of 1.8 in radius. "infer": for each
-        the most likely one, from what the best model leaves. None: galaxies are what the model is.
+        deviation of relative deviations, alike over a sixth of a turn and a factor of 1.8 in radius. "infer": the
+        most likely one for each, from what the best model leaves. None: galaxies are what the model is.
     n_samples : int, default=1600
         Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
