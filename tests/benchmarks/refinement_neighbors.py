@@ -5,10 +5,10 @@
 
 Galaxies of galestim-sim-v1 of magnitude 18 to 21, seen by its camera, each with one neighbor, drawn as
 galestim-sim-v2-crowded draws them but nearer: 0.7 to 5 widths (FWHM) of the point-spread function away, as many in
-each of three ranges, up to two magnitudes brighter and three fainter. The any-camera network's posteriors are refined,
-all galaxies: *alone*, the same images without the neighbor; with it *ignored*; *masked* by `NeighborMasker`; and
-*told*, masked or not, with positions that are off by 0.3 pixels along each axis. Errors are those of posterior means of
-B/T, ln R_e and ln F; where a refinement says itself that it is not reliable, of the network's.
+each of three ranges, up to two magnitudes brighter and three fainter. The any-camera network's posteriors are
+refined, all galaxies: *alone*, the same images without the neighbor; with it *ignored*; *masked* by `NeighborMasker`;
+and *told*, masked or not, with positions that are off by 0.3 pixels along each axis. Errors are those of posterior
+means of B/T, ln R_e and ln F; where a refinement says itself that it is not reliable, of the network's.
 """
 
 import argparse
@@ -46,21 +46,13 @@ def drawn(n: int, seed: int) -> tuple[dict, dict, dict[str, Cutouts]]:
     galaxies = {name: values[rows[chosen]] for name, values in galaxies.items()}
     around = {name: values[first[chosen]] for name, values in around.items()} | {"galaxy": np.arange(n)}
     camera = {"npix": NPIX, "pixel_scale": band.pixel_scale, "psf": band.psf}
-    known = {
-        "noise": band.sky_noise,
-        "gain": band.gain,
-        "zero_point": band.zero_point,
-        "pixel_scale": band.pixel_scale,
-    }
-    images = {
-        name: Cutouts(
-            band.add_noise(render(galaxies, neighbors=beside, **camera), random_state=seed).numpy().astype(np.float32),
-            psf=band.psf, sky_error=0.0, psf_error=0.0, **known,
-        )
-        for name, beside in (("alone", None), ("ignored", around))
-    }  # fmt: skip
+    known = {name: getattr(band, name) for name in ("psf", "gain", "zero_point", "pixel_scale")}
+    images = {}
+    for name, beside in (("alone", None), ("ignored", around)):
+        noisy = band.add_noise(render(galaxies, neighbors=beside, **camera), random_state=seed).numpy()
+        images[name] = Cutouts(noisy, noise=band.sky_noise, sky_error=0.0, psf_error=0.0, **known)
     images["masked"] = NeighborMasker().fit_transform(images["ignored"])
-    return galaxies, around | {"width": width}, images
+    return galaxies, around, images
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
-"""Refined posteriors of real galaxies: through a second camera, and what a bulge and a disk leave of their images.
+"""Refined posteriors of real galaxies. Data: github.com/asgr/magicaxis and others, see `real_cameras.py`.
 
     python tests/benchmarks/refinement_real.py --out DIR              # the tables quoted in docs/benchmarks.md
     python tests/benchmarks/refinement_real.py --out DIR --sets VST_r --only residuals
     python tests/benchmarks/refinement_real.py --out DIR --smoke      # does it run?
 
-Galaxies are those of `real_cameras.py`, which says where they are public: isolated sources of a field in VST's r,
-stamps of the Hubble Space Telescope, each with its own star, three of Hyper Suprime-Cam, and simulated ones.
-Neighbors are masked. The any-camera network's posteriors are refined, with a broad prior, with `model_error="infer"`
-and without. All are read from ../shared/data; give --data to read them elsewhere.
+What they are through a second camera, and what a bulge and a disk leave of their images. Galaxies are those of
+`real_cameras.py`, which says where they are public: isolated sources of a field in VST's r, stamps of the Hubble
+Space Telescope, each with its own star, three of Hyper Suprime-Cam, and simulated ones. Neighbors are masked. The
+any-camera network's posteriors are refined, with a broad prior, with `model_error="infer"` and without. All are read
+from ../shared/data; give --data to read them elsewhere.
 
 *reobserved*: the same images convolved to 1.3 and 1.6 times their point-spread function, with pixels 1.5 and 2 times
 as large, and twice the noise that is left in them added; the camera is told truthfully. A difference is that of
