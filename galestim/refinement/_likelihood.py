@@ -109,7 +109,7 @@ class Likelihood:
         model = self._model(components)
         if self.beside is not None:
             pull = whitened(self.whitened(self._residuals(model)[:, None]), self.taken)
-            amounts = pull @ (self.beside * self.weight[:, None]).mT
+            amounts = pull.to(self.images) @ (self.beside * self.weight[:, None]).mT
             self.others = (amounts @ self.beside)[:, 0].clamp(min=0)
         self.weight = self._noise(model + self.others).rsqrt()
         self.taken = self._taken(model)
@@ -119,7 +119,7 @@ class Likelihood:
         columns = [] if self.beside is None else [self.beside * self.weight[:, None]]
         if self.model_error.any():
             columns.append(self._deviations(model) * self.model_error[:, None, None])
-        return whitening(torch.cat(columns, 1)).to(self.images) if columns else None
+        return whitening(torch.cat(columns, 1)) if columns else None
 
     def _residuals(self, model: torch.Tensor) -> torch.Tensor:
         return self.images - model - self.fluxes[:, 2:]
@@ -154,6 +154,7 @@ class Likelihood:
         """Compare components ``(G, K, 2, npix²)`` with the images."""
         components = self.whitened(components.flatten(1, 2)).view_as(components)
         known = self.whitened(torch.stack([self.images - self.fluxes[:, 2:], torch.ones_like(self.images)], 1))
-        reference = (self.fluxes[:, None, None, :2].expand(*components.shape[:2], 1, 2) @ components)[:, :, 0]
+        fluxes = self.fluxes[:, None, None, :2].to(components).expand(*components.shape[:2], 1, 2)
+        reference = (fluxes @ components)[:, :, 0]
         residuals = reference.neg_().add_(known[:, :1])
         return solved(components, residuals, known[:, 1], self.level_precision, self.fluxes)

@@ -32,7 +32,8 @@ def whitening(columns: torch.Tensor) -> torch.Tensor:
 
 
 def whitened(images: torch.Tensor, taken: torch.Tensor | None) -> torch.Tensor:
-    """Images ``(G, K, p)`` over the noise, without what `taken` (G, p, k) takes out."""
+    """Images ``(G, K, p)`` over the noise, without what `taken` (G, p, k) takes out; float64, as little may be left."""
     if taken is None:
         return images
+    images = images.double()
     return images - (images @ taken) @ taken.mT

@@ -115,7 +115,7 @@ def test_the_light_beside_is_that_of_neighbors(images):
     image = render(one, npix=NPIX, pixel_scale=SCALE, psf=PSF).flatten().double()
     basis = torch.linalg.qr(light[1, :size].double().T).Q
     left = image - basis @ (basis.T @ image)
-    assert left.square().sum() < 2e-4 * image.square().sum()
+    assert left.square().sum() < 1e-3 * image.square().sum()
 
 
 def test_images_that_are_no_squares_keep_their_center(images):
