@@ -8,7 +8,7 @@ import torch
 
 from ._linear import Fit, solved
 from ._marginalized import whitened, whitening
-from ._model_error import bumps, likely_share
+from ._model_error import RING, bumps, likely_shares
 
 STEP = 0.01  # of differences, in coordinates
 
@@ -72,7 +72,7 @@ class Likelihood:
         self.fluxes = torch.zeros(len(images), 3, device=images.device)
         self.infers = model_error == "infer"
         share = 0.0 if model_error is None or self.infers else float(model_error)
-        self.model_error = torch.full((len(images),), share, device=images.device)
+        self.model_error = torch.full((len(images), len(RING)), share, device=images.device)  # of each bump
         self.psf_fwhm, self.beside = psf_fwhm, beside
         self.others = torch.zeros_like(images)  # light of neighbors, as far as it is known
         self.weight = self._noise(images).rsqrt()  # 0 where a pixel is bad
@@ -118,7 +118,7 @@ class Likelihood:
         """What `whitened` takes out: deviations of models, and neighbors."""
         columns = [] if self.beside is None else [self.beside * self.weight[:, None]]
         if self.model_error.any():
-            columns.append(self._deviations(model) * self.model_error[:, None, None])
+            columns.append(self._deviations(model) * self.model_error[..., None])
         return whitening(torch.cat(columns, 1)) if columns else None
 
     def _residuals(self, model: torch.Tensor) -> torch.Tensor:
@@ -132,10 +132,16 @@ class Likelihood:
         fitted = [slopes, components, torch.ones_like(model)[:, None]]
         fitted = torch.cat(fitted if self.beside is None else [*fitted, self.beside], 1) * self.weight[:, None]
         residuals = self._residuals(model) * self.weight
-        self.model_error = likely_share(residuals, self._deviations(model), fitted).to(model)
+        self.model_error = likely_shares(residuals, self._deviations(model), fitted).to(model)
 
     def _deviations(self, model: torch.Tensor) -> torch.Tensor:
         return bumps(self.profiles.npix, self.psf_fwhm.to(model)) * (model.clamp(min=0) * self.weight)[:, None]
+
+    def error_share(self, components: torch.Tensor) -> torch.Tensor:
+        """Error of the model, as a share of its light, in the mean (rms) over this: ``(G,)``."""
+        light = bumps(self.profiles.npix, self.psf_fwhm.to(components)) @ self._model(components)[..., None]
+        share = light[..., 0] / light.sum((1, 2))[:, None].clamp(min=1e-30)
+        return (share * self.model_error.square()).sum(1).sqrt()
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)

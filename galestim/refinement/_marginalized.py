@@ -32,7 +32,7 @@ def whitening(columns: torch.Tensor) -> torch.Tensor:
 
 
 def whitened(images: torch.Tensor, taken: torch.Tensor | None) -> torch.Tensor:
-    """Images ``(G, K, p)`` over the noise, without what `taken` (G, p, k) takes out; float64, as little may be left."""
+    """Images ``(G, K, p)`` over the noise, without what `taken` (G, p, k) takes out; in float64: little is left."""
     if taken is None:
         return images
     images = images.double()

@@ -138,4 +138,5 @@ def _drawn(sample: Sample, rendered: Rendered, error: torch.Tensor, n: int, gene
     chosen = resampled(sample.log_weights, n, generator)
     draws = with_radius({name: values.gather(1, chosen) for name, values in sample.draws.items()})
     likelihood, n_effective = rendered.likelihood, effective(sample.log_weights)
-    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.model_error)
+    share = likelihood.error_share(rendered.best)
+    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), share)
