@@ -8,7 +8,7 @@ import torch
 
 from ._linear import Fit, solved
 from ._marginalized import whitened, whitening
-from ._model_error import RING, bumps, likely_shares
+from ._model_error import noise_factor
 
 STEP = 0.01  # of differences, in coordinates
 
@@ -20,6 +20,7 @@ OF_GALAXIES = (
     "n_pixels",
     "fluxes",
     "model_error",
+    "noise_factor",
     "psf_fwhm",
     "beside",
     "others",
@@ -45,9 +46,9 @@ class Likelihood:
     sky_error : Tensor of shape (G,)
         Standard deviation of the level of the sky [image units].
     model_error : float, "infer" or None, default=None
-        Error of the model, as a share of its light.
+        Error of the model, as a share of its light in a pixel, or "infer": the factor of the noise that it takes.
     psf_fwhm : Tensor of shape (G,), optional
-        In pixels; for errors of the model.
+        In pixels; for errors of the model that are inferred.
     beside : Tensor of shape (G, k, npix²), optional
         Light of neighbors, of standard normal amounts.
     """
@@ -72,11 +73,11 @@ class Likelihood:
         self.fluxes = torch.zeros(len(images), 3, device=images.device)
         self.infers = model_error == "infer"
         share = 0.0 if model_error is None or self.infers else float(model_error)
-        self.model_error = torch.full((len(images), len(RING)), share, device=images.device)  # of each bump
+        self.model_error = torch.full((len(images),), share, device=images.device)
+        self.noise_factor = torch.ones(len(images), device=images.device)
         self.psf_fwhm, self.beside = psf_fwhm, beside
         self.others = torch.zeros_like(images)  # light of neighbors, as far as it is known
-        self.weight = self._noise(images).rsqrt()  # 0 where a pixel is bad
-        self.taken = self._taken(images)
+        self._weigh(images)
 
     def of_rows(self, rows: torch.Tensor) -> Likelihood:
         """That of some galaxies."""
@@ -91,11 +92,11 @@ class Likelihood:
         return self.sky_variance + light.clamp(min=0) / self.gain[:, None]
 
     def whitened(self, images: torch.Tensor) -> torch.Tensor:
-        """Images ``(G, K, npix²)`` in units of all beside the model: noise, its deviations, and neighbors."""
+        """Images ``(G, K, npix²)`` in units of all beside the model: noise, its error, and neighbors."""
         return whitened(images * self.weight[:, None], self.taken)
 
     def refer(self, fluxes: torch.Tensor, components: torch.Tensor) -> None:
-        """Take noise and deviations from the best models, and compute residuals from their fluxes.
+        """Take the noise from the best models, and compute residuals from their fluxes.
 
         Then float32 is enough for the rest.
 
@@ -111,37 +112,28 @@ class Likelihood:
             pull = whitened(self.whitened(self._residuals(model)[:, None]), self.taken)
             amounts = pull.to(self.images) @ (self.beside * self.weight[:, None]).mT
             self.others = (amounts @ self.beside)[:, 0].clamp(min=0)
-        self.weight = self._noise(model + self.others).rsqrt()
-        self.taken = self._taken(model)
+        self._weigh(model)
 
-    def _taken(self, model: torch.Tensor) -> torch.Tensor | None:
-        """What `whitened` takes out: deviations of models, and neighbors."""
-        columns = [] if self.beside is None else [self.beside * self.weight[:, None]]
-        if self.model_error.any():
-            columns.append(self._deviations(model) * self.model_error[..., None])
-        return whitening(torch.cat(columns, 1)) if columns else None
+    def _weigh(self, model: torch.Tensor) -> None:
+        """Weights of pixels, 0 of bad ones, and what `whitened` takes out."""
+        variance = self._noise(model + self.others) + (self.model_error[:, None] * model.clamp(min=0)).square()
+        self.weight = variance.rsqrt() / self.noise_factor[:, None]
+        self.taken = None if self.beside is None else whitening(self.beside * self.weight[:, None])
 
     def _residuals(self, model: torch.Tensor) -> torch.Tensor:
         return self.images - model - self.fluxes[:, 2:]
 
     def infer(self, u: torch.Tensor, components: torch.Tensor) -> None:
-        """Infer the error of models from what the best ones leave, of shapes ``(G, d)`` that are referred to."""
+        """Infer the factor of the noise from what the best models leave, which are of shapes ``(G, d)``."""
         model = self._model(components)
         moved = u[:, None] + STEP * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         slopes = (self.fluxes[:, None, None, :2] @ self.draw(moved))[:, :, 0] - model[:, None]
-        fitted = [slopes, components, torch.ones_like(model)[:, None]]
-        fitted = torch.cat(fitted if self.beside is None else [*fitted, self.beside], 1) * self.weight[:, None]
-        residuals = self._residuals(model) * self.weight
-        self.model_error = likely_shares(residuals, self._deviations(model), fitted).to(model)
-
-    def _deviations(self, model: torch.Tensor) -> torch.Tensor:
-        return bumps(self.profiles.npix, self.psf_fwhm.to(model)) * (model.clamp(min=0) * self.weight)[:, None]
-
-    def error_share(self, components: torch.Tensor) -> torch.Tensor:
-        """Error of the model, as a share of its light, in the mean (rms) over this: ``(G,)``."""
-        light = bumps(self.profiles.npix, self.psf_fwhm.to(components)) @ self._model(components)[..., None]
-        share = light[..., 0] / light.sum((1, 2))[:, None].clamp(min=1e-30)
-        return (share * self.model_error.square()).sum(1).sqrt()
+        fitted = torch.cat([slopes, components, torch.ones_like(model)[:, None]], 1) * self.weight[:, None]
+        residuals = (self._residuals(model) - self.others) * self.weight
+        side = (self.profiles.npix, -1)
+        self.noise_factor = noise_factor(residuals.unflatten(1, side), fitted.unflatten(2, side), self.psf_fwhm)
+        self.noise_factor = self.noise_factor.to(model)
+        self._weigh(model)
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)

@@ -30,8 +30,8 @@ class Refined(NamedTuple):
     effective: torch.Tensor  # (G,), number of draws of shapes
     k_hat: torch.Tensor  # (G,)
     error: torch.Tensor  # (G,), rms error of the emulated log likelihood
-    chi2: torch.Tensor  # (G,), per pixel, of the best shape, without an error of the model
-    model_error: torch.Tensor  # (G,)
+    chi2: torch.Tensor  # (G,), per pixel, of the best shape, by noise alone
+    noise_factor: torch.Tensor  # (G,), for an error of the model
 
     def quality(self) -> torch.Tensor:
         """1 or more where draws can be relied on, the less the fewer are effective: ``(G,)``."""
@@ -78,7 +78,6 @@ class Rendered:
         self.likelihood.refer(fluxes[rows, best], self.best)
         if infer:
             self.likelihood.infer(self.u[:, -n:][rows, best], self.best)
-            self.likelihood.refer(fluxes[rows, best], self.best)
 
     def emulator(self) -> Emulator:
         """What is between them."""
@@ -138,5 +137,4 @@ def _drawn(sample: Sample, rendered: Rendered, error: torch.Tensor, n: int, gene
     chosen = resampled(sample.log_weights, n, generator)
     draws = with_radius({name: values.gather(1, chosen) for name, values in sample.draws.items()})
     likelihood, n_effective = rendered.likelihood, effective(sample.log_weights)
-    share = likelihood.error_share(rendered.best)
-    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), share)
+    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.noise_factor)

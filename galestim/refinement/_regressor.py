@@ -81,9 +81,9 @@ class RefinedRegressor(MetaRegressor):
         Which galaxies are refined: those whose images have a ratio of signal to noise above this. "auto" is 150;
         below, networks are at the limit already, and draws more costly.
     model_error : float, "infer" or None, default=None
-        Error of bulge and disk as a share of their light, for galaxies with arms, bars and rings: the standard
-        deviation of relative deviations, alike over a sixth of a turn and a factor of 1.8 in radius. "infer": the
-        most likely one for each, from what the best model leaves. None: galaxies are what the model is.
+        What to allow for in galaxies with arms, bars and rings. "infer": the noise is taken to be so much larger as
+        what the best model leaves says, for each galaxy. A number: an error of bulge and disk as a share of their
+        light in a pixel, independent from pixel to pixel. None: galaxies are what the model is.
     n_samples : int, default=1600
         Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
@@ -107,8 +107,10 @@ class RefinedRegressor(MetaRegressor):
     are left out. Noise that is correlated, as that of resampled mosaics, makes posteriors too narrow. The level of
     the sky has a normal prior of the cutouts' `sky_error`, the width of the point-spread function one of `psf_error`;
     both are marginalized. Neighbors are to be masked, or told, and are then marginalized too, as sums of profiles of
-    four sizes, stretched and moved to first order, of normal amounts. So are deviations of the model: both add to the
-    covariance of pixels.
+    four sizes, stretched and moved to first order, of normal amounts.
+
+    An error of the model that is inferred leaves the weights of pixels as they are to each other, so that the best
+    model stays the best one; the likelihood gets wider by the scatter that its residuals give parameters [5]_, [6]_.
 
     Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
     off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
@@ -126,6 +128,8 @@ class RefinedRegressor(MetaRegressor):
     .. [2] Cornuet, Marin, Mira & Robert 2012, Scand. J. Stat. 39, 798: Adaptive Multiple Importance Sampling.
     .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
     .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
+    .. [5] White 1982, Econometrica 50, 1; Conley 1999, J. Econom. 92, 1: the sandwich estimate of covariance.
+    .. [6] Müller 2013, Econometrica 81, 1805: posteriors of models that are wrong.
 
     Examples
     --------
@@ -262,7 +266,8 @@ class RefinedRegressor(MetaRegressor):
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
             image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
             log likelihood, its rms at 32 draws that were rendered; ``chi2`` of the best model per pixel;
-            ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
+            ``noise_factor`` by which noise was taken to be larger for an error of the model that is inferred;
+            ``seconds`` that the galaxy took.
 
         Raises
         ------
@@ -314,7 +319,7 @@ class RefinedRegressor(MetaRegressor):
         draws = {name: np.full((n, s), np.nan) for name in names}
         ratio = seen.signal_to_noise()
         report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})
-        for name in ("effective", "k_hat", "error", "chi2", "model_error", "seconds"):
+        for name in ("effective", "k_hat", "error", "chi2", "noise_factor", "seconds"):
             report[name] = np.full(n, np.nan)
         least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
         report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
@@ -329,7 +334,7 @@ class RefinedRegressor(MetaRegressor):
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
                     draws[name][batch] = values
-            for name in ("effective", "k_hat", "error", "chi2", "model_error"):
+            for name in ("effective", "k_hat", "error", "chi2", "noise_factor"):
                 report[name][batch] = getattr(found, name).cpu()
             report["seconds"][batch] = (time.process_time() - start) / len(batch)
         reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)

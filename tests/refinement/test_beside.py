@@ -13,7 +13,6 @@ from galestim.refinement._coordinates import Coordinates
 from galestim.refinement._emulator import Emulator
 from galestim.refinement._likelihood import Likelihood
 from galestim.refinement._marginalized import whitened, whitening
-from galestim.refinement._model_error import RING, bumps, likely_shares
 from galestim.refinement._observed import observed
 from galestim.simulation import MoffatPSF, Profiles, render, sim_v1_prior
 
@@ -63,43 +62,6 @@ def test_the_emulated_likelihood_marginalizes_what_the_rendered_one_does(images)
     expected, found = (one[:, :20] for one in (likelihood.fit(drawn).log_evidence, emulator.fit(u).log_evidence))
     assert expected.std(1).min() > 3
     torch.testing.assert_close(found, expected, atol=0.2, rtol=1e-3)
-
-
-def test_bumps_are_one_everywhere_together():
-    total = bumps(NPIX, torch.tensor([2.5, 4.0])).sum(1)
-    torch.testing.assert_close(total, torch.ones_like(total))
-
-
-def test_likely_shares_are_those_of_the_deviations():
-    k = len(RING)
-    deviations, fitted = 30 * normal(2, k, 900), normal(2, 12, 900, seed=1)
-    noise, amounts = normal(2, 900, seed=2), normal(2, k, seed=3)
-    share = torch.where(RING > 4, 0.2, 0.05) * torch.tensor([[0.0], [1.0]])
-    off = ((share * amounts)[:, None] @ deviations)[:, 0]
-    found = likely_shares(noise + off + 1000 * fitted.sum(1), deviations, fitted)  # what was fitted says nothing
-    assert (found[0] == 0).all()
-    inner, outer = found[1, RING < 5].square().mean().sqrt(), found[1, RING > 4].square().mean().sqrt()
-    assert 0.03 < inner < 0.07
-    assert 0.14 < outer < 0.26
-
-
-def test_a_model_error_that_is_inferred_is_that_of_the_image(images):
-    light = images.clamp(min=0).flatten(1)
-    amounts = 0.2 * normal(2, 1, len(RING), seed=5).float()
-    odd = light * (1 + (amounts @ bumps(NPIX, torch.full((2,), 2.5)))[:, 0])
-    for image, low, high in ((light, 0.0, 0.05), (odd, 0.1, 0.35)):
-        likelihood = likelihood_of(image, model_error="infer")
-        galaxies = sim_v1_prior().draw(2, random_state=3)
-        shapes = {name: torch.as_tensor(values)[:, None] for name, values in galaxies.items() if "radius" not in name}
-        for name in ("bulge", "disk"):
-            shapes[f"{name}_ln_radius"] = torch.as_tensor(np.log(galaxies[f"{name}_radius"]))[:, None]
-        u = likelihood.coordinates.of_shapes(shapes)
-        drawn = likelihood.draw(u)
-        likelihood.refer(likelihood.fit(drawn).best[:, 0], drawn[:, 0])
-        likelihood.infer(u[:, 0], drawn[:, 0])
-        share = likelihood.error_share(drawn[:, 0])
-        assert (share >= low).all()
-        assert (share < high).all()
 
 
 def test_the_light_beside_is_that_of_neighbors(images):
