@@ -49,17 +49,17 @@ def refine_batch(
     profiles = Profiles(psfs, scale, seen.images.shape[1], device, width if uncertain else None)
     images, variance = (torch.as_tensor(a[rows], device=device).flatten(1) for a in (seen.images, seen.variance))
     gain, level = (torch.as_tensor(a[rows], device=device).float() for a in (seen.gain, seen.level_error))
-    fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
     beside = light_beside(neighbors, seen, rows)
     likelihood = Likelihood(
         profiles, coordinates, images, variance, gain, level,
-        model_error=model_error, psf_fwhm=fwhm, beside=None if beside is None else beside.to(device),
+        model_error=model_error, beside=None if beside is None else beside.to(device),
     )  # fmt: skip
     told = posterior.sample(N_CANDIDATES, random_state=rng)
     drawn = {
         name: torch.as_tensor(told[..., j] / factor_of(name, posterior.units[j]), device=device)
         for j, name in enumerate(posterior.target_names)
     }
+    fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
     candidates = starts(likelihood, drawn, N_CANDIDATES, fwhm, generator)
     log_prior = LogPrior(prior, coordinates, torch.as_tensor(seen.zero_point[rows], device=device))
     return refine(likelihood, log_prior, candidates, n_samples=n_samples, generator=generator)

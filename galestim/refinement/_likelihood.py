@@ -11,6 +11,7 @@ from ._marginalized import whitened, whitening
 from ._model_error import noise_factor
 
 STEP = 0.01  # of differences, in coordinates
+FIRST_RATIO = 100.0  # largest signal to noise of images while modes are searched
 
 OF_GALAXIES = (
     "images",
@@ -21,7 +22,6 @@ OF_GALAXIES = (
     "fluxes",
     "model_error",
     "noise_factor",
-    "psf_fwhm",
     "beside",
     "others",
     "weight",
@@ -47,8 +47,6 @@ class Likelihood:
         Standard deviation of the level of the sky [image units].
     model_error : float, "infer" or None, default=None
         Error of the model, as a share of its light in a pixel, or "infer": the factor of the noise that it takes.
-    psf_fwhm : Tensor of shape (G,), optional
-        In pixels; for errors of the model that are inferred.
     beside : Tensor of shape (G, k, npix²), optional
         Light of neighbors, of standard normal amounts.
     """
@@ -63,7 +61,6 @@ class Likelihood:
         sky_error,
         *,
         model_error=None,
-        psf_fwhm=None,
         beside=None,
     ):
         self.profiles, self.coordinates = profiles, coordinates
@@ -75,7 +72,7 @@ class Likelihood:
         share = 0.0 if model_error is None or self.infers else float(model_error)
         self.model_error = torch.full((len(images),), share, device=images.device)
         self.noise_factor = torch.ones(len(images), device=images.device)
-        self.psf_fwhm, self.beside = psf_fwhm, beside
+        self.beside = beside
         self.others = torch.zeros_like(images)  # light of neighbors, as far as it is known
         self._weigh(images)
 
@@ -123,17 +120,29 @@ class Likelihood:
     def _residuals(self, model: torch.Tensor) -> torch.Tensor:
         return self.images - model - self.fluxes[:, 2:]
 
-    def infer(self, u: torch.Tensor, components: torch.Tensor) -> None:
-        """Infer the factor of the noise from what the best models leave, which are of shapes ``(G, d)``."""
+    def soften(self) -> None:
+        """Take the noise to be so large that few shapes are enough to find the way to the best one."""
+        signal = self.images.double().square() * self.weight.double().square()
+        ratio = (signal.sum(1) - self.n_pixels).clamp(min=0).sqrt()
+        self.noise_factor = (ratio / FIRST_RATIO).clamp(min=1).to(self.images)
+        self._weigh(self.images)
+
+    def settle(self, u: torch.Tensor, components: torch.Tensor) -> None:
+        """Take the noise as it is, or as errors of the model make it, from best models of shapes ``(G, d)``."""
         model = self._model(components)
+        self.noise_factor = torch.ones_like(self.noise_factor)
+        self._weigh(model)
+        if self.infers:
+            self.noise_factor = self._inferred(u, components, model).to(model)
+            self._weigh(model)
+
+    def _inferred(self, u: torch.Tensor, components: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
+        """The factor of the noise, from what the best models leave."""
         moved = u[:, None] + STEP * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         slopes = (self.fluxes[:, None, None, :2] @ self.draw(moved))[:, :, 0] - model[:, None]
         fitted = torch.cat([slopes, components, torch.ones_like(model)[:, None]], 1) * self.weight[:, None]
         residuals = (self._residuals(model) - self.others) * self.weight
-        side = (self.profiles.npix, -1)
-        self.noise_factor = noise_factor(residuals.unflatten(1, side), fitted.unflatten(2, side), self.psf_fwhm)
-        self.noise_factor = self.noise_factor.to(model)
-        self._weigh(model)
+        return noise_factor(residuals, fitted)
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)

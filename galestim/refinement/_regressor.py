@@ -110,17 +110,8 @@ class RefinedRegressor(MetaRegressor):
     four sizes, stretched and moved to first order, of normal amounts.
 
     An error of the model that is inferred leaves the weights of pixels as they are to each other, so that the best
-    model stays the best one; the likelihood gets wider by the scatter that its residuals give parameters [5]_, [6]_.
-
-    Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
-    off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
-    limits. Some 240 shapes of each galaxy are rendered. What lies between them is emulated: images are linear in
-    their Fourier transforms, which a regression on principal components mixes from those of rendered ones. Thousands
-    of shapes can be tried so. Gauss–Newton steps lead to the modes; draws come from mixtures of t distributions which
-    adapt to them, all proposals together weight them [2]_, with parts at the draws of the largest weights [4]_, and
-    are resampled to equal weights. At 32 of them the emulated likelihood is compared with the rendered one, and
-    learns these. Galaxies with fewer than 250 effective draws, a shape k̂ of the tail of weights above 0.7 [3]_, or an
-    emulated log likelihood that is off by more than 0.2 are taken up again, up to three times.
+    model stays the best one; the likelihood gets wider by the scatter that its residuals give parameters, as if they
+    were independent between pixels [5]_, [6]_.
 
     References
     ----------
@@ -128,7 +119,7 @@ class RefinedRegressor(MetaRegressor):
     .. [2] Cornuet, Marin, Mira & Robert 2012, Scand. J. Stat. 39, 798: Adaptive Multiple Importance Sampling.
     .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
     .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
-    .. [5] White 1982, Econometrica 50, 1; Conley 1999, J. Econom. 92, 1: the sandwich estimate of covariance.
+    .. [5] White 1982, Econometrica 50, 1: the sandwich estimate of covariance.
     .. [6] Müller 2013, Econometrica 81, 1805: posteriors of models that are wrong.
 
     Examples

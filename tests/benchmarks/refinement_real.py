@@ -34,7 +34,7 @@ from _real_galaxies import SETS, Galaxy, cutouts_of, side_of
 from _record import record
 from _worse_cameras import TOLD, WORSE, in_groups, noise_left, reserve_of, worse
 from numpy.typing import NDArray
-from real_cameras import DATA, LEVEL, difference, logarithms, resolved_of
+from real_cameras import DATA, LEVEL, difference, logarithms, of_all, resolved_of
 
 from galestim import Cutouts
 from galestim.checkpoints import load_pretrained
@@ -42,6 +42,7 @@ from galestim.refinement import RefinedRegressor, residuals
 
 STAGES = ("reobserved", "residuals")
 ERRORS = ("none", "infer")
+LARGER = 0.9 * WORSE[-1][0]  # width of the star, for the network's radii, as those that are refined decide
 N_TRIED = 32  # draws, the best of which is shown
 LIT = 1.0  # σ of a pixel that belongs to the galaxy
 MISFIT = 1.5  # mean square of residuals in σ, above which a galaxy is not described
@@ -57,7 +58,7 @@ def refined(network, cutouts: Cutouts, error: str) -> dict[str, NDArray]:
         posterior, report = model.refine(cutouts)
     low, high = np.moveaxis(posterior.credible_interval(LEVEL), -1, 0)
     low, middle, high = (logarithms(values, cutouts) for values in (low, posterior.median(), high))
-    known = {name: np.asarray(report[name]) for name in ("signal_to_noise", "chi2", "model_error", "seconds")}
+    known = {name: np.asarray(report[name]) for name in ("signal_to_noise", "chi2", "noise_factor", "seconds")}
     return {
         "median": middle,
         "sigma": (high - low) / 2,
@@ -93,7 +94,7 @@ def reobserved(network, galaxies: list[Galaxy], name: str, error: str, folder: P
             continue
         found = {"set": name, "model_error": error, "wider": wider, "larger": larger, **difference(new, old, both)}
         found["half"] = [round((high - low) / 2, 2) for low, high in zip(found["low"], found["high"])]
-        found["errors"] = [round(float(np.median(one["model_error"][both])), 3) for one in (old, new)]
+        found["factor"] = [round(float(np.median(one["noise_factor"][both])), 2) for one in (old, new)]
         found["unreliable"] = [int((~one["reliable"])[resolved].sum()) for one in (old, new)]
         rows.append(found | {"resolved": len(resolved), "seconds": round(float(old["seconds"].mean()), 2)})
     return rows
@@ -186,9 +187,11 @@ def main():
     network, out = load_pretrained("any-camera"), options.out / "results.jsonl"
     for name in options.sets:
         galaxies = SETS[name](options.data)[:: options.every]
-        for error in options.errors if "reobserved" in options.only else ():
-            for row in reobserved(network, galaxies, name, error, options.out):
-                record(out, **row)
+        if "reobserved" in options.only:
+            some = [galaxies[i] for i in resolved_of(of_all(network, galaxies, reserve_of(name)), galaxies, LARGER)]
+            for error in options.errors:
+                for row in reobserved(network, some, name, error, options.out):
+                    record(out, **row)
         if "residuals" in options.only:
             counts, models = of_set(network, galaxies, name, options.out)
             record(out, **counts)

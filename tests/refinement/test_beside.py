@@ -39,8 +39,7 @@ def likelihood_of(images, **more):
     profiles = Profiles([PSF] * 2, np.full(2, SCALE), NPIX, "cpu")
     flat = torch.as_tensor(images, dtype=torch.float32).flatten(1)
     camera = torch.full_like(flat, NOISE**2), torch.full((2,), 3000.0), torch.full((2,), 1e-3)
-    width = torch.full((2,), 2.5)
-    return Likelihood(profiles, Coordinates(sim_v1_prior()), flat, *camera, psf_fwhm=width, **more)
+    return Likelihood(profiles, Coordinates(sim_v1_prior()), flat, *camera, **more)
 
 
 def test_whitened_products_are_those_of_the_covariance():
