@@ -11,7 +11,6 @@ from ._marginalized import whitened, whitening
 from ._model_error import noise_factor
 
 STEP = 0.01  # of differences, in coordinates
-FIRST_RATIO = 100.0  # largest signal to noise of images while modes are searched
 
 OF_GALAXIES = (
     "images",
@@ -120,29 +119,15 @@ class Likelihood:
     def _residuals(self, model: torch.Tensor) -> torch.Tensor:
         return self.images - model - self.fluxes[:, 2:]
 
-    def soften(self) -> None:
-        """Take the noise to be so large that few shapes are enough to find the way to the best one."""
-        signal = self.images.double().square() * self.weight.double().square()
-        ratio = (signal.sum(1) - self.n_pixels).clamp(min=0).sqrt()
-        self.noise_factor = (ratio / FIRST_RATIO).clamp(min=1).to(self.images)
-        self._weigh(self.images)
-
-    def settle(self, u: torch.Tensor, components: torch.Tensor) -> None:
-        """Take the noise as it is, or as errors of the model make it, from best models of shapes ``(G, d)``."""
+    def infer(self, u: torch.Tensor, components: torch.Tensor) -> None:
+        """Infer the factor of the noise from what the best models leave, which are of shapes ``(G, d)``."""
         model = self._model(components)
-        self.noise_factor = torch.ones_like(self.noise_factor)
-        self._weigh(model)
-        if self.infers:
-            self.noise_factor = self._inferred(u, components, model).to(model)
-            self._weigh(model)
-
-    def _inferred(self, u: torch.Tensor, components: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
-        """The factor of the noise, from what the best models leave."""
         moved = u[:, None] + STEP * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         slopes = (self.fluxes[:, None, None, :2] @ self.draw(moved))[:, :, 0] - model[:, None]
         fitted = torch.cat([slopes, components, torch.ones_like(model)[:, None]], 1) * self.weight[:, None]
         residuals = (self._residuals(model) - self.others) * self.weight
-        return noise_factor(residuals, fitted)
+        self.noise_factor = noise_factor(residuals, fitted).to(model)
+        self._weigh(model)
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)

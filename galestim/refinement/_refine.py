@@ -69,15 +69,15 @@ class Rendered:
         self.images = torch.cat([self.images[:, :, -kept:], images.transpose(1, 2)], 2)
         return fit
 
-    def refer(self, fit, settle: bool = False) -> None:
+    def refer(self, fit, infer: bool = False) -> None:
         """Take noise and residuals from the best of the latest, of which this is the fit."""
         fluxes, chi2 = fit.positive()
         n, rows = fluxes.shape[1], torch.arange(len(fluxes), device=fluxes.device)
         best = (-0.5 * chi2 + self.likelihood.coordinates.normal(self.u[:, -n:])).argmax(1)
         self.best = self.images[:, :, -n:].transpose(1, 2)[rows, best]
         self.likelihood.refer(fluxes[rows, best], self.best)
-        if settle:
-            self.likelihood.settle(self.u[:, -n:][rows, best], self.best)
+        if infer:
+            self.likelihood.infer(self.u[:, -n:][rows, best], self.best)
 
     def emulator(self) -> Emulator:
         """What is between them."""
@@ -86,7 +86,6 @@ class Rendered:
 
 def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, generator) -> Refined:
     """Refine the galaxies of a `Likelihood`, from shapes ``(G, n, d)`` that might be theirs."""
-    likelihood.soften()
     rendered = Rendered(likelihood, candidates)
     found = _search(rendered, generator)
     about, proposal = found.place[:, 0], at_modes(found)
@@ -103,12 +102,9 @@ def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
 
 
 def _search(rendered: Rendered, generator) -> Modes:
-    """The modes; they and what is around them are rendered, and climbed anew with these.
-
-    The noise is as it is in the last search alone.
-    """
-    u = rendered.u
-    for i in range(SEARCHES):
+    """The modes; they and what is around them are rendered, and climbed anew with these."""
+    u, infers = rendered.u, rendered.likelihood.infers
+    for i in range(SEARCHES + infers):
         emulator = rendered.emulator()
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
         order = value.argsort(1, descending=True)[:, :N_STARTS]
@@ -117,7 +113,7 @@ def _search(rendered: Rendered, generator) -> Modes:
         found = modes(place, value, matrix, N_MODES)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
-        rendered.refer(fit, settle=i == SEARCHES - 2)
+        rendered.refer(fit, infer=infers and i == SEARCHES - 1)
         u = torch.cat([found.place, start], 1)
     return found
 

@@ -43,7 +43,7 @@ def test_errors_where_the_light_is_scatter_parameters_by_the_factor(light, fitte
     scatter = amounts.square().mean().sqrt()
     assert scatter > 3
     assert left.square().mean().sqrt() < 2  # of all pixels, most of which have no light
-    torch.testing.assert_close(noise_factor(left, fitted).square().mean().sqrt(), scatter, rtol=0.1, atol=0)
+    torch.testing.assert_close(noise_factor(left, fitted).square().mean().sqrt(), scatter, rtol=0.2, atol=0)
 
 
 def test_no_more_pixels_than_parameters():
