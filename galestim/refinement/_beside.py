@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..simulation import neighbors_of, render
 from ._observed import Observed
 
-RADII = 0.1, 0.5, 1.2, 3.0  # half-light radii of exponential profiles [FWHM of the point-spread function]
+PROFILES = (0.1, 1.0), (0.5, 1.0), (1.2, 1.0), (3.0, 1.0), (1.0, 4.0)  # half-light radius [FWHM], Sérsic index
 MIDDLE = 1  # of these, by which fluxes are measured
 STEP = 0.1  # pixels, of derivatives
 SHAPES = (  # axis ratio, position angle, offsets; differences from the first are of one standard deviation
@@ -53,12 +53,12 @@ def checked_neighbors(neighbors, n: int) -> dict[str, NDArray] | None:
 def light_beside(neighbors: Mapping | None, seen: Observed, rows: NDArray) -> torch.Tensor | None:
     """Images ``(G, k, npix²)`` whose amounts are standard normal, of which the neighbors of `rows` are sums.
 
-    Profiles of four sizes, what becomes of them if they are stretched, and their derivatives with position.
+    A few profiles, what becomes of them if they are stretched, and their derivatives with position.
     """
     around = None if neighbors is None else neighbors_of(neighbors, rows)
     if around is None or not len(around["galaxy"]):
         return None
-    images = _profiles(around, seen, rows)  # (m, radii, shapes, npix²)
+    images = _profiles(around, seen, rows)  # (m, profiles, shapes, npix²)
     columns = images - images[:, :, :1]
     columns[:, :, 0] = images[:, :, 0]
     columns[:, :, 3:] /= STEP
@@ -72,12 +72,13 @@ def light_beside(neighbors: Mapping | None, seen: Observed, rows: NDArray) -> to
 
 
 def _profiles(around: Mapping, seen: Observed, rows: NDArray) -> torch.Tensor:
-    """Images of flux 1 ``(m, radii, shapes, npix²)``."""
-    m, size = len(around["galaxy"]), len(RADII) * len(SHAPES)
+    """Images of flux 1 ``(m, profiles, shapes, npix²)``."""
+    m, size = len(around["galaxy"]), len(PROFILES) * len(SHAPES)
     owner = np.repeat(rows[around["galaxy"]], size)
     psfs, scale = [seen.psf[i] for i in owner], seen.pixel_scale[owner]
-    radius = np.tile(np.repeat(RADII, len(SHAPES)), m) * [psf.fwhm for psf in psfs]
-    ratio, angle, dx, dy = (np.tile(one, m * len(RADII)) for one in np.transpose(SHAPES))
+    widths, index = (np.tile(np.repeat(one, len(SHAPES)), m) for one in np.transpose(PROFILES))
+    radius = widths * [psf.fwhm for psf in psfs]
+    ratio, angle, dx, dy = (np.tile(one, m * len(PROFILES)) for one in np.transpose(SHAPES))
     one = np.ones(m * size)
     height, width = ((seen.images.shape[1] - side) / 2 for side in seen.shape)  # images are padded at their ends
     profiles = {
@@ -87,10 +88,10 @@ def _profiles(around: Mapping, seen: Observed, rows: NDArray) -> torch.Tensor:
         "y_offset": np.repeat(around["y_offset"] - height, size) + dy,
     }
     for name in ("bulge", "disk"):
-        profiles |= {f"{name}_radius": radius, f"{name}_sersic_index": one}
+        profiles |= {f"{name}_radius": radius, f"{name}_sersic_index": index}
         profiles |= {f"{name}_axis_ratio": ratio, f"{name}_position_angle": angle}
     images = render(profiles, npix=seen.images.shape[1], pixel_scale=scale, psf=psfs)
-    return images.flatten(1).unflatten(0, (m, len(RADII), len(SHAPES)))
+    return images.flatten(1).unflatten(0, (m, len(PROFILES), len(SHAPES)))
 
 
 def _amounts(profile: torch.Tensor, galaxy: NDArray, seen: Observed, rows: NDArray) -> torch.Tensor:

@@ -106,8 +106,8 @@ class RefinedRegressor(MetaRegressor):
     The likelihood is normal, with independent pixels of the variance of sky and of the model's photons; bad pixels
     are left out. Noise that is correlated, as that of resampled mosaics, makes posteriors too narrow. The level of
     the sky has a normal prior of the cutouts' `sky_error`, the width of the point-spread function one of `psf_error`;
-    both are marginalized. Neighbors are to be masked, or told, and are then marginalized too, as sums of profiles of
-    four sizes, stretched and moved to first order, of normal amounts.
+    both are marginalized. Neighbors are to be masked, or told, and are then marginalized too, as sums of five
+    profiles, stretched and moved to first order, of normal amounts.
 
     An error of the model that is inferred leaves the weights of pixels as they are to each other, so that the best
     model stays the best one; the likelihood gets wider by the scatter that its residuals give parameters, as if they

