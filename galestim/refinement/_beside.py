@@ -14,10 +14,9 @@ from ._observed import Observed
 PROFILES = (0.1, 1.0), (0.5, 1.0), (1.2, 1.0), (3.0, 1.0), (1.0, 4.0)  # half-light radius [FWHM], Sérsic index
 MIDDLE = 1  # of these, by which fluxes are measured
 STEP = 0.1  # pixels, of derivatives
-SHAPES = (  # axis ratio, position angle, offsets; differences from the first are of one standard deviation
+SHAPES = (  # axis ratio, position angle, offsets
     (1.0, 0.0, 0.0, 0.0),
-    (0.5, 0.0, 0.0, 0.0),
-    (0.5, 45.0, 0.0, 0.0),
+    *((0.4, angle, 0.0, 0.0) for angle in (0.0, 45.0, 90.0, 135.0)),
     (1.0, 0.0, STEP, 0.0),
     (1.0, 0.0, 0.0, STEP),
 )
@@ -61,7 +60,7 @@ def light_beside(neighbors: Mapping | None, seen: Observed, rows: NDArray) -> to
     images = _profiles(around, seen, rows)  # (m, profiles, shapes, npix²)
     columns = images - images[:, :, :1]
     columns[:, :, 0] = images[:, :, 0]
-    columns[:, :, 3:] /= STEP
+    columns[:, :, -2:] /= STEP
     columns *= _amounts(images[:, MIDDLE, 0], around["galaxy"], seen, rows)[:, None, None, None]
     columns = columns.flatten(1, 2)
     order = np.concatenate([np.arange(count) for count in np.bincount(around["galaxy"], minlength=len(rows))])

@@ -7,8 +7,9 @@ Galaxies of galestim-sim-v1 of magnitude 18 to 21, seen by its camera, each with
 galestim-sim-v2-crowded draws them but nearer: 0.7 to 5 widths (FWHM) of the point-spread function away, as many in
 each of three ranges, up to two magnitudes brighter and three fainter. The any-camera network's posteriors are
 refined, all galaxies: *alone*, the same images without the neighbor; with it *ignored*; *masked* by `NeighborMasker`;
-and *told*, masked or not, with positions that are off by 0.3 pixels along each axis. Errors are those of posterior
-means of B/T, ln R_e and ln F; where a refinement says itself that it is not reliable, of the network's.
+and *told*, with positions that are off by 0.3 pixels along each axis, also with `model_error="infer"`. Errors are
+those of posterior means of B/T, ln R_e and ln F; where a refinement says itself that it is not reliable, of the
+network's.
 """
 
 import argparse
@@ -29,7 +30,8 @@ NPIX, PART = 64, 12  # pixels; galaxies in a file
 NEAR, FAR = 0.7, 5.0  # widths of the point-spread function
 EDGES = (NEAR, 1.5, 2.5, FAR)
 SCATTER = 0.3  # pixels, of positions that are told
-WAYS = ("alone", "ignored", "masked", "told", "masked and told")
+WAYS = ("alone", "ignored", "masked", "told", "told, infer")
+BRIGHTER = 1.0  # than the galaxy, neighbors that have rows of their own
 
 
 def drawn(n: int, seed: int) -> tuple[dict, dict, dict[str, Cutouts]]:
@@ -71,7 +73,8 @@ def part(n: int, seed: int) -> dict[str, np.ndarray]:
     model = RefinedRegressor(network, prior=sim_v1_prior(), when="always")
     found = {name: around[name] for name in ("widths", "flux_ratio")}
     for way in WAYS:
-        seen = images["masked" if "masked" in way else "alone" if way == "alone" else "ignored"]
+        seen = images[way if way in images else "ignored"]
+        model.set_params(model_error="infer" if "infer" in way else None)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a neighbor is no bulge and no disk
             posterior, report = model.refine(seen, neighbors=told if "told" in way else None)
@@ -106,11 +109,12 @@ def table(parts: list[dict[str, np.ndarray]]) -> str:
     )  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     every = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
-    for low, high in pairwise(EDGES):
-        rows = (every["widths"] >= low) & (every["widths"] < high)
+    fainter = every["flux_ratio"] < BRIGHTER
+    parts_of = {f"{a:g}–{b:g}": fainter & (every["widths"] >= a) & (every["widths"] < b) for a, b in pairwise(EDGES)}
+    for name, rows in (parts_of | {"brighter than the galaxy": ~fainter}).items():
         if rows.any():
-            of = {name: values[rows] for name, values in every.items()}
-            lines += [line(f"{low:g}–{high:g}", of, way) for way in WAYS]
+            of = {key: values[rows] for key, values in every.items()}
+            lines += [line(name, of, way) for way in WAYS]
     return "\n".join(lines)
 
 
