@@ -16,7 +16,7 @@ posterior medians, new minus old, over the root of the sum of both variances, ea
 interval. Galaxies count whose radius is 0.4 times the width of the wider star or more, and whose refinement is
 reliable.
 
-*residuals*: for each galaxy the best of 32 draws without a model error: the mean square of its residuals in σ, over
+*residuals*: for each galaxy the best of 32 draws, without a model error where that is reliable: the mean square of its residuals in σ, over
 all pixels and over those that the model lights by 1σ and more; and pictures of image, model and residual, those that
 are described worst first. Each part of a run writes a file, which another run does not make again.
 """
@@ -103,19 +103,26 @@ def reobserved(network, galaxies: list[Galaxy], name: str, error: str, folder: P
 # ---- what is left of images
 
 
-def best_models(network, cutouts: Cutouts) -> dict[str, NDArray]:
-    """Image, model and residual of each galaxy, by the best of some draws; NaN if the refinement is not reliable."""
-    model = RefinedRegressor(network, when="always")
+def all_draws(network, cutouts: Cutouts, error: str) -> tuple[NDArray, list[str]]:
+    """Some draws of all parameters ``(n, 32, 13)``, NaN where they are not reliable, and the names of these."""
+    model = RefinedRegressor(network, when="always", model_error=None if error == "none" else error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         posterior = model.predict_posterior(cutouts, parameters="all")
+    return posterior.draws[:, :: posterior.draws.shape[1] // N_TRIED].copy(), posterior.target_names
+
+
+def best_models(network, cutouts: Cutouts) -> dict[str, NDArray]:
+    """Image, model and residual of each galaxy, by the best of some draws; NaN if the refinement is not reliable."""
+    draws, names = all_draws(network, cutouts, "none")
+    lost = np.isnan(draws[:, 0, 0])
+    if lost.any():  # more galaxies are reliable with larger errors
+        draws[lost] = all_draws(network, cutouts[np.flatnonzero(lost)], "infer")[0]
     found: dict[str, list] = {name: [] for name in ("image", "model", "residual")}
-    for i in range(len(cutouts)):
-        draws = dict(zip(posterior.target_names, posterior.draws[i, :: posterior.draws.shape[1] // N_TRIED].T))
-        if np.isnan(draws["flux"]).any():
-            shown = [np.full(cutouts.shape[1:3], np.nan)] * 3
-        else:
-            tried = residuals(cutouts[np.full(len(draws["flux"]), i)], draws)
+    for i, of_galaxy in enumerate(draws):
+        shown = [np.full(cutouts.shape[1:3], np.nan)] * 3
+        if np.isfinite(of_galaxy).all():
+            tried = residuals(cutouts[np.full(len(of_galaxy), i)], dict(zip(names, of_galaxy.T)))
             shown = [pixels[np.argmin(tried.chi2)] for pixels in tried[:3]]
         for name, pixels in zip(found, shown):
             found[name].append(pixels)
@@ -157,7 +164,8 @@ def picture(path: Path, models: list[dict]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    fig, axes = plt.subplots(ROWS, 3 * COLUMNS, figsize=(3 * COLUMNS, 1.08 * ROWS))
+    rows = -(-len(models) // COLUMNS)
+    fig, axes = plt.subplots(rows, 3 * COLUMNS, figsize=(3 * COLUMNS, 1.08 * rows), squeeze=False)
     for ax in axes.ravel():
         ax.set_axis_off()
     for one, panels in zip(models, axes.reshape(-1, 3)):
