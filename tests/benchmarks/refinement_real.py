@@ -16,9 +16,10 @@ posterior medians, new minus old, over the root of the sum of both variances, ea
 interval. Galaxies count whose radius is 0.4 times the width of the wider star or more, and whose refinement is
 reliable.
 
-*residuals*: for each galaxy the best of 32 draws, without a model error where that is reliable: the mean square of its residuals in σ, over
-all pixels and over those that the model lights by 1σ and more; and pictures of image, model and residual, those that
-are described worst first. Each part of a run writes a file, which another run does not make again.
+*residuals*: for each galaxy the best of 32 draws, without a model error where these are reliable: the mean square of
+its residuals in σ, over all pixels and over those that the model lights by 1σ and more; and pictures of image, model
+and residual, those that are described worst first. Each part of a run writes a file, which another run does not make
+again.
 """
 
 from __future__ import annotations
