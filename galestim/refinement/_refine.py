@@ -103,8 +103,8 @@ def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
 
 def _search(rendered: Rendered, generator) -> Modes:
     """The modes; they and what is around them are rendered, and climbed anew with these."""
-    u, infers = rendered.u, rendered.likelihood.infers
-    for i in range(SEARCHES + infers):
+    u, likelihood = rendered.u, rendered.likelihood
+    for i in range(SEARCHES):
         emulator = rendered.emulator()
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
         order = value.argsort(1, descending=True)[:, :N_STARTS]
@@ -113,9 +113,9 @@ def _search(rendered: Rendered, generator) -> Modes:
         found = modes(place, value, matrix, N_MODES)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
-        rendered.refer(fit, infer=infers and i == SEARCHES - 1)
+        rendered.refer(fit, infer=likelihood.infers and i == SEARCHES - 1)
         u = torch.cat([found.place, start], 1)
-    return found
+    return found.widened(likelihood.noise_factor, likelihood.coordinates.known) if likelihood.infers else found
 
 
 def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int, generator):

@@ -125,7 +125,7 @@ def main():
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
-    options.galaxies = 3 if options.smoke else options.galaxies
+    options.galaxies = 1 if options.smoke else options.galaxies
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     for first in range(0, options.galaxies, PART):
