@@ -22,7 +22,7 @@ class Modes(NamedTuple):
     log_evidence: torch.Tensor  # (G, S), -inf for those that are none
 
     def widened(self, factor: torch.Tensor, known: torch.Tensor) -> Modes:
-        """What noise larger by a factor ``(G,)`` makes of them; coordinates that are `known` (d,) have a prior as well."""
+        """What noise larger by a factor ``(G,)`` makes of them; coordinates that are `known` (d,) have a prior."""
         share = factor.double().square().reciprocal()[:, None, None, None]
         prior = torch.diag(known.to(self.place) + LOOSE * (1 - known.to(self.place)))
         matrix = share * torch.linalg.inv(self.covariance) + (1 - share) * prior

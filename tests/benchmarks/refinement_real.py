@@ -68,6 +68,11 @@ def refined(network, cutouts: Cutouts, error: str) -> dict[str, NDArray]:
     }
 
 
+def signal_to_noise(galaxy: Galaxy) -> float:
+    """Of a whole image: the root of what its squares are above those of noise alone."""
+    return float(((galaxy.image[~galaxy.mask] / galaxy.noise) ** 2 - 1).sum().clip(0) ** 0.5)
+
+
 def through_cameras(network, galaxies: list[Galaxy], name: str, error: str, folder: Path) -> list[dict]:
     """What `refined` gives through the camera of the images and two worse ones."""
     found, reserve = [], reserve_of(name)
@@ -186,6 +191,7 @@ def main():
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["simulated", "VST_r", "hst_cosmos"])
     parser.add_argument("--errors", nargs="+", choices=ERRORS, default=ERRORS)
     parser.add_argument("--every", type=int, default=1, help="takes one in so many galaxies")
+    parser.add_argument("--brightest", type=int, help="takes so many of the largest signal to noise")
     parser.add_argument("--smoke", action="store_true", help="two galaxies of Hyper Suprime-Cam")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     options = parser.parse_args()
@@ -196,6 +202,8 @@ def main():
     network, out = load_pretrained("any-camera"), options.out / "results.jsonl"
     for name in options.sets:
         galaxies = SETS[name](options.data)[:: options.every]
+        if options.brightest:
+            galaxies = sorted(galaxies, key=signal_to_noise, reverse=True)[: options.brightest]
         if "reobserved" in options.only:
             some = [galaxies[i] for i in resolved_of(of_all(network, galaxies, reserve_of(name)), galaxies, LARGER)]
             for error in options.errors:
