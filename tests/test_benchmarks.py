@@ -82,6 +82,8 @@ def test_every_script_is_run_here():
         "real_structure.py",
         "refinement.py",
         "refinement_chains.py",
+        "refinement_neighbors.py",
+        "refinement_real.py",
         "remote_cutouts.py",
         "rotation.py",
         "sdss_morphology.py",
@@ -104,6 +106,7 @@ def test_every_script_has_its_line_in_the_summary():
         "real_cameras.py",
         "real_field.py",
         "real_structure.py",
+        "refinement_real.py",
         "sdss_morphology.py",
         "transfer.py",
     }
@@ -120,6 +123,7 @@ def test_scripts_that_need_data_say_where_it_is_public():
         "real_field.py",
         "real_structure.py",
         "refinement_chains.py",
+        "refinement_real.py",
         "sdss_morphology.py",
         "transfer.py",
     }
@@ -389,6 +393,23 @@ def test_refinement_chains(run, tmp_path):
     table = run("refinement_chains.py", "--smoke", "--out", tmp_path)
     assert "| simulated 0 |" in table
     assert len(list(tmp_path.glob("*.txt"))) == 1
+
+
+def test_refinement_beside_neighbors(run, tmp_path):
+    table = run("refinement_neighbors.py", "--smoke", "--out", tmp_path)
+    assert all(f"| {way} |" in table for way in ("alone", "ignored", "masked", "told", "told, infer"))
+    (part,) = (dict(np.load(path)) for path in tmp_path.glob("*.npz"))
+    assert (abs(part["alone: error"]) < 0.3).all()
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real images are not beside this checkout")
+def test_refinement_of_real_galaxies(run, tmp_path):
+    run("refinement_real.py", "--smoke", "--out", tmp_path)
+    *seen, left = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())
+    assert [(row["wider"], row["model_error"]) for row in seen] == [(1.3, "infer"), (1.6, "infer")]
+    assert left["n"] == 2
+    assert 0.5 < left["of_light"][0] < 50
+    assert (tmp_path / "pysersic_0.png").stat().st_size > 0
 
 
 def test_physical_limit(run, tmp_path):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .._device import resolve_device
 from ..simulation import Profiles, alike
+from ._beside import light_beside
 from ._broad_prior import broad_prior
 from ._coordinates import Coordinates
 from ._likelihood import Likelihood
@@ -35,7 +36,9 @@ def batches(seen: Observed, rows: NDArray, device):
 
 
 @torch.no_grad()
-def refine_batch(posterior, seen: Observed, rows: NDArray, rng, *, prior, model_error, n_samples, device) -> Refined:
+def refine_batch(
+    posterior, seen: Observed, rows: NDArray, rng, *, neighbors, prior, model_error, n_samples, device
+) -> Refined:
     """Refine some rows, from the posteriors that an estimator has of them."""
     device = resolve_device(device)
     generator = torch.Generator(device=device).manual_seed(int(rng.randint(2**31)))
@@ -46,7 +49,11 @@ def refine_batch(posterior, seen: Observed, rows: NDArray, rng, *, prior, model_
     profiles = Profiles(psfs, scale, seen.images.shape[1], device, width if uncertain else None)
     images, variance = (torch.as_tensor(a[rows], device=device).flatten(1) for a in (seen.images, seen.variance))
     gain, level = (torch.as_tensor(a[rows], device=device).float() for a in (seen.gain, seen.level_error))
-    likelihood = Likelihood(profiles, coordinates, images, variance, gain, level, model_error)
+    beside = light_beside(neighbors, seen, rows)
+    likelihood = Likelihood(
+        profiles, coordinates, images, variance, gain, level,
+        model_error=model_error, beside=None if beside is None else beside.to(device),
+    )  # fmt: skip
     told = posterior.sample(N_CANDIDATES, random_state=rng)
     drawn = {
         name: torch.as_tensor(told[..., j] / factor_of(name, posterior.units[j]), device=device)

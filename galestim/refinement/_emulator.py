@@ -39,7 +39,7 @@ class Emulator:
         scores = (samples @ self.basis).to(images)
         mixed = torch.cat([images.mean(2, keepdim=True), scores.mT @ images], 2)  # (G, 2, 1 + R, p)
         known = torch.stack([likelihood.images, torch.ones_like(likelihood.images)], 1)
-        columns = torch.cat([known, mixed.flatten(1, 2)], 1) * likelihood.weight[:, None]
+        columns = likelihood.whitened(torch.cat([known, mixed.flatten(1, 2)], 1))
         # only products of these matter, which their triangular factor has, too
         columns = torch.linalg.qr(columns.mT, mode="r").R.mT.double().contiguous()
         self.data, self.level = columns[:, 0], columns[:, 1]

@@ -7,7 +7,10 @@ import copy
 import torch
 
 from ._linear import Fit, solved
-from ._model_error import inferred_model_error
+from ._marginalized import whitened, whitening
+from ._model_error import noise_factor
+
+STEP = 0.01  # of differences, in coordinates
 
 OF_GALAXIES = (
     "images",
@@ -17,7 +20,11 @@ OF_GALAXIES = (
     "n_pixels",
     "fluxes",
     "model_error",
+    "noise_factor",
+    "beside",
+    "others",
     "weight",
+    "taken",
 )
 
 
@@ -38,10 +45,23 @@ class Likelihood:
     sky_error : Tensor of shape (G,)
         Standard deviation of the level of the sky [image units].
     model_error : float, "infer" or None, default=None
-        Error of the model, as a share of its light in a pixel.
+        Error of the model, as a share of its light in a pixel, or "infer": the factor of the noise that it takes.
+    beside : Tensor of shape (G, k, npix²), optional
+        Light of neighbors, of standard normal amounts.
     """
 
-    def __init__(self, profiles, coordinates, images, sky_variance, gain, sky_error, model_error=None):
+    def __init__(
+        self,
+        profiles,
+        coordinates,
+        images,
+        sky_variance,
+        gain,
+        sky_error,
+        *,
+        model_error=None,
+        beside=None,
+    ):
         self.profiles, self.coordinates = profiles, coordinates
         self.images, self.sky_variance, self.gain = images, sky_variance, gain
         self.level_precision = 1 / sky_error.double().square().clamp(min=1e-30)
@@ -50,28 +70,31 @@ class Likelihood:
         self.infers = model_error == "infer"
         share = 0.0 if model_error is None or self.infers else float(model_error)
         self.model_error = torch.full((len(images),), share, device=images.device)
-        self.weight = self._variance(images).rsqrt()  # 0 where a pixel is bad
+        self.noise_factor = torch.ones(len(images), device=images.device)
+        self.beside = beside
+        self.others = torch.zeros_like(images)  # light of neighbors, as far as it is known
+        self._weigh(images)
 
     def of_rows(self, rows: torch.Tensor) -> Likelihood:
         """That of some galaxies."""
         some = copy.copy(self)
         some.profiles = self.profiles.of_rows(rows)
         for name in OF_GALAXIES:
-            setattr(some, name, getattr(self, name)[rows])
+            values = getattr(self, name)
+            setattr(some, name, None if values is None else values[rows])
         return some
 
-    def _variance(self, model: torch.Tensor) -> torch.Tensor:
-        light = model.clamp(min=0)
-        return self._noise(light) + (self.model_error[:, None] * light).square()
-
     def _noise(self, light: torch.Tensor) -> torch.Tensor:
-        return self.sky_variance + light / self.gain[:, None]
+        return self.sky_variance + light.clamp(min=0) / self.gain[:, None]
 
-    def refer(self, fluxes: torch.Tensor, components: torch.Tensor, infer: bool = False) -> None:
-        """Take the variances of pixels from the best models, and compute residuals from their fluxes.
+    def whitened(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``(G, K, npix²)`` in units of all beside the model: noise, its error, and neighbors."""
+        return whitened(images * self.weight[:, None], self.taken)
 
-        Then float32 is enough for the rest. The error of models is inferred from what the best ones leave, if it is
-        to be.
+    def refer(self, fluxes: torch.Tensor, components: torch.Tensor) -> None:
+        """Take the noise from the best models, and compute residuals from their fluxes.
+
+        Then float32 is enough for the rest.
 
         Parameters
         ----------
@@ -81,11 +104,30 @@ class Likelihood:
         """
         self.fluxes = fluxes.to(self.images)
         model = self._model(components)
-        if self.infers and infer:
-            residuals = self.images - model - self.fluxes[:, 2:]
-            stamps = (x.unflatten(1, (self.profiles.npix, -1)) for x in (residuals, model, self._noise(model)))
-            self.model_error = inferred_model_error(*stamps).to(model)
-        self.weight = self._variance(model).rsqrt()
+        if self.beside is not None:
+            pull = whitened(self.whitened(self._residuals(model)[:, None]), self.taken)
+            amounts = pull.to(self.images) @ (self.beside * self.weight[:, None]).mT
+            self.others = (amounts @ self.beside)[:, 0].clamp(min=0)
+        self._weigh(model)
+
+    def _weigh(self, model: torch.Tensor) -> None:
+        """Weights of pixels, 0 of bad ones, and what `whitened` takes out."""
+        variance = self._noise(model + self.others) + (self.model_error[:, None] * model.clamp(min=0)).square()
+        self.weight = variance.rsqrt() / self.noise_factor[:, None]
+        self.taken = None if self.beside is None else whitening(self.beside * self.weight[:, None])
+
+    def _residuals(self, model: torch.Tensor) -> torch.Tensor:
+        return self.images - model - self.fluxes[:, 2:]
+
+    def infer(self, u: torch.Tensor, components: torch.Tensor) -> None:
+        """Infer the factor of the noise from what the best models leave, which are of shapes ``(G, d)``."""
+        model = self._model(components)
+        moved = u[:, None] + STEP * torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        slopes = (self.fluxes[:, None, None, :2] @ self.draw(moved))[:, :, 0] - model[:, None]
+        fitted = torch.cat([slopes, components, torch.ones_like(model)[:, None]], 1) * self.weight[:, None]
+        residuals = (self._residuals(model) - self.others) * self.weight
+        self.noise_factor = noise_factor(residuals, fitted).to(model)
+        self._weigh(model)
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
@@ -93,8 +135,8 @@ class Likelihood:
     def chi2(self, components: torch.Tensor) -> torch.Tensor:
         """Of models of the fluxes that are referred to, per pixel and by noise alone: ``(G,)``."""
         model = self._model(components)
-        residuals = self.images - model - self.fluxes[:, 2:]
-        return (residuals.square() / self._noise(model)).sum(1) / self.n_pixels.clamp(min=1)
+        residuals = self._residuals(model) - self.others
+        return (residuals.square() / self._noise(model + self.others)).sum(1) / self.n_pixels.clamp(min=1)
 
     def draw(self, u: torch.Tensor) -> torch.Tensor:
         """Components ``(G, K, 2, npix²)`` of flux 1 of shapes ``(G, K, d)``."""
@@ -102,8 +144,9 @@ class Likelihood:
 
     def fit(self, components: torch.Tensor) -> Fit:
         """Compare components ``(G, K, 2, npix²)`` with the images."""
-        components = components * self.weight[:, None, None]
-        residuals = (self.images - self.fluxes[:, 2:]) * self.weight
-        reference = (self.fluxes[:, None, None, :2].expand(*components.shape[:2], 1, 2) @ components)[:, :, 0]
-        residuals = reference.neg_().add_(residuals[:, None])
-        return solved(components, residuals, self.weight, self.level_precision, self.fluxes)
+        components = self.whitened(components.flatten(1, 2)).view_as(components)
+        known = self.whitened(torch.stack([self.images - self.fluxes[:, 2:], torch.ones_like(self.images)], 1))
+        fluxes = self.fluxes[:, None, None, :2].to(components).expand(*components.shape[:2], 1, 2)
+        reference = (fluxes @ components)[:, :, 0]
+        residuals = reference.neg_().add_(known[:, :1])
+        return solved(components, residuals, known[:, 1], self.level_precision, self.fluxes)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+ROUNDING = 1e-5  # of products, relative
 FAINTEST = 1e-4  # of a component, as a share of the flux, so that its shape still has derivatives
 
 
@@ -68,10 +69,14 @@ def solved(components, residuals, level, level_precision, reference) -> Fit:
     precision = torch.cat([precision, last[..., None]], dim=-1)
     pull = products(components, residuals[:, :, None], level)[..., 0]
     pull[..., -1] -= level_precision[:, None] * reference[:, None, -1]
-    scale = precision.diagonal(dim1=-2, dim2=-1).sqrt()
+    scale = precision.diagonal(dim1=-2, dim2=-1).sqrt().clamp(min=1e-30)  # of components without light
     scaled = precision / (scale[..., :, None] * scale[..., None, :])
     scaled.diagonal(dim1=-2, dim2=-1).add_(1e-9)  # two components of one shape
-    factor = torch.linalg.cholesky(scaled) * scale[..., None]
+    factor, failed = torch.linalg.cholesky_ex(scaled)
+    if failed.any():  # products of float32 are right to 1e-7
+        wider = scaled[failed > 0] + ROUNDING * torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
+        factor[failed > 0] = torch.linalg.cholesky(wider)
+    factor = factor * scale[..., None]
     step = torch.cholesky_solve(pull[..., None], factor)[..., 0]
     fixed = level_precision[:, None] * reference[:, None, -1].double().square()
     chi2 = residuals.square().sum(-1).double() + fixed - (pull * step).sum(-1)

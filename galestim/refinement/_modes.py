@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import torch
 
+from ._emulator import LOOSE
+
 LONGEST = 1.0  # step in a coordinate
 DAMPING = 1e-2  # at first
 SAME = 3.0  # distance of modes that are one, squared, in their own widths
@@ -18,6 +20,14 @@ class Modes(NamedTuple):
     place: torch.Tensor  # (G, S, d)
     covariance: torch.Tensor  # (G, S, d, d)
     log_evidence: torch.Tensor  # (G, S), -inf for those that are none
+
+    def widened(self, factor: torch.Tensor, known: torch.Tensor) -> Modes:
+        """What noise larger by a factor ``(G,)`` makes of them; coordinates that are `known` (d,) have a prior."""
+        share = factor.double().square().reciprocal()[:, None, None, None]
+        prior = torch.diag(known.to(self.place) + LOOSE * (1 - known.to(self.place)))
+        matrix = share * torch.linalg.inv(self.covariance) + (1 - share) * prior
+        covariance = torch.linalg.inv((matrix + matrix.mT) / 2)
+        return Modes(self.place, (covariance + covariance.mT) / 2, share[..., 0, 0] * self.log_evidence)
 
 
 def climbed(emulator, u: torch.Tensor, n_steps: int, enough: float = 0.02):

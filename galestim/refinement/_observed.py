@@ -28,6 +28,7 @@ class Observed:
     level_error: NDArray[np.float64]
     psf_error: NDArray[np.float64]
     missing: NDArray[np.bool_]
+    shape: tuple[int, int]  # before they were padded
 
     def signal_to_noise(self) -> NDArray[np.float64]:
         """Of whole images: the root of what their squares are above those of noise alone."""
@@ -85,6 +86,7 @@ def observed(X, band: Band | None) -> Observed:
         level_error=level * _finite(_numbers(cutouts.sky_error, n, 0.1), 0.1),
         psf_error=_finite(_numbers(cutouts.psf_error, n, 0.02), 0.02),
         missing=missing,
+        shape=(height, width),
     )
 
 

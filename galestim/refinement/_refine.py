@@ -30,8 +30,8 @@ class Refined(NamedTuple):
     effective: torch.Tensor  # (G,), number of draws of shapes
     k_hat: torch.Tensor  # (G,)
     error: torch.Tensor  # (G,), rms error of the emulated log likelihood
-    chi2: torch.Tensor  # (G,), per pixel, of the best shape, without an error of the model
-    model_error: torch.Tensor  # (G,)
+    chi2: torch.Tensor  # (G,), per pixel, of the best shape, by noise alone
+    noise_factor: torch.Tensor  # (G,), for an error of the model
 
     def quality(self) -> torch.Tensor:
         """1 or more where draws can be relied on, the less the fewer are effective: ``(G,)``."""
@@ -75,7 +75,9 @@ class Rendered:
         n, rows = fluxes.shape[1], torch.arange(len(fluxes), device=fluxes.device)
         best = (-0.5 * chi2 + self.likelihood.coordinates.normal(self.u[:, -n:])).argmax(1)
         self.best = self.images[:, :, -n:].transpose(1, 2)[rows, best]
-        self.likelihood.refer(fluxes[rows, best], self.best, infer)
+        self.likelihood.refer(fluxes[rows, best], self.best)
+        if infer:
+            self.likelihood.infer(self.u[:, -n:][rows, best], self.best)
 
     def emulator(self) -> Emulator:
         """What is between them."""
@@ -101,7 +103,7 @@ def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
 
 def _search(rendered: Rendered, generator) -> Modes:
     """The modes; they and what is around them are rendered, and climbed anew with these."""
-    u = rendered.u
+    u, likelihood = rendered.u, rendered.likelihood
     for i in range(SEARCHES):
         emulator = rendered.emulator()
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
@@ -111,9 +113,9 @@ def _search(rendered: Rendered, generator) -> Modes:
         found = modes(place, value, matrix, N_MODES)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
-        rendered.refer(fit, infer=i == SEARCHES - 1)
+        rendered.refer(fit, infer=likelihood.infers and i == SEARCHES - 1)
         u = torch.cat([found.place, start], 1)
-    return found
+    return found.widened(likelihood.noise_factor, likelihood.coordinates.known) if likelihood.infers else found
 
 
 def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int, generator):
@@ -135,4 +137,4 @@ def _drawn(sample: Sample, rendered: Rendered, error: torch.Tensor, n: int, gene
     chosen = resampled(sample.log_weights, n, generator)
     draws = with_radius({name: values.gather(1, chosen) for name, values in sample.draws.items()})
     likelihood, n_effective = rendered.likelihood, effective(sample.log_weights)
-    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.model_error)
+    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.noise_factor)

@@ -21,6 +21,7 @@ from .._sklearn import HasMethods, Interval, StrOptions, fit_context
 from ..posteriors import DrawsPosterior
 from ..simulation import Band, GalaxyPrior
 from ._batches import batches, refine_batch
+from ._beside import checked_neighbors
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
 from ._pareto import LARGEST_K
@@ -80,9 +81,9 @@ class RefinedRegressor(MetaRegressor):
         Which galaxies are refined: those whose images have a ratio of signal to noise above this. "auto" is 150;
         below, networks are at the limit already, and draws more costly.
     model_error : float, "infer" or None, default=None
-        Error of bulge and disk as a share of their light in a pixel, independent from pixel to pixel, for galaxies
-        with arms, bars and rings. "infer": measured for each from what the best model leaves, with the number of
-        pixels over which that is alike. None: galaxies are what the model is.
+        What to allow for in galaxies with arms, bars and rings. "infer": the noise is taken to be so much larger as
+        what the best model leaves says, for each galaxy. A number: an error of bulge and disk as a share of their
+        light in a pixel, independent from pixel to pixel. None: galaxies are what the model is.
     n_samples : int, default=1600
         Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
@@ -105,17 +106,12 @@ class RefinedRegressor(MetaRegressor):
     The likelihood is normal, with independent pixels of the variance of sky and of the model's photons; bad pixels
     are left out. Noise that is correlated, as that of resampled mosaics, makes posteriors too narrow. The level of
     the sky has a normal prior of the cutouts' `sky_error`, the width of the point-spread function one of `psf_error`;
-    both are marginalized. There are no neighbors in the model: mask them.
+    both are marginalized. Neighbors are to be masked, or told, and are then marginalized too, as sums of five
+    profiles, stretched and moved to first order, of normal amounts.
 
-    Fluxes and level enter linearly: given shapes, they are solved for and drawn from their normal distribution, cut
-    off at 0 [1]_, so that only the ten (or eleven) other parameters have to be searched, in coordinates without
-    limits. Some 240 shapes of each galaxy are rendered. What lies between them is emulated: images are linear in
-    their Fourier transforms, which a regression on principal components mixes from those of rendered ones. Thousands
-    of shapes can be tried so. Gauss–Newton steps lead to the modes; draws come from mixtures of t distributions which
-    adapt to them, all proposals together weight them [2]_, with parts at the draws of the largest weights [4]_, and
-    are resampled to equal weights. At 32 of them the emulated likelihood is compared with the rendered one, and
-    learns these. Galaxies with fewer than 250 effective draws, a shape k̂ of the tail of weights above 0.7 [3]_, or an
-    emulated log likelihood that is off by more than 0.2 are taken up again, up to three times.
+    An error of the model that is inferred leaves the weights of pixels as they are to each other, so that the best
+    model stays the best one; the likelihood gets wider by the scatter that its residuals give parameters, as if they
+    were independent between pixels [5]_, [6]_.
 
     References
     ----------
@@ -123,6 +119,8 @@ class RefinedRegressor(MetaRegressor):
     .. [2] Cornuet, Marin, Mira & Robert 2012, Scand. J. Stat. 39, 798: Adaptive Multiple Importance Sampling.
     .. [3] Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25, 72: Pareto Smoothed Importance Sampling.
     .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
+    .. [5] White 1982, Econometrica 50, 1: the sandwich estimate of covariance.
+    .. [6] Müller 2013, Econometrica 81, 1805: posteriors of models that are wrong.
 
     Examples
     --------
@@ -209,7 +207,7 @@ class RefinedRegressor(MetaRegressor):
 
     # ---- predict
 
-    def predict_posterior(self, X, *, parameters="targets", **params) -> DrawsPosterior:
+    def predict_posterior(self, X, *, parameters="targets", neighbors=None, **params) -> DrawsPosterior:
         """Predict each galaxy's joint posterior, refined.
 
         Parameters
@@ -219,6 +217,10 @@ class RefinedRegressor(MetaRegressor):
             `band`.
         parameters : {"targets", "all"}, default="targets"
             Those of the estimator, in its order and units, or all of the model.
+        neighbors : mapping, table or None, default=None
+            Objects beside the galaxies whose light is marginalized, not masked: ``galaxy``, the row of `X` that each
+            is in; ``x_offset`` and ``y_offset`` of their centers from that of the image, along columns and rows,
+            right to about half a pixel [pixels]. What else is in it is ignored: that of `NeighborPrior.draw` will do.
         **params : dict
             Keyword arguments of the estimator's `predict_posterior`.
 
@@ -232,9 +234,9 @@ class RefinedRegressor(MetaRegressor):
         ValueError
             As in `refine`.
         """
-        return self.refine(X, parameters=parameters, **params).posterior
+        return self.refine(X, parameters=parameters, neighbors=neighbors, **params).posterior
 
-    def refine(self, X, *, parameters="targets", **params) -> Refinement:
+    def refine(self, X, *, parameters="targets", neighbors=None, **params) -> Refinement:
         """Predict refined posteriors, and say of each galaxy how that went.
 
         Parameters
@@ -242,6 +244,7 @@ class RefinedRegressor(MetaRegressor):
         X : array-like with n rows
             What the estimator takes.
         parameters : {"targets", "all"}, default="targets"
+        neighbors : mapping, table or None, default=None
             As for `predict_posterior`.
         **params : dict
             Keyword arguments of the estimator's `predict_posterior`.
@@ -254,13 +257,14 @@ class RefinedRegressor(MetaRegressor):
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
             image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
             log likelihood, its rms at 32 draws that were rendered; ``chi2`` of the best model per pixel;
-            ``model_error`` that was taken, as a share of the light; ``seconds`` that the galaxy took.
+            ``noise_factor`` by which noise was taken to be larger for an error of the model that is inferred;
+            ``seconds`` that the galaxy took.
 
         Raises
         ------
         ValueError
-            If images do not know their camera, are stretched or of several bands, or the estimator predicts a target
-            that is no parameter of the model.
+            If images do not know their camera, are stretched or of several bands, neighbors have no place, or the
+            estimator predicts a target that is no parameter of the model.
 
         Warns
         -----
@@ -276,7 +280,7 @@ class RefinedRegressor(MetaRegressor):
         check_targets(posterior.target_names)
         rng = check_random_state(self.random_state)
         names = posterior.target_names if parameters == "targets" else list(PARAMETERS)
-        draws, report = self._refined(posterior, seen, names, rng)
+        draws, report = self._refined(posterior, seen, names, rng, checked_neighbors(neighbors, len(seen.images)))
         units = [unit_of(name, posterior) for name in names]
         factors = np.array([factor_of(name, unit) for name, unit in zip(names, units)])
         values = np.stack([draws[name] for name in names], axis=-1) * factors
@@ -300,13 +304,13 @@ class RefinedRegressor(MetaRegressor):
         """
         return _images_of(self._fitted, X)
 
-    def _refined(self, posterior, seen: Observed, names: list[str], rng) -> tuple[dict[str, NDArray], Table]:
+    def _refined(self, posterior, seen: Observed, names, rng, neighbors) -> tuple[dict[str, NDArray], Table]:
         """Draws ``(n, n_samples)`` of the parameters, NaN where not refined, and the report."""
         n, s = len(seen.images), self.n_samples
         draws = {name: np.full((n, s), np.nan) for name in names}
         ratio = seen.signal_to_noise()
         report = Table({"status": np.full(n, "kept", dtype="<U10"), "signal_to_noise": ratio})
-        for name in ("effective", "k_hat", "error", "chi2", "model_error", "seconds"):
+        for name in ("effective", "k_hat", "error", "chi2", "noise_factor", "seconds"):
             report[name] = np.full(n, np.nan)
         least = {"auto": AUTO, "always": 0.0}.get(self.when, self.when)
         report["status"][seen.missing | np.isnan(posterior.weights[:, 0])] = "missing"
@@ -315,12 +319,13 @@ class RefinedRegressor(MetaRegressor):
             start = time.process_time()
             found = refine_batch(
                 posterior[batch], seen, batch, rng,
-                prior=self.prior, model_error=self.model_error, n_samples=self.n_samples, device=self.device,
+                neighbors=neighbors, prior=self.prior, model_error=self.model_error,
+                n_samples=self.n_samples, device=self.device,
             )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():
                 if name in draws:
                     draws[name][batch] = values
-            for name in ("effective", "k_hat", "error", "chi2", "model_error"):
+            for name in ("effective", "k_hat", "error", "chi2", "noise_factor"):
                 report[name][batch] = getattr(found, name).cpu()
             report["seconds"][batch] = (time.process_time() - start) / len(batch)
         reliable = (report["effective"] >= LEAST_EFFECTIVE) & (report["k_hat"] < LARGEST_K)
