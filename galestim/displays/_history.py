@@ -55,6 +55,7 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
     >>> plt.close(display.figure_)
     """
 
+    _title = "Training"
     _panels = "the loss and the learning rate"
     _figure = {"figsize": (6, 4.6), "gridspec_kw": {"height_ratios": [3, 1]}}
 
