@@ -34,6 +34,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 autosummary_generate = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 numpydoc_validation_checks = {
     "all",  # but these:
@@ -57,7 +58,7 @@ def skip_foreign(app, what, name, obj, skip, options):
         return True
     function = getattr(obj, "fget", obj)  # of a property
     if not callable(function):
-        return None
+        return None if options else True  # autosummary has no options, and its lists have properties alone
     ours = (getattr(function, "__module__", None) or "").startswith("galestim")
     return None if ours and inspect.getdoc(function) else True  # None: as Sphinx would
 

@@ -163,7 +163,7 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
         for ax in self.axes_:
             ax.axvline(self.best_epoch, color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         style = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": VERMILION, "linestyle": "none"}
-        label = f"best: epoch {self.best_epoch}, {best:#.3g}"
+        label = f"best: epoch {self.best_epoch}, {best:#.3g}".replace("-", "−")
         (self.best_marker_,) = self.axes_[0].plot([self.best_epoch], [best], label=label, zorder=3, **style)
 
 

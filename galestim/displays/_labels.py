@@ -34,5 +34,5 @@ def symbol(name: str) -> str:
 
 def labeled(name: str, unit=None) -> str:
     """Symbol and unit, if there is one: ``$R_e$ [arcsec]``."""
-    text = "" if unit is None else u.Unit(unit).to_string("unicode")
+    text = "" if unit is None else u.Unit(unit, parse_strict="silent").to_string("unicode")
     return f"{symbol(name)} [{_SPELLED.get(text, text)}]" if text else symbol(name)

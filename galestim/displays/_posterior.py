@@ -99,7 +99,9 @@ class PosteriorDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, marginals, pairs, median, interval, view, levels, labels, truth=None, image=None, name=None):
+    def __init__(
+        self, *, marginals, pairs, median, interval, view, levels, labels, truth=None, image=None, name=None
+    ):
         self.marginals: list[Density] = marginals
         self.pairs: dict[tuple[int, int], Density] = pairs
         self.median = median

@@ -54,9 +54,9 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
     """Column `target` of `y_true` and `y_pred`, checked against each other.
 
     Columns of `y_pred` are put in the order and units of those of `y_true`. `target` is a number or a name, and may
-    be left out when there is one; `target_name` is what to call it, by default its symbol and unit. A ValueError says if
-    shapes or names differ, units do not convert, `target` is no column, an actual value is not finite, or a
-    prediction infinite.
+    be left out when there is one; `target_name` is what to call it, by default its symbol and unit. A ValueError
+    says if shapes or names differ, units do not convert, `target` is no column, an actual value is not finite, or
+    a prediction infinite.
     """
     true, guess = named_columns(y_true, what="y_true"), named_columns(y_pred, what="y_pred")
     names = true.names or guess.names or []

@@ -33,6 +33,7 @@ HISTORY = [{"epoch": 1, "train_loss": 1.0, "lr": 1e-3}]
         ("lambda_r", None, r"$\lambda_R$"),
         ("star_formation_rate", "solMass / yr", "star formation rate [M☉ yr⁻¹]"),
         ("position_angle", "deg", "position angle [deg]"),
+        ("flux", "nanomaggies", "$F$ [nanomaggies]"),
     ],
 )
 def test_targets_have_symbols_and_units(name, unit, label):
