@@ -1,4 +1,4 @@
-"""Write ``llms.txt`` (https://llmstxt.org): each page, its address and first sentence, in the order of the toctrees."""
+"""Write ``llms.txt`` (https://llmstxt.org): each page, its address and first sentence, in the order of toctrees."""
 
 from pathlib import Path
 
