@@ -4,11 +4,13 @@ import inspect
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import galestim
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
 
 project = "galestim"
 author = "the galestim developers"
@@ -18,9 +20,11 @@ version = release = galestim.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_nb",
+    "sphinx_design",
+    "llms_txt",
+    "mathml",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
@@ -30,6 +34,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 autosummary_generate = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 numpydoc_validation_checks = {
     "all",  # but these:
@@ -53,9 +58,9 @@ def skip_foreign(app, what, name, obj, skip, options):
         return True
     function = getattr(obj, "fget", obj)  # of a property
     if not callable(function):
-        return skip
+        return None if options else True  # autosummary has no options, and its lists have properties alone
     ours = (getattr(function, "__module__", None) or "").startswith("galestim")
-    return skip if ours and inspect.getdoc(function) else True
+    return None if ours and inspect.getdoc(function) else True  # None: as Sphinx would
 
 
 def escape_fitted_names(app, what, name, obj, options, lines):
@@ -66,13 +71,14 @@ def escape_fitted_names(app, what, name, obj, options, lines):
 # ---- guides and notebooks
 
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 nb_execution_mode = "force"
 # Whatever backend the shell asks for (CI: agg), the notebooks' pictures belong on their pages.
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # seconds a cell
+nb_output_stderr = "remove"  # progress bars
 # One thread: the networks shown are small, and on a busy machine a second one makes each fit ten times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Sphinx reads nothing outside its folder; this copy is ignored by git.
@@ -82,14 +88,21 @@ shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", ignore=shutil.ign
 # ---- looks
 
 html_theme = "pydata_sphinx_theme"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["galestim.css"]
 html_title = "galestim"
 html_theme_options = {
     "show_prev_next": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
     "footer_start": ["copyright"],
     "footer_end": [],
 }
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
+html_favicon = "_static/favicon.svg"
 
 
 def setup(app):

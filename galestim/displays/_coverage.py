@@ -70,6 +70,7 @@ class CoverageDisplay(CalibrationDisplay):
     >>> plt.close(display.figure_)
     """
 
+    _title = "Coverage of credible intervals"
     _panels = "the coverage and the difference"
     _figure = {"figsize": (5.2, 6.9), "gridspec_kw": {"height_ratios": [3, 1.1]}}
 

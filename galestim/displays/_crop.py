@@ -10,7 +10,7 @@ from .._descend import descend
 from .._light import light_inside
 from .._sklearn import num_samples, safe_indexing, styled
 from ._cutouts import draw_image
-from ._style import INK, VERMILION, require_pyplot
+from ._style import IMAGE, INK, VERMILION, require_pyplot
 
 _OUTLINE = {"closed": True, "fill": False, "edgecolor": VERMILION, "linewidth": 1.6, "clip_on": False}
 _CORNER = {"marker": "o", "markersize": 5, "color": VERMILION, "clip_on": False, "linestyle": "none"}
@@ -242,7 +242,7 @@ class CropDisplay:
             )
         self.axes_ = axes.reshape(-1, 2)
         self.figure_ = self.axes_[0, 0].figure
-        style = {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"} | (imshow_kwargs or {})
+        style = IMAGE | (imshow_kwargs or {})
         self.images_ = [draw_image(ax, image, style) for ax, image in zip(self.axes_[:, 0], self.images)]
         self.crops_ = [
             draw_image(ax, crop, style, like=image)

@@ -13,9 +13,11 @@ from .._masked import without_mask
 from .._sklearn import Interval, StrOptions, validate_params
 from ._estimator import predicted, target_label
 from ._stretch import stretch
-from ._style import GRAY, INK, PALE, require_pyplot
+from ._style import GRAY, IMAGE, INK, PALE, entitle, require_pyplot
 from ._targets import as_predicted, pair_target
 
+_CHOICES = {"worst": "largest errors", "best": "smallest errors", "spread": "from low to high"}
+_FINE = 160  # pixels; wider images have more of them than a screen shows
 _CAPTION = {"fontsize": "small", "color": INK, "linespacing": 1.25, "labelpad": 4}
 
 
@@ -36,6 +38,8 @@ class CutoutGridDisplay:
         Which rows of the input these are.
     target_name : str, default=None
         What the figure calls the target.
+    choice : str, default=None
+        How they were chosen, which the title says.
 
     Attributes
     ----------
@@ -65,12 +69,13 @@ class CutoutGridDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, images, y_true, y_pred, rows, target_name=None):
+    def __init__(self, *, images, y_true, y_pred, rows, target_name=None, choice=None):
         self.images = images
         self.y_true = y_true
         self.y_pred = y_pred
         self.rows = rows
         self.target_name = target_name
+        self.choice = choice
 
     @classmethod
     def from_estimator(cls, estimator, X, y, **kwargs):
@@ -128,7 +133,7 @@ class CutoutGridDisplay:
         target : int or str, default=None
             Which target, if there are several: its index, or its name if `y_true` is a table.
         target_name : str, default=None
-            What the figure calls the target. By default its column's name.
+            What the figure calls the target. By default the symbol and unit of its column.
         random_state : int, RandomState instance or None, default=None
             Draws the images for ``choice="random"``.
         axes : array-like of matplotlib Axes, default=None
@@ -155,6 +160,7 @@ class CutoutGridDisplay:
             y_pred=guess[rows],
             rows=rows,
             target_name=name,
+            choice=choice,
         )
         return display.plot(axes, **plot_kwargs)
 
@@ -185,7 +191,7 @@ class CutoutGridDisplay:
             ax.set_axis_off()
         self.axes_ = axes[: len(self.images)]
         self.figure_ = self.axes_[0].figure
-        style = {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"} | (imshow_kwargs or {})
+        style = IMAGE | (imshow_kwargs or {})
         self.images_ = [draw_image(ax, image, style) for ax, image in zip(self.axes_, self.images)]
         self.captions_ = [ax.set_xlabel(text, **_CAPTION) for ax, text in zip(self.axes_, self._caption_texts())]
         return self
@@ -193,11 +199,11 @@ class CutoutGridDisplay:
     def _new_axes(self, plt, n_columns: int):
         n_columns = min(n_columns, len(self.images))
         n_rows = -(-len(self.images) // n_columns)
-        size = 1.55 * n_columns, 2.0 * n_rows + (0.3 if self.target_name else 0)
+        title = ": ".join(part for part in (self.target_name, _CHOICES.get(self.choice)) if part)
+        size = 1.55 * n_columns, 2.0 * n_rows + (0.3 if title else 0)
         figure, axes = plt.subplots(n_rows, n_columns, squeeze=False, figsize=size, layout="compressed")
         figure.get_layout_engine().set(h_pad=0.08)
-        if self.target_name:
-            figure.suptitle(self.target_name, color=INK, fontsize="large")
+        entitle(figure, title)
         return axes
 
     def _caption_texts(self) -> list[str]:
@@ -252,7 +258,8 @@ def draw_image(ax, image: NDArray, style: dict, like: NDArray | None = None):
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     if image.dtype.kind != "f" or np.isfinite(image).any():
-        return ax.imshow(stretch(image, like), **style)
+        exact = {} if max(image.shape[:2]) > _FINE else {"interpolation": "none"}  # pixels as they are, also in a PDF
+        return ax.imshow(stretch(image, like), **exact | style)
     ax.set(facecolor=PALE, aspect="equal", box_aspect=image.shape[0] / image.shape[1])
     ax.text(0.5, 0.5, "no image", transform=ax.transAxes, ha="center", va="center", color=GRAY, fontsize="small")
     return None

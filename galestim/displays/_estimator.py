@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from astropy import units as u
 from numpy.typing import NDArray
 
 from .._descend import descend, find
 from .._estimates import lost_rows
 from .._images import input_ndim
+from ._labels import labeled
 
 
 def predicted(estimator, X) -> tuple[NDArray[np.float64], object]:
@@ -32,7 +32,7 @@ def predicted(estimator, X) -> tuple[NDArray[np.float64], object]:
 
 
 def target_label(estimator, target=None) -> str | None:
-    """Name and unit of one target of `estimator`, by its name or number; None if it has no names."""
+    """Symbol and unit of one target of `estimator`, by its name or number; None if it has no names."""
     names, units = find(estimator, "target_names_")[0], find(estimator, "target_units_")[0]
     if not names or not getattr(names, "__len__", None):
         return None
@@ -40,11 +40,4 @@ def target_label(estimator, target=None) -> str | None:
     index = 0 if index is None and len(names) == 1 else index
     if not isinstance(index, int | np.integer) or not -len(names) <= index < len(names):
         return None  # what checks `target` says what is wrong with it
-    return named(names[index], units[index] if units else None)
-
-
-def named(name: str, unit) -> str:
-    """Name as words, with its unit in brackets: ``half light radius [″]``."""
-    text = "" if unit is None else u.Unit(unit).to_string("unicode")
-    words = name.replace("_", " ")
-    return f"{words} [{text}]" if text else words
+    return labeled(names[index], units[index] if units else None)

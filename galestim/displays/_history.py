@@ -55,6 +55,7 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
     >>> plt.close(display.figure_)
     """
 
+    _title = "Training"
     _panels = "the loss and the learning rate"
     _figure = {"figsize": (6, 4.6), "gridspec_kw": {"height_ratios": [3, 1]}}
 
@@ -162,7 +163,7 @@ class TrainingHistoryDisplay(TwoPanelDisplay):
         for ax in self.axes_:
             ax.axvline(self.best_epoch, color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         style = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": VERMILION, "linestyle": "none"}
-        label = f"best: epoch {self.best_epoch}, {best:#.3g}"
+        label = f"best: epoch {self.best_epoch}, {best:#.3g}".replace("-", "−")
         (self.best_marker_,) = self.axes_[0].plot([self.best_epoch], [best], label=label, zorder=3, **style)
 
 

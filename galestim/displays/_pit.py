@@ -64,6 +64,7 @@ class PITDisplay(CalibrationDisplay):
     >>> plt.close(display.figure_)
     """
 
+    _title = "Probability integral transform (PIT)"
     _panels = "the histogram and the difference"
 
     def __init__(self, *, values, uniformity, labels, n_missing=0):

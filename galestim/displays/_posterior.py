@@ -13,8 +13,8 @@ from .._tables import is_table, target_values
 from ..posteriors import DrawsPosterior, Posterior
 from ._cutouts import draw_image
 from ._densities import VIEW, Density, density, highest_density
-from ._estimator import named
-from ._style import BLUE, INK, VERMILION, padded, quiet, require_pyplot
+from ._labels import labeled
+from ._style import BLUE, IMAGE, INK, VERMILION, entitle, padded, quiet, require_pyplot
 
 _TRUTH = {"color": VERMILION, "linewidth": 1.1, "zorder": 4}
 _MEDIAN = {"color": INK, "linewidth": 1.1, "linestyle": (0, (4, 2)), "zorder": 3}
@@ -49,6 +49,8 @@ class PosteriorDisplay:
         True values; NaN where unknown.
     image : ndarray of shape (H, W) or (H, W, C), default=None
         The galaxy.
+    name : str, default=None
+        What the title of a new figure calls the galaxy.
 
     Attributes
     ----------
@@ -90,14 +92,16 @@ class PosteriorDisplay:
     ... )
     >>> display = PosteriorDisplay.from_posterior(posterior, truth=[0.3, 1.6])
     >>> display.labels
-    ['bulge to total', 'half light radius [″]']
+    ['$B/T$', '$R_e$ [arcsec]']
     >>> display.interval.round(2)
     array([[0.18, 0.34],
            [1.46, 1.82]])
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, marginals, pairs, median, interval, view, levels, labels, truth=None, image=None):
+    def __init__(
+        self, *, marginals, pairs, median, interval, view, levels, labels, truth=None, image=None, name=None
+    ):
         self.marginals: list[Density] = marginals
         self.pairs: dict[tuple[int, int], Density] = pairs
         self.median = median
@@ -107,6 +111,7 @@ class PosteriorDisplay:
         self.labels = labels
         self.truth = truth
         self.image = image
+        self.name = name
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, row=0, **kwargs):
@@ -139,6 +144,7 @@ class PosteriorDisplay:
         rows = [_checked_row(row, num_samples(X))]
         inner, images = descend(estimator, safe_indexing(X, rows), "predict_posterior")
         posterior = inner.predict_posterior(images)
+        kwargs.setdefault("name", _name_of(posterior, 0, row))
         if y is not None:
             kwargs["truth"] = target_values(y, posterior.target_names, posterior.units)[rows[0]]
         if input_ndim(images) in (3, 4):
@@ -147,7 +153,17 @@ class PosteriorDisplay:
 
     @classmethod
     def from_posterior(
-        cls, posterior, *, row=0, truth=None, image=None, levels=(0.68, 0.95), labels=None, axes=None, **plot_kwargs
+        cls,
+        posterior,
+        *,
+        row=0,
+        truth=None,
+        image=None,
+        levels=(0.68, 0.95),
+        labels=None,
+        name=None,
+        axes=None,
+        **plot_kwargs,
     ):
         """Draw the posterior of one galaxy.
 
@@ -164,8 +180,10 @@ class PosteriorDisplay:
         levels : sequence of float, default=(0.68, 0.95)
             Shares of the probability that the regions hold; the smallest is also that of the HDI.
         labels : list of str, default=None
-            What the axes call the targets, for instance ``[r"$B/T$", r"$R_e$ [arcsec]"]``. By default the
-            posterior's names and units.
+            What the axes call the targets, such as ``["$B/T$", "$R_e$ [arcsec]"]``. By default the symbols of
+            the posterior's targets, with units.
+        name : str, default=None
+            What the title of a new figure calls the galaxy. By default its identifier, or its row.
         axes : array-like of matplotlib Axes, default=None
             Where to draw, k·k of them row by row (2 for one target with an image); by default a new figure.
         **plot_kwargs
@@ -198,6 +216,7 @@ class PosteriorDisplay:
             labels=_one_per_target("labels", _default_labels(one) if labels is None else list(labels), k),
             truth=truth,
             image=None if image is None else np.asarray(without_mask(image)),
+            name=_name_of(posterior, row, row) if name is None else name,
         )
         return display.plot(axes, **plot_kwargs)
 
@@ -232,6 +251,8 @@ class PosteriorDisplay:
         self._label_axes()
         self.image_ = None if self.image is None else self._draw_image(self.axes_[0, -1])
         self.legend_ = self._draw_legend() if new else None
+        if new:
+            entitle(self.figure_, f"Posterior of {self.name}" if self.name else "Posterior")
         return self
 
     def _draw_marginals(self, color) -> None:
@@ -293,7 +314,7 @@ class PosteriorDisplay:
 
     def _draw_image(self, ax):
         ax.set_axis_on()
-        return draw_image(ax, self.image, {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"})
+        return draw_image(ax, self.image, IMAGE)
 
     def _draw_legend(self):
         """Names of the marks, and the shares that the regions hold."""
@@ -332,9 +353,14 @@ def _view(view: NDArray, pairs: dict[tuple[int, int], Density], level: float, tr
     return np.array([[np.nanmin(values), np.nanmax(values)] for values in shown])
 
 
+def _name_of(posterior: Posterior, index: int, row: int) -> str:
+    """The identifier of a galaxy, if it is known; else its `row` in the data of the user."""
+    return f"galaxy {row}" if posterior.ids is None else str(posterior.ids[index])
+
+
 def _default_labels(posterior: Posterior) -> list[str]:
-    """Names as words, with units in brackets: ``half light radius [″]``."""
-    return [named(name, unit) for name, unit in zip(posterior.target_names, posterior.units)]
+    """Symbols with units: ``$R_e$ [arcsec]``."""
+    return [labeled(name, unit) for name, unit in zip(posterior.target_names, posterior.units)]
 
 
 def _format_interval(median: float, low: float, high: float) -> str:

@@ -13,7 +13,7 @@ from ._statistics import (
     bootstrap_correlations,
     root_mean_squared_error,
 )
-from ._style import BLUE, GRAY, INK, PALETTE, VERMILION, axes_size, padded, quiet, require_pyplot
+from ._style import BLUE, GRAY, INK, PALETTE, VERMILION, axes_size, label_logarithms, padded, quiet, require_pyplot
 from ._targets import as_predicted, pair_target
 
 MIN_PAIRS = 3
@@ -27,6 +27,7 @@ _BESIDE = 2.2  # inches, that a legend beside square axes needs
 _LEGEND_HEIGHT = 58  # points, of three lines
 
 _GID = "galestim predictions"  # of the points of each display in the axes
+_APART = 4  # points between the bars of overlays
 _MARKERS = "os^DvP"  # of overlays, with the colors of PALETTE
 
 _TEXT = {"color": INK, "linespacing": 1.3}
@@ -167,8 +168,8 @@ class RegressionDisplay:
         target : int or str, default=None
             Which target, if there are several: its index, or its name if `y_true` is a table.
         target_name : str, default=None
-            What the axes call the target, for instance ``r"$\lambda_R$"``. By default its column's name; of an
-            estimator that knows names and units of its targets, these.
+            What the axes call the target, for instance ``r"$\lambda_R$"``. By default the symbol and unit of its
+            column, or of the estimator's target.
         name : str, default=None
             What the legend calls these predictions, such as ``"epoch 20"``. With ``ax=`` that of another display
             with a name, both are told apart.
@@ -248,7 +249,7 @@ class RegressionDisplay:
         if number and self.name is not None:
             limits = min(limits[0], ax.get_xlim()[0]), max(limits[1], ax.get_xlim()[1])
         ax.set(xscale=scale, yscale=scale)
-        style, bars = self._styles(number)
+        style, bars = self._styles(ax, number)
         self.scatter_ = ax.scatter(self.y_true, self.y_pred, gid=_GID, **styled(style, scatter_kwargs or {}))
         line = _LINE | ({"label": "_"} if number and self.name is not None else {})
         self.line_ = ax.plot(limits, limits, **styled(line, line_kwargs or {}))[0]
@@ -259,21 +260,24 @@ class RegressionDisplay:
         ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"Actual {name}", ylabel=f"Predicted {name}")
         if scale == "linear":
             ax.locator_params(nbins=6 if min(axes_size(ax)) > _ROOMY else 4)
+        else:
+            label_logarithms(ax)
         quiet(ax)
         self.statistics_ = self._draw_statistics(ax) if self.name is None else None
         self.legend_ = self._draw_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _styles(self, number: int) -> tuple[dict, dict]:
+    def _styles(self, ax, number: int) -> tuple[dict, dict]:
         """Of the points and of the binned means; with a name, in a color and with a marker of their own."""
         points, bars = self._scatter_style(), {"label": _bins_label(len(self.bins.mean))}
         if self.name is None:
             return points, bars
         color, marker = PALETTE[number % len(PALETTE)], _MARKERS[number % len(_MARKERS)]
-        label = f"{self.name}: r {_format(self.pearson)}, RMSE = {self.rmse:#.3g}"
+        label = f"{self.name}: r {_format(self.pearson)}, RMSE = {_rounded(self.rmse)}"
         faint = {"color": color, "marker": marker, "alpha": points["alpha"] / 2, "label": "_"}
-        return points | faint, {"color": color, "fmt": f"{marker}-", "label": label}
+        own = {"color": color, "fmt": f"{marker}-", "label": label, "transform": _beside(ax, number)}
+        return points | faint, own
 
     def _checked_scale(self, scale: str) -> str:
         if scale not in ("auto", "linear", "log"):
@@ -315,7 +319,7 @@ class RegressionDisplay:
             where = {"loc": "upper left" if beside else "lower left", "bbox_to_anchor": (float(beside), 1)}
         box = {"fontsize": "small", "framealpha": 0.8, "edgecolor": "none"}
         if self.name is not None:
-            return ax.legend(loc="upper left", bbox_to_anchor=(0, -0.14), borderaxespad=0, **box)
+            return ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, **box)
         legend = ax.legend(handles=[self.scatter_, self.line_, self.errorbar_], **box, **where)
         legend.legend_handles[0].set(alpha=0.8, sizes=[24])
         return legend
@@ -325,7 +329,7 @@ class RegressionDisplay:
         lines = [
             f"Pearson r {_format(self.pearson)}",
             f"Spearman ρ {_format(self.spearman)}",
-            f"RMSE = {self.rmse:#.3g}",
+            f"RMSE = {_rounded(self.rmse)}",
         ]
         width, height = axes_size(ax)
         small = min(width, height) < _ROOMY
@@ -333,8 +337,21 @@ class RegressionDisplay:
         return ax.set_title("\n".join(lines), loc="left", pad=pad, fontsize="small" if small else "medium", **_TEXT)
 
 
+def _beside(ax, number: int):
+    """Where the bars of the overlay with this number go: bins are the same ones, so a few points to a side."""
+    from matplotlib.transforms import ScaledTranslation
+
+    shift = _APART * ((number + 1) // 2) * (-1) ** number / 72  # inches: 0, -4, 4, -8, … points
+    return ax.transData + ScaledTranslation(shift, 0, ax.figure.dpi_scale_trans)
+
+
 def _bins_label(n_bins: int) -> str:
     return f"mean ± std in {n_bins} bins" if n_bins > 1 else "mean ± std"
+
+
+def _rounded(value: float) -> str:
+    """Three digits: ``0.150``, ``123``."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _format(correlation: Correlation) -> str:

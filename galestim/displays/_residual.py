@@ -11,7 +11,7 @@ from .._descend import descend
 from .._sklearn import num_samples, safe_indexing
 from ._cutouts import draw_image
 from ._posterior import _checked_row
-from ._style import INK, require_pyplot
+from ._style import GRAY, IMAGE, INK, require_pyplot
 
 # galestim.refinement is imported where it is used: it brings torch, which galestim.datasets and displays do without
 
@@ -178,12 +178,13 @@ class ResidualDisplay:
         if len(self.axes_) != 3:
             raise ValueError(f"axes holds {len(self.axes_)} Axes; expected three: image, model and residual.")
         self.figure_ = self.axes_[0].figure
-        gray = {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"}
-        shown = [draw_image(ax, part, gray, self.image) for ax, part in zip(self.axes_, (self.image, self.model))]
+        shown = [draw_image(ax, part, IMAGE, self.image) for ax, part in zip(self.axes_, (self.image, self.model))]
         self.axes_[2].set(xticks=[], yticks=[])
-        colors = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "origin": "upper"}
+        self.axes_[2].spines[:].set(color=GRAY, linewidth=0.8)
+        colors = IMAGE | {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "interpolation": "none"}
         self.images_ = [*shown, self.axes_[2].imshow(self.residual, **colors)]
-        self.colorbar_ = self.figure_.colorbar(self.images_[2], ax=self.axes_[2], label="σ", shrink=0.8)
+        self.colorbar_ = self.figure_.colorbar(self.images_[2], ax=self.axes_[2], label="residual [σ]", shrink=0.8)
+        self.colorbar_.outline.set(edgecolor=GRAY, linewidth=0.8)
         titles = "image", "model", f"residual, χ² per pixel {self.chi2:.2f}"
         for ax, title in zip(self.axes_, titles):
             ax.set_title(title, color=INK, fontsize="medium")

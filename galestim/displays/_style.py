@@ -13,6 +13,9 @@ PALE = "#EDEDED"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """For several curves in one panel, in this order."""
 
+IMAGE = {"cmap": "gray", "vmin": 0, "vmax": 1, "origin": "upper"}
+"""Of stretched images of galaxies, north up."""
+
 
 def require_pyplot(caller: str):
     """``matplotlib.pyplot``, or an ImportError that says how to get it."""
@@ -33,12 +36,29 @@ def quiet(ax) -> None:
     ax.yaxis.label.set_color(INK)
 
 
+def entitle(figure, title: str | None) -> None:
+    """Say above all panels of a new figure what it shows; axes of the caller keep the caller's titles."""
+    if title:
+        figure.suptitle(title, fontsize="medium", color=INK)
+
+
 def padded(low: float, high: float, fraction: float = 0.04) -> tuple[float, float]:
     """Widen the interval on both sides by `fraction` of itself, and never leave it of zero width."""
     margin = fraction * (high - low) or 0.5
     if low - margin == high + margin:  # a huge number
         margin = fraction * abs(high)
     return low - margin, high + margin
+
+
+def label_logarithms(ax) -> None:
+    """Few labels on logarithmic axes: 0.5, 1, 2 where there are a decade or two, else powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        axis.set_minor_formatter(NullFormatter())
+        if high < 300 * low:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1, 3)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def axes_size(ax) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .._descend import find
 from .._tables import column_names, is_unnamed, named_columns, target_values
 from ..posteriors import Posterior
+from ._labels import labeled, symbol
 
 
 class PairedTarget(NamedTuple):
@@ -21,13 +22,13 @@ class PairedTarget(NamedTuple):
 
 
 def posterior_and_labels(posterior, labels: list[str] | None) -> tuple[Posterior, list[str]]:
-    """A posterior, of draws if need be, and what its targets are to be called: by default, their names."""
+    """A posterior, of draws if need be, and what its targets are to be called: by default, their symbols."""
     if hasattr(posterior, "predict"):
         raise TypeError(
             f"posterior is a {type(posterior).__name__}; expected what it predicts: predict_posterior(X) of it."
         )
     posterior = posterior if isinstance(posterior, Posterior) else Posterior.from_draws(posterior)
-    labels = [name.replace("_", " ") for name in posterior.target_names] if labels is None else list(labels)
+    labels = [symbol(name) for name in posterior.target_names] if labels is None else list(labels)
     if len(labels) != posterior.n_targets:
         raise ValueError(f"labels={labels}; expected {posterior.n_targets}, one for each target.")
     return posterior, labels
@@ -53,9 +54,9 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
     """Column `target` of `y_true` and `y_pred`, checked against each other.
 
     Columns of `y_pred` are put in the order and units of those of `y_true`. `target` is a number or a name, and may
-    be left out when there is one; `target_name` is what to call it, by default its own name. A ValueError says if
-    shapes or names differ, units do not convert, `target` is no column, an actual value is not finite, or a
-    prediction infinite.
+    be left out when there is one; `target_name` is what to call it, by default its symbol and unit. A ValueError
+    says if shapes or names differ, units do not convert, `target` is no column, an actual value is not finite, or
+    a prediction infinite.
     """
     true, guess = named_columns(y_true, what="y_true"), named_columns(y_pred, what="y_pred")
     names = true.names or guess.names or []
@@ -69,7 +70,8 @@ def pair_target(y_true, y_pred, *, target=None, target_name=None) -> PairedTarge
     column = _column_index(target, names, actual.shape[1])
     _raise_unless(np.isfinite(actual[:, column]), "y_true", "not finite", "drop the rows that have no label")
     _raise_unless(~np.isinf(predicted[:, column]), "y_pred", "infinite", "use NaN where there is no prediction")
-    return PairedTarget(actual[:, column], predicted[:, column], target_name or (names[column] if names else None))
+    label = labeled(names[column], true.units[column] if true.units else None) if names else None
+    return PairedTarget(actual[:, column], predicted[:, column], target_name or label)
 
 
 def _column_index(target, names: list[str], n_targets: int) -> int:

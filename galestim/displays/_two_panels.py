@@ -9,7 +9,7 @@ import numpy as np
 
 from .._descend import descend
 from .._sklearn import styled
-from ._style import GRAY, INK, PALE, PALETTE, axes_size, quiet, require_pyplot
+from ._style import GRAY, INK, PALE, PALETTE, axes_size, entitle, quiet, require_pyplot
 
 DASHED = {"color": GRAY, "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 2}
 NOTE = {"fontsize": "x-small", "color": GRAY}
@@ -22,6 +22,7 @@ BAND = {"color": PALE, "linewidth": 0, "zorder": 1}
 class TwoPanelDisplay:
     """Base of displays with an upper and a lower panel on one x axis; a subclass draws in `_draw`."""
 
+    _title: str | None = None
     _panels = "the upper and the lower panel"
     _figure: dict = {"figsize": (5.2, 5.6)}
 
@@ -47,7 +48,8 @@ class TwoPanelDisplay:
         """
         plt = require_pyplot(f"{type(self).__name__}.plot")
         if axes is None:
-            _, axes = plt.subplots(2, sharex=True, layout="constrained", **self._figure)
+            figure, axes = plt.subplots(2, sharex=True, layout="constrained", **self._figure)
+            entitle(figure, self._title)
         axes = np.ravel(axes)
         if len(axes) != 2:
             raise ValueError(f"axes holds {len(axes)} Axes; expected 2, for {self._panels}.")

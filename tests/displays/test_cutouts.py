@@ -131,7 +131,7 @@ def test_from_estimator_predicts_through_a_pipeline(galaxies):
     y = pd.Series(actual, name="lambda_r")
     display = CutoutGridDisplay.from_estimator(model, images, y, n_images=7, choice="worst", n_columns=4)
     np.testing.assert_array_equal(display.y_pred, model.predict(images)[display.rows])
-    assert display.figure_.get_suptitle() == "lambda_r"
+    assert display.figure_.get_suptitle() == r"$\lambda_R$: largest errors"
     assert len(display.figure_.axes) == 8
     assert not display.figure_.axes[7].axison
 

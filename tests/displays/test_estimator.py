@@ -31,16 +31,16 @@ def fitted():
 def test_a_catalog_pipeline_is_shown_by_names_and_units(fitted):
     pipeline, catalog, y = fitted
     display = RegressionDisplay.from_estimator(pipeline, catalog, y, target="flux", n_bootstrap=10)
-    assert display.ax_.get_xlabel() == "Actual flux [nJy]"
+    assert display.ax_.get_xlabel() == "Actual $F$ [nJy]"
     assert RegressionDisplay.from_estimator(pipeline, catalog, y, target=1).ax_.get_ylabel() == (
-        "Predicted half light radius [″]"
+        "Predicted $R_e$ [arcsec]"
     )
     grid = CutoutGridDisplay.from_estimator(pipeline, catalog, y, target="flux", n_images=3)
     assert grid.images.shape[:3] == (3, 16, 16)
-    assert grid.target_name == "flux [nJy]"
+    assert grid.target_name == "$F$ [nJy]"
     assert CropDisplay.from_estimator(pipeline, catalog, n_images=2).images.shape[:3] == (2, 16, 16)
     shown = PosteriorDisplay.from_estimator(pipeline, catalog, y, row=2)
-    assert shown.labels == ["flux [nJy]", "half light radius [″]"]
+    assert shown.labels == ["$F$ [nJy]", "$R_e$ [arcsec]"]
     np.testing.assert_allclose(shown.truth, [y["flux"][2].value, y["half_light_radius"][2].value])
 
 

@@ -90,7 +90,7 @@ def test_the_legend_says_what_the_regions_hold(posterior):
 
 def test_axes_are_named_with_units(posterior):
     display = PosteriorDisplay.from_posterior(posterior)
-    names = ["bulge to total", "half light radius [″]", "flux [µJy]"]
+    names = ["$B/T$", "$R_e$ [arcsec]", "$F$ [µJy]"]
     assert display.labels == names
     assert [ax.get_xlabel() for ax in display.axes_[2]] == names
     assert [ax.get_ylabel() for ax in display.axes_[:, 0]] == ["", *names[1:]]
