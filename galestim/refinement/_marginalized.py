@@ -22,7 +22,7 @@ def whitening(columns: torch.Tensor) -> torch.Tensor:
     -----
     The covariance is :math:`Σ = 1 + A A^T`. With :math:`A^T A = V S^2 V^T` its root is
 
-    .. math:: Σ^{-1/2} = 1 - A V \operatorname{diag}\Big(\frac{1 - (1 + S^2)^{-1/2}}{S^2}\Big) V^T A^T.
+    .. math:: Σ^{-1/2} = 1 - A V \operatorname{diag}\left(\frac{1 - (1 + S^2)^{-1/2}}{S^2}\right) V^T A^T.
     """
     columns = columns.double()
     square, vectors = torch.linalg.eigh(columns @ columns.mT)

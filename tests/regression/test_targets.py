@@ -146,7 +146,7 @@ def test_displays_take_what_fit_takes(model, y, wrapped):
     y, shown = SAME[y], make_pipeline(Downsampler(npix=8).fit(X), model) if wrapped else model
     display = RegressionDisplay.from_estimator(shown, X, y, target="radius", random_state=0)
     assert_allclose(display.y_true, RADIUS)
-    assert display.target_name == "radius [″]"
+    assert display.target_name == "radius [arcsec]"
     grid = CutoutGridDisplay.from_estimator(shown, X, y, target="flux", choice="spread", n_images=4)
     assert set(np.round(grid.y_true, 6)) <= set(np.round(FLUX, 6))
     posterior = shown.predict_posterior(X)
