@@ -141,7 +141,7 @@ def _arguments(parts: list[Path], out: Path, verbose: int):
     return ImportArguments(
         output_path=out.parent,
         output_artifact_name=out.name,
-        input_file_list=parts,
+        input_file_list=[*parts],
         file_reader=_positioned()(chunksize=_CHUNK),
         use_schema_file=out / _SCHEMA,
         sort_columns="row",
