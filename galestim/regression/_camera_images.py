@@ -237,7 +237,7 @@ def camera_images(X, image_shape: tuple[int, int, int], name: str) -> CameraImag
         got = repr(X) if isinstance(X, Cutouts) else f"{type(X).__name__} without a camera"
         raise ValueError(
             f"X is {got}; this {name} was fitted on Cutouts that know their psf and noise. Pass "
-            "Cutouts(images, psf=…, noise=…)."
+            "Cutouts(images, psf=…, noise=…), or give psf= and noise= (variance=, weight=) to their FitsMosaic."
         )
     if not len(X):
         raise ValueError(

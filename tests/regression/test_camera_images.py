@@ -270,7 +270,7 @@ ERRORS = {
     "arrays": (
         lambda: X.images,
         "X is ndarray without a camera; this PosteriorRegressor was fitted on Cutouts that know their psf and noise. "
-        "Pass Cutouts(images, psf=…, noise=…).",
+        "Pass Cutouts(images, psf=…, noise=…), or give psf= and noise= (variance=, weight=) to their FitsMosaic.",
     ),
     "no rows": (lambda: X[:0], "Found array with 0 sample(s) (shape=(0, 32, 32)) while a minimum of 1 is required"),
     "no noise": (
