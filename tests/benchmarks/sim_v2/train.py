@@ -2,7 +2,7 @@
 
     python tests/benchmarks/sim_v2/train.py --out lonely.safetensors --lonely --epochs 56   # hours of one core
     python tests/benchmarks/sim_v2/train.py --out crowded.safetensors --start lonely.safetensors   # an hour more
-    python tests/benchmarks/sim_v2/train.py --out any.safetensors --start crowded.safetensors --epochs 40   # and more
+    python tests/benchmarks/sim_v2/train.py --out any.safetensors --start crowded.safetensors --epochs 28   # and more
     python tests/benchmarks/sim_v2/train.py --out x.safetensors --smoke   # does it run?
 
 Galaxies and cameras are those of galestim-sim-v2, lonely at first and then with neighbors, as galestim-sim-v2-crowded
