@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from .._cutouts import Cutouts
 from ._errors import CutoutError, MissingCutoutError
+from ._placement import Placement
 from ._propagate import Propagated, drawn_stamp, jacobian, n_samples_of, propagate, resampled_stamp
 from ._psf_models import Place
-from ._resample import Placement, resample_all
+from ._resample import resample_all
 from ._source import CutoutRequest
 from ._tile_camera import OpenedPlane, TileCamera, WrongPlaneError
 from ._tiles import jobs_of

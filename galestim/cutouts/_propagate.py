@@ -15,20 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.sparse import csr_array
 
-from ._resample import (
-    _ANY,
-    _BROKEN,
-    _CARDINAL,
-    _MAP_ERROR,
-    _MAX_SAMPLES,
-    _SIDEWAYS,
-    _SPACING,
-    _TAPS,
-    Placement,
-    _lagrange_at_pixels,
-    _powers,
-    _window_bounds,
-)
+from ._placement import ANY, MAP_ERROR, SIDEWAYS, Placement, lagrange_at_pixels
+from ._resample import _BROKEN, _CARDINAL, _MAX_SAMPLES, _SPACING, _TAPS, _powers, _window_bounds
 
 _ON = 0.02  # px by which a sample may miss a pixel's center and have no share in the next one
 _NEAR = slice(5, 13)  # taps -3 to 4, which bear all but 1e-3 of the variance
@@ -63,7 +51,7 @@ def propagate(planes: Planes, placement: Placement, k: int) -> Propagated:
     row, end_row, column, end_column = placement.spans[k].tolist()
     shape = (end_row - row, end_column - column)
     step = float(placement.step[k])
-    fine = placement.error[k] <= _MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
+    fine = placement.error[k] <= MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
     if not fine and shape != (1, 1):
         return _propagate_quarters(planes, placement, k, shape)
     bounds = _window_bounds(planes.shape, placement.low[k].tolist(), placement.high[k].tolist())
@@ -72,14 +60,14 @@ def propagate(planes: Planes, placement: Placement, k: int) -> Propagated:
         return Propagated(None, np.ones(shape, dtype=bool))
     variance, bad = _read_planes(planes, *bounds)
     n_samples = n_samples_of(step)
-    rows, columns = (_lagrange_at_pixels(n, n_samples) for n in shape)
+    rows, columns = (lagrange_at_pixels(n, n_samples) for n in shape)
     x, y = (rows @ node @ columns.T - span.start for node, span in zip(placement.nodes[k], (bounds[1], bounds[0])))
     touched = _any_of_blocks(_touches(bad, y, x), n_samples)
     if variance is None or bad.all():
         return Propagated(None, touched)
-    weigh = _weigh_points if placement.layout[k] == _ANY else _weigh_grid
+    weigh = _weigh_points if placement.layout[k] == ANY else _weigh_grid
     filled = _filled(variance, bad)
-    return Propagated(weigh(filled, y, x, n_samples, placement.layout[k] == _SIDEWAYS), touched)
+    return Propagated(weigh(filled, y, x, n_samples, placement.layout[k] == SIDEWAYS), touched)
 
 
 def _propagate_quarters(planes, placement, k, shape) -> Propagated:

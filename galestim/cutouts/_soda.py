@@ -14,7 +14,8 @@ from .._tangent import ARCSEC, local_frame, position
 from ._decode import MAX_PIXELS, read_fits
 from ._errors import BadReplyError, MissingCutoutError, TransientCutoutError
 from ._remote import RemoteSource
-from ._resample import SkyToPixel, resample_onto
+from ._resample import resample_onto
+from ._sky_to_pixel import SkyToPixel
 from ._source import CutoutRequest
 from ._store import CutoutStore
 from .http import Reply, Transport

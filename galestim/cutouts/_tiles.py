@@ -16,8 +16,8 @@ from sklearn.utils import gen_batches
 from .._tangent import direction
 from ._fits_image import FitsImage, fits_image
 from ._header_index import MANY, Place, images_at, states_of
+from ._placement import place
 from ._remote_file import RemoteFile, is_url
-from ._resample import place
 from .http import Transport, shown
 
 _TILES_AT_ONCE = 1024

@@ -5,7 +5,9 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, Sip
 from scipy.special import erf
 
-from galestim.cutouts._resample import ArrayImage, Placement, SkyToPixel, resample_all, resample_onto
+from galestim.cutouts._placement import Placement
+from galestim.cutouts._resample import ArrayImage, resample_all, resample_onto
+from galestim.cutouts._sky_to_pixel import SkyToPixel
 from galestim.cutouts._source import CutoutRequest
 
 SIZE = 160
