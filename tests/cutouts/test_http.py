@@ -21,7 +21,7 @@ import pytest
 from sklearn.base import BaseEstimator, clone
 
 from galestim.cutouts._errors import BadReplyError, MissingCutoutError, TransientCutoutError
-from galestim.cutouts.http._transport import Reply, Transport
+from galestim.cutouts.http import Reply, Transport
 
 from ._faulty import (
     BODY,

@@ -6,24 +6,20 @@ import inspect
 import logging
 import os
 import random
-import time
 from collections.abc import Callable, Collection, Mapping
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from math import inf
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
-import urllib3
 
 from ..._sklearn import Interval, validate_parameter_constraints
 from .._errors import BadReplyError, MissingCutoutError, TransientCutoutError
-from ._body import BodyTooLarge, BrokenBody, excerpt, read_body
 from ._breaker import Breaker, breaker_of
+from ._failure import Failure, broken, refused, too_late
 from ._politeness import Deadline, HostClosed, HostGate
+from ._reply import Reply, Wanted, read_reply
 from ._secrets import Secrets, shown
-from ._session import Watchdog, make_session, nobody_waits, watchdog
+from ._session import make_session, nobody_waits, watchdog
 from ._url import check_headers, full_url, host_of, redirected, without_login
 
 _logger = logging.getLogger(__name__)
@@ -31,75 +27,7 @@ _logger = logging.getLogger(__name__)
 _LONGEST_BACKOFF = 30.0  # [s]
 _SILENT = 3  # requests without an answer of any kind, after which a service is down
 _REDIRECTS = {301, 302, 303, 307, 308}
-_WORTH_RETRYING = {408, 429, *range(500, 600)}
 _jitter = random.SystemRandom()  # not the generator that a user has seeded
-
-
-class Reply(NamedTuple):
-    """Reply of a service.
-
-    Attributes
-    ----------
-    status : int
-        HTTP status.
-    content_type : str
-        Media type in lowercase, such as ``image/jpeg``, without its parameters; empty if none was named.
-    body : bytes
-        The body, whole and decompressed.
-    url : str
-        Address that answered, after redirects; secrets in it are masked.
-    content_range : str
-        Which bytes of how many the body is, such as ``bytes 0-9/2880``; empty if it is all.
-    version : str
-        What tells one state of a file from another: its ``ETag``, or when it was modified last; empty if not told.
-    """
-
-    status: int
-    content_type: str
-    body: bytes
-    url: str
-    content_range: str = ""
-    version: str = ""
-
-
-class _Wanted(NamedTuple):
-    """Statuses that are a reply, and which bytes are asked for."""
-
-    statuses: Collection[int]
-    byte_range: tuple[int, int] | None
-
-    @property
-    def n_bytes(self) -> float:
-        """The most that a reply may have."""
-        return inf if self.byte_range is None else self.byte_range[1] - self.byte_range[0]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Those of the request, which are no secrets."""
-        if self.byte_range is None:
-            return {}
-        start, end = self.byte_range
-        return {"Range": f"bytes={start}-{end - 1}"}
-
-
-class _Failure(Exception):
-    """Failure of one attempt: the reason, the cure, whether to try again, and what it says of the service."""
-
-    def __init__(
-        self,
-        what: str,
-        advice: str,
-        *,
-        again: bool = True,
-        refused: bool = False,
-        silent: bool = False,
-        error: type = TransientCutoutError,
-    ):
-        super().__init__(what)
-        self.what, self.advice, self.again, self.error = what, advice, again and not refused, error
-        self.refused = refused  # the service is well, but does not want to
-        self.silent = silent  # there was no answer at all
-        self.paused = False  # the host has said when to come back, so there is no wait of our own
 
 
 class Transport:
@@ -252,18 +180,18 @@ class Transport:
         url = full_url(url, params)
         secrets = Secrets(url, self.headers)
         try:
-            return self._patiently(url, secrets, check, _Wanted(expect, byte_range))
+            return self._patiently(url, secrets, check, Wanted(expect, byte_range))
         except Exception as error:
             secrets.mask_in(error)
             raise
 
-    def _patiently(self, url: str, secrets: Secrets, check: Callable | None, wanted: _Wanted) -> Reply:
+    def _patiently(self, url: str, secrets: Secrets, check: Callable | None, wanted: Wanted) -> Reply:
         """Try until there is a reply that is right."""
         url, login = without_login(url)
         headers = {**(self.headers or {}), **login}
         deadline = Deadline(self.timeouts[2])
         breaker = breaker_of(host_of(url))
-        failure: _Failure | None = None
+        failure: Failure | None = None
         for tries in range(self.max_retries + 1):
             try:
                 if failure is not None:
@@ -279,7 +207,7 @@ class Transport:
             except MissingCutoutError:
                 breaker.answered()
                 raise
-            except _Failure as error:
+            except Failure as error:
                 failure = error
             if nobody_waits():
                 raise _error(failure.error, "interrupted", "Fetch again.", url, tries + 1, deadline) from None
@@ -291,7 +219,7 @@ class Transport:
         assert failure is not None
         raise _error(failure.error, failure.what, failure.advice, url, tries + 1, deadline) from None
 
-    def _note(self, failure: _Failure, breaker: Breaker, deadline: Deadline) -> None:
+    def _note(self, failure: Failure, breaker: Breaker, deadline: Deadline) -> None:
         """Tell the breaker; a service that answers, if badly, is given more chances than one that is silent."""
         if failure.refused:
             breaker.answered()
@@ -299,7 +227,7 @@ class Transport:
         n_requests = _SILENT if failure.silent else 2 * (self.max_in_flight + 1)
         breaker.failed(deadline, failure.what, patience=self.timeouts[2] / 6, n_requests=n_requests)
 
-    def _back_off(self, tries: int, failure: _Failure, deadline: Deadline, breaker: Breaker) -> None:
+    def _back_off(self, tries: int, failure: Failure, deadline: Deadline, breaker: Breaker) -> None:
         """Wait before another attempt, a random time so that many clients do not come back at once."""
         if failure.paused:
             return
@@ -308,7 +236,7 @@ class Transport:
             raise HostClosed(f"no time is left of {deadline.total:g} s", failure.advice)
         breaker.wait(seconds)
 
-    def _follow(self, url: str, headers: dict, wanted: _Wanted, deadline: Deadline) -> Reply:
+    def _follow(self, url: str, headers: dict, wanted: Wanted, deadline: Deadline) -> Reply:
         """Ask, and ask where the answer points to."""
         for _ in range(self.max_redirects + 1):
             answer = self._ask(url, headers, wanted, deadline)
@@ -317,100 +245,36 @@ class Transport:
             if host_of(answer) != host_of(url):
                 headers = {}  # from here on, even if it leads back
             url = answer
-        raise _Failure(
+        raise Failure(
             f"redirected more than {self.max_redirects} times, at last to {shown(url)}",
             "Give the address that the service has now as url=.",
             refused=True,
         )
 
-    def _ask(self, url: str, headers: dict, wanted: _Wanted, deadline: Deadline) -> Reply | str:
+    def _ask(self, url: str, headers: dict, wanted: Wanted, deadline: Deadline) -> Reply | str:
         """Send one request; its reply, or the URL it redirects to."""
         session, gate = self._connections().to(host_of(url))
         with gate.turn(deadline), watchdog(deadline.remaining()) as dog:
             try:
                 with self._send(session, url, headers | wanted.headers, deadline) as response:
                     if response.status_code in wanted.statuses:
-                        answer: Reply | str = self._reply(response, wanted)
+                        answer: Reply | str = read_reply(response, wanted, self.max_bytes)
                     elif response.status_code in _REDIRECTS and "Location" in response.headers:
                         answer = _target(url, response)
                     else:
-                        raise self._refused(response, gate)
-            except _Failure:
+                        raise refused(response, gate)
+            except Failure:
                 raise
             except Exception as error:  # strange replies make http.client raise other kinds than those of requests
-                raise self._broken(error, dog, deadline) from None
+                raise broken(error, self.timeouts, dog, deadline) from None
             if dog.barked:  # a shut connection may look like the end of a reply
-                raise _too_late(deadline)
+                raise too_late(deadline)
             return answer
 
     def _send(self, session: requests.Session, url: str, headers: dict, deadline: Deadline) -> requests.Response:
         connect, read, _ = self.timeouts
         timeout = (max(min(connect, deadline.remaining()), 1e-3), read)
         return session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False)
-
-    def _reply(self, response: requests.Response, wanted: _Wanted) -> Reply:
-        max_bytes = min(self.max_bytes, wanted.n_bytes)
-        try:
-            body = read_body(response, max_bytes)
-        except BodyTooLarge:
-            raise _Failure(
-                f"the reply is larger than {max_bytes} bytes",
-                "Ask for fewer pixels, or give the source transport=Transport(max_bytes=…).",
-                refused=True,
-            ) from None
-        if response.status_code == HTTPStatus.OK and not body:
-            raise BrokenBody("the reply is empty")
-        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        version = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-        return Reply(
-            response.status_code,
-            media_type,
-            body,
-            shown(response.url),
-            response.headers.get("Content-Range", ""),
-            version,
-        )
-
-    def _refused(self, response: requests.Response, gate: HostGate) -> _Failure:
-        """The failure of a status that is not expected; pauses the host if it asks for that."""
-        status = response.status_code
-        if status == HTTPStatus.OK:  # of a request for a range
-            what = "the service does not serve ranges of bytes, but whole files"
-            return _Failure(what, "Download the file, and give its path.", refused=True)
-        what = f"the service answered {status} {response.reason or ''}".rstrip()
-        if said := excerpt(response):
-            what += f" ({said!r})"
-        if status not in _WORTH_RETRYING:
-            login = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-            advice = "give the source transport=Transport(headers=…)" if login else "read what the service says"
-            return _Failure(what, f"Check what was asked for; {advice}.", refused=True)
-        failure = _Failure(what, "The service is in trouble or busy; fetch again later.")
-        seconds = _retry_after(response)
-        if seconds is not None:
-            gate.pause(seconds)
-            failure.paused = seconds > 0
-        return failure
-
-    def _broken(self, error: Exception, dog: Watchdog, deadline: Deadline) -> _Failure:
-        """The failure behind an exception of a library, in words without the URL, which may hold secrets."""
-        connect, read, _ = self.timeouts
-        if dog.barked:
-            return _too_late(deadline)
-        cause = _innermost(error)
-        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        later, advice = "Fetch again later.", "Check the network and the address, or fetch again later."
-        if isinstance(error, requests.ConnectTimeout):
-            return _Failure(f"no connection within {connect:g} s", advice, silent=True)
-        if isinstance(error, requests.ReadTimeout | urllib3.exceptions.ReadTimeoutError):
-            return _Failure(f"nothing came for {read:g} s", "The service is slow; fetch again later.", silent=True)
-        if isinstance(error, BrokenBody):
-            return _Failure(str(error), later, error=BadReplyError)
-        if isinstance(error, requests.exceptions.SSLError):
-            again = "CERTIFICATE" not in reason
-            return _Failure(f"no secure connection: {reason}", advice, again=again, silent=True)
-        if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
-            return _Failure(f"connection failed: {reason}", advice, silent=True)
-        return _Failure(f"the reply cannot be read ({type(cause).__name__}: {reason})", later, error=BadReplyError)
 
     def _connections(self) -> _Connections:
         # Those of a parent stay with it: a forked process would read the parent's replies from them.
@@ -463,7 +327,7 @@ def _checked(reply: Reply, check: Callable[[Reply], object] | None) -> Reply:
         if check is not None:
             check(reply)
     except BadReplyError as error:
-        raise _Failure(str(error).rstrip("."), "Fetch again later.", error=BadReplyError) from None
+        raise Failure(str(error).rstrip("."), "Fetch again later.", error=BadReplyError) from None
     return reply
 
 
@@ -472,42 +336,11 @@ def _error(kind: type, what: str, advice: str, url: str, tries: int, deadline: D
     return kind(f"{what}; {often} in {deadline.elapsed():.1f} s: {shown(url)}. {advice}")
 
 
-def _too_late(deadline: Deadline) -> _Failure:
-    return _Failure(
-        f"the reply was not complete after {deadline.total:g} s",
-        "The service is slow; fetch again later, or give the source transport=Transport(timeouts=…).",
-        again=False,
-    )
-
-
 def _target(url: str, response: requests.Response) -> str:
     """URL that a redirect leads to, if it may be followed."""
     try:
         return redirected(url, response.headers["Location"])
     except ValueError as error:
-        raise _Failure(
+        raise Failure(
             str(error), "Give the address that the service has now as url=, if you trust it.", refused=True
         ) from None
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Seconds that a service wants to be left alone; None if it says nothing of the kind."""
-    said = response.headers.get("Retry-After", "").strip()
-    if said.isdecimal():
-        return float(said)
-    try:
-        until = parsedate_to_datetime(said).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    try:  # by the clock of the service, which need not be ours
-        now = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    except (ValueError, OverflowError):
-        now = time.time()
-    return max(until - now, 0.0)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The exception at the bottom of those that libraries have wrapped around it."""
-    inside = (getattr(error, "reason", None), *error.args, error.__cause__)
-    inner = next((each for each in inside if isinstance(each, BaseException)), None)
-    return error if inner is None else _innermost(inner)
