@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from ._legacy_viewer import legacy, legacy_psf
-from ._services import Answer, hips2fits, rubin, skyserver, soda
+from ._services import Answer, hips2fits, skyserver
 from ._sky import GaussianSky
+from ._soda import rubin, soda
 
 LOGGER = logging.getLogger(__name__)
 

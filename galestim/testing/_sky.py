@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, gen_batches
 
 from .._tangent import TangentGrid, direction, position, tangent_header
+from ._checks import check_bands, check_flux, check_footprint, check_positions, finite, per_source
 from ._gaussians import Gaussians
 from ._mixtures import DE_VAUCOULEURS, EXPONENTIAL, disk_radius
 
@@ -89,14 +90,14 @@ class GaussianSky:
         background: ArrayLike = 0.0,
         footprint: Sequence[float] | None = None,
     ):
-        self.bands = _check_bands(bands)
-        self.background = np.broadcast_to(_finite("background", background), len(self.bands)).astype(np.float64)
-        self.footprint = _check_footprint(footprint)
-        ra, dec = _check_positions(ra, dec)
-        flux = _check_flux(flux, len(ra), len(self.bands))
-        sigma = _per_source("sigma", sigma, len(ra), 0, MAX_SIGMA, "(0, 3600] arcsec")
-        axis_ratio = _per_source("axis_ratio", axis_ratio, len(ra), 0, 1, "(0, 1]")
-        angle = np.radians(_per_source("position_angle", position_angle, len(ra), -np.inf, np.inf, "degrees"))
+        self.bands = check_bands(bands)
+        self.background = np.broadcast_to(finite("background", background), len(self.bands)).astype(np.float64)
+        self.footprint = check_footprint(footprint)
+        ra, dec = check_positions(ra, dec)
+        flux = check_flux(flux, len(ra), len(self.bands))
+        sigma = per_source("sigma", sigma, len(ra), 0, MAX_SIGMA, "(0, 3600] arcsec")
+        axis_ratio = per_source("axis_ratio", axis_ratio, len(ra), 0, 1, "(0, 1]")
+        angle = np.radians(per_source("position_angle", position_angle, len(ra), -np.inf, np.inf, "degrees"))
         self._gaussians = Gaussians(np.stack([ra, dec], axis=1), flux, sigma, axis_ratio, angle)
 
     @classmethod
@@ -170,16 +171,16 @@ class GaussianSky:
         >>> sky.image(150.0, 2.0, (800, 800), pixel_scale=0.5).sum(axis=(0, 1)).round(0).tolist()
         [67.0, 100.0, 120.0]
         """
-        n, n_bands = len(np.atleast_1d(np.asarray(ra))), len(_check_bands(bands))
-        flux = _per_source("flux", flux, n, -np.inf, np.inf, "finite numbers")
-        share = _per_source("bulge_to_total", bulge_to_total, n, 0, 1, "[0, 1]", closed=True)
+        n, n_bands = len(np.atleast_1d(np.asarray(ra))), len(check_bands(bands))
+        flux = per_source("flux", flux, n, -np.inf, np.inf, "finite numbers")
+        share = per_source("bulge_to_total", bulge_to_total, n, 0, 1, "[0, 1]", closed=True)
         name, expected = "half_light_semimajor_axis", "(0, 300] arcsec"
-        radius = _per_source(name, half_light_semimajor_axis, n, 0, MAX_RADIUS, expected)
-        ratio = _per_source("radius_ratio", radius_ratio, n, 0, np.inf, "positive numbers")
+        radius = per_source(name, half_light_semimajor_axis, n, 0, MAX_RADIUS, expected)
+        ratio = per_source("radius_ratio", radius_ratio, n, 0, np.inf, "positive numbers")
         if not psf_fwhm >= 0:
             raise ValueError(f"psf_fwhm={psf_fwhm}; expected an angle of at least 0 arcsec")
         disk = radius * disk_radius(share, ratio)
-        angle = _per_source("position_angle", position_angle, n, -np.inf, np.inf, "degrees")
+        angle = per_source("position_angle", position_angle, n, -np.inf, np.inf, "degrees")
         parts = [
             _components(DE_VAUCOULEURS, share * flux, disk * ratio, bulge_axis_ratio, bulge_colors, n_bands),
             _components(EXPONENTIAL, (1 - share) * flux, disk, axis_ratio, disk_colors, n_bands),
@@ -346,7 +347,7 @@ def _components(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Flux ``(n, k, n_bands)``, and σ along both axes ``(n, k)``, of the Gaussians of `n` profiles."""
     shares, variances = mixture
-    axis_ratio = _per_source("axis_ratio", axis_ratio, len(flux), 0, 1, "(0, 1]")
+    axis_ratio = per_source("axis_ratio", axis_ratio, len(flux), 0, 1, "(0, 1]")
     colors = np.asarray(colors, dtype=np.float64)
     if colors.shape not in ((n_bands,), (len(flux), n_bands)):
         raise ValueError(
@@ -356,70 +357,3 @@ def _components(
     in_bands = flux[:, None] * 10 ** (-0.4 * colors)
     major = radius[:, None] * np.sqrt(variances)
     return in_bands[:, None, :] * (shares / shares.sum())[:, None], major, major * axis_ratio[:, None]
-
-
-# --- checks of parameters -----------------------------------------------------------------------------------
-
-
-def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} contains NaN or infinity; expected finite numbers")
-    return array
-
-
-def _per_source(
-    name: str, values: ArrayLike, n: int, low: float, high: float, expected: str, *, closed: bool = False
-) -> NDArray[np.float64]:
-    """Make `values` one number per source, above `low` (or at it, if `closed`) and at most `high`."""
-    array = _finite(name, values)
-    if array.shape not in ((), (1,), (n,)):
-        raise ValueError(f"{name} has shape {array.shape}; expected a number or one for each of the {n} positions")
-    bad = ~((array >= low) if closed else (array > low)) | (array > high)
-    if bad.any():
-        raise ValueError(f"{name}={array[bad].flat[0]:g}; expected {expected}")
-    return np.broadcast_to(array, n)
-
-
-def _check_bands(bands: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(bands)
-    if (
-        not names
-        or len(set(names)) < len(names)
-        or any(not isinstance(name, str) or len(name) != 1 for name in names)
-    ):
-        raise ValueError(f"bands={bands!r}; expected different names of one character each, such as ('g', 'r', 'i')")
-    return names
-
-
-def _check_positions(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray, NDArray]:
-    ra, dec = (np.atleast_1d(_finite(name, values)) for name, values in (("ra", ra), ("dec", dec)))
-    if ra.ndim != 1 or ra.shape != dec.shape:
-        raise ValueError(f"ra and dec have shapes {ra.shape} and {dec.shape}; expected (n_sources,) twice")
-    if (np.abs(dec) > 90).any():
-        row = int(np.argmax(np.abs(dec) > 90))
-        raise ValueError(f"row {row}: dec={dec[row]:g} is outside [-90, 90]; expected ra and dec in degrees")
-    return ra % 360, dec
-
-
-def _check_flux(flux: ArrayLike, n: int, n_bands: int) -> NDArray[np.float64]:
-    array = _finite("flux", flux)
-    if array.shape == (n,):
-        array = np.repeat(array[:, None], n_bands, axis=1)
-    if array.shape != (n, n_bands):
-        raise ValueError(f"flux has shape {array.shape}; expected ({n},) or ({n}, {n_bands}): sources, bands")
-    return array
-
-
-def _check_footprint(footprint: Sequence[float] | None) -> tuple[float, ...] | None:
-    if footprint is None:
-        return None
-    numbers = tuple(float(value) for value in _finite("footprint", footprint))
-    if len(numbers) == 3 and 0 < numbers[2] <= 180:
-        return numbers
-    if len(numbers) == 4 and -90 <= numbers[2] < numbers[3] <= 90:
-        return numbers
-    raise ValueError(
-        f"footprint={footprint!r}; expected (ra, dec, radius) with a radius in (0, 180] or (ra_min, ra_max, dec_min, "
-        "dec_max) with -90 <= dec_min < dec_max <= 90, all in degrees"
-    )
