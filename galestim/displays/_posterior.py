@@ -74,8 +74,7 @@ class PosteriorDisplay:
     Gaussian holds 39 %, that of 2σ 86 %. Here each region and each interval holds its share, by default 68 % and
     95 %.
 
-    The densities of a mixture are exact; those of draws are histograms, smoothed with
-    Silverman's bandwidth.
+    The densities of a mixture are exact; those of draws are histograms, smoothed with Silverman's bandwidth.
 
     Examples
     --------
@@ -205,6 +204,8 @@ class PosteriorDisplay:
             raise ValueError("This galaxy has no posterior (NaN): its cutout is missing. Choose another row.")
         if truth is not None:
             truth = _one_per_target("truth", _as_predicted(truth, one), k)
+        if labels is None:
+            labels = map(labeled, one.target_names, one.units)
         pairs = {(i, j): density(one, [j, i]) for i in range(k) for j in range(i)}
         display = cls(
             marginals=[density(one, [target]) for target in range(k)],
@@ -213,7 +214,7 @@ class PosteriorDisplay:
             interval=one.credible_interval(levels[0], kind="hdi")[0],
             view=_view(one.quantile(VIEW)[0].T, pairs, levels[-1], truth),
             levels=levels,
-            labels=_one_per_target("labels", _default_labels(one) if labels is None else list(labels), k),
+            labels=_one_per_target("labels", list(labels), k),
             truth=truth,
             image=None if image is None else np.asarray(without_mask(image)),
             name=_name_of(posterior, row, row) if name is None else name,
@@ -327,9 +328,9 @@ class PosteriorDisplay:
             label = f"regions that hold {' and '.join(shares)}"
             handles.append(Line2D([], [], color=self.densities_[0].get_color(), label=label))
         handles += self.truths_[:1]
-        style = {"fontsize": "small", "frameon": False, "labelcolor": INK}
         n_columns = len(handles) if self.axes_.shape[1] > 2 or not self.pairs else 2
-        return self.figure_.legend(handles=handles, loc="outside lower center", ncols=n_columns, **style)
+        place = {"loc": "outside lower center", "ncols": n_columns}
+        return self.figure_.legend(handles=handles, **place, fontsize="small", frameon=False, labelcolor=INK)
 
 
 def _new_axes(plt, n_rows: int, n_columns: int):
@@ -342,25 +343,18 @@ def _new_axes(plt, n_rows: int, n_columns: int):
 
 def _view(view: NDArray, pairs: dict[tuple[int, int], Density], level: float, truth) -> NDArray[np.float64]:
     """Widen `view` (k, 2) until it holds the regions of `level`, and the truth."""
-    shown = [[low, high] for low, high in view]
+    truth = np.full(len(view), np.nan) if truth is None else truth
+    shown = np.column_stack([view, truth]).tolist()
     for (i, j), grid in pairs.items():
         inside = grid.values >= highest_density(grid, level)
         for target, axis, along in [(j, grid.axes[0], 1), (i, grid.axes[1], 0)]:
             shown[target].extend(axis[inside.any(axis=along)])
-    if truth is not None:
-        for values, known in zip(shown, truth):
-            values.append(known)
     return np.array([[np.nanmin(values), np.nanmax(values)] for values in shown])
 
 
 def _name_of(posterior: Posterior, index: int, row: int) -> str:
     """The identifier of a galaxy, if it is known; else its `row` in the data of the user."""
     return f"galaxy {row}" if posterior.ids is None else str(posterior.ids[index])
-
-
-def _default_labels(posterior: Posterior) -> list[str]:
-    """Symbols with units: ``$R_e$ [arcsec]``."""
-    return [labeled(name, unit) for name, unit in zip(posterior.target_names, posterior.units)]
 
 
 def _format_interval(median: float, low: float, high: float) -> str:
