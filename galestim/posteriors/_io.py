@@ -1,34 +1,7 @@
-r"""Files of posteriors: FITS, Parquet and HDF5.
+"""Files of posteriors: FITS, Parquet and HDF5, as "Without galestim" in ``docs/guide/posteriors.md`` describes them.
 
-Whatever the format, a file holds a row per galaxy. For n galaxies, m components, k targets and s draws:
-
-=======  =============  ============  ===========================================================================
-form     column         shape         meaning
-=======  =============  ============  ===========================================================================
-mixture  `weights`      (n, m)        weights of the components, which sum to 1
-mixture  `means`        (n, m, k)     their means, in latent space: that of the transformed targets
-mixture  `scale_trils`  (n, m, k, k)  the lower triangular L of their covariances L·Lᵀ, in latent space
-mixture  `groups`       (m,)          components of one number came from one pass of the network; not a row each
-draws    `weights`      (n, s)        weights of the draws, which sum to 1
-draws    `draws`        (n, s, k)     the draws, in physical units
-=======  =============  ============  ===========================================================================
-
-Numbers are float64, and NaN where a galaxy has no image; `groups` is int64. If galaxies have names, the column
-`object_id` of text holds them. Each target has a name, a unit as astropy
-writes it unless it has none, and, in a mixture, the name of its transform and the parameters of that (see
-`galestim.targets`).
-
-FITS
-    The binary table ``POSTERIOR``; the one column `groups` is in another, ``COMPONENTS``. The header of the first has
-    ``POSTFORM``, the form; ``POSTVERS``, the version of this layout; ``NTARGET``, k; and for each target n from 1 on
-    ``TARGETn``, ``UNITn``, ``TRANSFn``, and ``PARAMSn`` in JSON. Characters outside ASCII are escaped, as ``\u03bb``.
-Parquet
-    Columns of nested lists of fixed size. The schema's metadata has, under the key ``galestim``, the JSON
-    ``{"version", "form", "targets": [{"name", "unit", "transform", "parameters"}, …], "groups"}``.
-HDF5
-    A data set for each array; ``version``, ``form`` and ``targets``, the same JSON, are attributes of the root.
-
-Nothing of a file is ever executed: it holds numbers, names and JSON.
+Besides what is told there, FITS has ``POSTVERS`` and the others ``version``, the version of this layout. Nothing of a
+file is ever executed: it holds numbers, names and JSON.
 """
 
 from __future__ import annotations
