@@ -12,11 +12,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 
 from ._placement import ANY, MAP_ERROR, SIDEWAYS, Placement, lagrange_at_pixels
-from ._resample import _BROKEN, _CARDINAL, _MAX_SAMPLES, _SPACING, _TAPS, _powers, _window_bounds
+from ._resample import _BROKEN, _CARDINAL, _MAX_SAMPLES, _SPACING, _TAPS, _fill, _powers, _window_bounds
 
 _ON = 0.02  # px by which a sample may miss a pixel's center and have no share in the next one
 _NEAR = slice(5, 13)  # taps -3 to 4, which bear all but 1e-3 of the variance
@@ -66,7 +66,7 @@ def propagate(planes: Planes, placement: Placement, k: int) -> Propagated:
     if variance is None or bad.all():
         return Propagated(None, touched)
     weigh = _weigh_points if placement.layout[k] == ANY else _weigh_grid
-    filled = _filled(variance, bad)
+    filled = (_fill(variance, bad) if bad.any() else variance).astype(np.float64)
     return Propagated(weigh(filled, y, x, n_samples, placement.layout[k] == SIDEWAYS), touched)
 
 
@@ -113,14 +113,6 @@ def _touches(bad: NDArray[np.bool_], y: NDArray, x: NDArray) -> NDArray:
 def _any_of_blocks(samples: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
     blocks = samples.reshape(samples.shape[0] // n, n, samples.shape[1] // n, n)
     return np.logical_or.reduce(blocks, axis=(1, 3))
-
-
-def _filled(values: NDArray, unknown: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Values with those of the nearest known pixels in place of unknown ones."""
-    if not unknown.any():
-        return values.astype(np.float64)
-    nearest = distance_transform_edt(unknown, return_distances=False, return_indices=True)
-    return values[tuple(nearest)].astype(np.float64)
 
 
 def _weigh_grid(variance: NDArray, y: NDArray, x: NDArray, n_samples: int, sideways: bool) -> NDArray:
