@@ -22,7 +22,7 @@ class BrokenBody(Exception):
     """It ends early, or is not what its headers say."""
 
 
-def read_body(response: requests.Response, max_bytes: int) -> bytes:
+def read_body(response: requests.Response, max_bytes: float) -> bytes:
     """All of a body; an error rather than a part of it, or more than `max_bytes`."""
     announced = response.raw.length_remaining
     if announced is not None and announced > max_bytes:
