@@ -1,40 +1,15 @@
-import re
-
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from scipy.special import ndtr, ndtri
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.linear_model import BayesianRidge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from galestim.calibration import coverage
 from galestim.displays import CoverageDisplay
 from galestim.posteriors import MixturePosterior
 
+from ._calibration import galaxies
+
 SIGMAS = [0.6827, 0.9545, 0.9973]
-
-
-def galaxies(n=2000, widths=(1.0, 0.5, 2.0), seed=0):
-    """Posteriors as wide as they should be, half as wide, twice as wide; and the truths."""
-    rng = np.random.default_rng(seed)
-    y = rng.normal(size=(n, len(widths)))
-    means = y + rng.normal(size=y.shape)
-    scale_trils = np.tile(np.diag(widths), (n, 1, 1, 1))
-    return MixturePosterior(means[:, None], scale_trils, target_names=["honest", "too_bold", "too_shy"]), y
-
-
-class Posteriors(RegressorMixin, BaseEstimator):
-    """Bayesian ridge regression, as posteriors."""
-
-    def fit(self, X, y):
-        self.model_ = BayesianRidge().fit(X, y)
-        return self
-
-    def predict_posterior(self, X):
-        mean, std = self.model_.predict(X, return_std=True)
-        return MixturePosterior(mean[:, None, None], std[:, None, None, None])
 
 
 def test_the_curves_are_the_coverage_of_each_target():
@@ -112,29 +87,6 @@ def test_targets_are_named_in_the_legend():
     assert named.lines_[1].get_label() == "$R_e$"
     with pytest.raises(ValueError, match=r"^labels=\['a'\]; expected 3, one for each target\.$"):
         CoverageDisplay.from_posterior(*galaxies(20), labels=["a"])
-
-
-def test_from_estimator_predicts_through_a_pipeline():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 2))
-    y = X @ [1, 2] + rng.normal(size=300)
-    model = make_pipeline(StandardScaler(), Posteriors()).fit(X[:150], y[:150])
-    display = CoverageDisplay.from_estimator(model, X[150:], y[150:], levels=SIGMAS)
-    posterior = model[-1].predict_posterior(model[0].transform(X[150:]))
-    expected = CoverageDisplay.from_posterior(posterior, y[150:], levels=SIGMAS)
-    np.testing.assert_array_equal(display.coverage, expected.coverage)
-    np.testing.assert_allclose(display.coverage[0], 0.68, atol=0.1)
-
-
-def test_it_draws_on_given_axes_and_returns_itself():
-    display = CoverageDisplay.from_posterior(*galaxies(20))
-    _, axes = plt.subplots(1, 2)
-    assert display.plot(axes, line_kwargs={"lw": 4}) is display
-    assert list(display.axes_) == list(axes)
-    assert display.lines_[0].get_linewidth() == 4
-    sentence = "axes holds 1 Axes; expected 2, for the coverage and the difference."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        display.plot(axes[0])
 
 
 def test_no_curve_is_out_of_view():

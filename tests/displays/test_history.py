@@ -3,7 +3,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -132,16 +131,6 @@ def test_a_bad_history_is_an_error(history, sentence):
     for rows in [history, pd.DataFrame(history)]:
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             TrainingHistoryDisplay.from_history(rows)
-
-
-def test_it_draws_on_given_axes_and_returns_itself():
-    display = TrainingHistoryDisplay.from_estimator(GradientDescent().fit(X, Y))
-    _, axes = plt.subplots(1, 2)
-    assert display.plot(axes, line_kwargs={"lw": 4}) is display
-    assert list(display.axes_) == list(axes)
-    assert display.valid_line_.get_linewidth() == 4
-    with pytest.raises(ValueError, match=r"^axes holds 1 Axes; expected 2, for the loss and the learning rate\.$"):
-        display.plot(axes[0])
 
 
 def test_a_power_of_ten_is_labelled_even_if_the_rate_is_constant():

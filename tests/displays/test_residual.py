@@ -39,12 +39,6 @@ def images(galaxies):
     return BAND.add_noise(clean, random_state=0).numpy()
 
 
-@pytest.fixture(autouse=True)
-def _close():
-    yield
-    plt.close("all")
-
-
 def test_the_truth_leaves_noise(images, galaxies):
     found = residuals(images, galaxies, band=BAND)
     np.testing.assert_allclose(found.chi2, 1, atol=4 * np.sqrt(2 / NPIX**2))
