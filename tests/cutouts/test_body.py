@@ -18,12 +18,7 @@ from galestim.cutouts import (
 
 from ._faulty import BODY, FaultyServer, raw, reply
 
-pytestmark = pytest.mark.usefixtures("own_politeness")
-
-
-@pytest.fixture
-def own_politeness(monkeypatch, tmp_path):
-    monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_world")
 
 
 def quick(**options):

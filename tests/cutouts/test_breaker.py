@@ -26,11 +26,7 @@ from ._faulty import BODY, FaultyServer, half, nothing, reply, silent
 DOWN = "seems to be down"
 PATIENCE = 0.2  # [s] of `impatient`: a sixth of all the time that it has
 
-
-@pytest.fixture(autouse=True)
-def _own_world(monkeypatch, tmp_path):
-    monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(_breaker, "_breakers", {})
+pytestmark = pytest.mark.usefixtures("own_world")
 
 
 def impatient(**options):
@@ -166,12 +162,11 @@ def test_a_service_that_sometimes_answers_is_there(every):
     with FaultyServer(lambda handler: reply(BODY, 503 if next(counted) % every else 200)(handler)) as server:
         transport = impatient(max_retries=0, timeouts=(2, 2, 0.6))
         start, said = time.monotonic(), []
-        while time.monotonic() - start < 0.5:
+        while time.monotonic() - start < 0.5 or len(said) <= 20:  # on a busy machine, few fit into the time
             try:
                 transport.get(server.url())
             except TransientCutoutError as error:
                 said.append(str(error))
-    assert len(said) > 20
     assert not [each for each in said if DOWN in each]
 
 

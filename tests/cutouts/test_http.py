@@ -43,12 +43,7 @@ from ._faulty import (
 TOKEN = "Bearer 5ecret70ken"
 HTML = reply(b"<html><h1>We will be back</h1></html>", content_type="text/html; charset=utf-8")
 
-
-@pytest.fixture(autouse=True)
-def _own_world(monkeypatch, tmp_path):
-    """No proxy, and politeness that does not meet that of other tests."""
-    monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "*")
+pytestmark = pytest.mark.usefixtures("own_world")
 
 
 def quick(**parameters):

@@ -1,4 +1,3 @@
-import gzip
 import pickle
 import warnings
 
@@ -194,29 +193,6 @@ def test_across_ra_zero(tmp_path):
     mosaic = FitsMosaic(write(tmp_path / "field.fits", gaussian(wcs, 359.9995), wcs))
     for ra in (359.9995, -0.0005):
         assert centroid(mosaic.cutout(request(ra))[..., 0]) == pytest.approx((16, 16), abs=2e-3)
-
-
-def test_integers_with_scale_and_blank(tmp_path):
-    stored = np.arange(SHAPE[0] * SHAPE[1], dtype=np.int16).reshape(SHAPE)
-    stored[70, 95] = -32768
-    hdu = fits.ImageHDU(stored, make_wcs().to_header())
-    hdu.header.update(BSCALE=0.5, BZERO=1000.0, BLANK=-32768)
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "field.fits")
-    with gzip.open(tmp_path / "field.fits.gz", "wb") as file:
-        file.write((tmp_path / "field.fits").read_bytes())
-    # stored as they are, then told how to scale: astropy would apply the scale first
-    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(stored, make_wcs().to_header())]).writeto(
-        tmp_path / "field.fits.fz"
-    )
-    with fits.open(tmp_path / "field.fits.fz", mode="update", disable_image_compression=True) as hdus:
-        hdus[1].header.update(BSCALE=0.5, BZERO=1000.0, BLANK=-32768)
-    ra, dec = make_wcs().all_pix2world(100, 75, 0)
-    expected = (stored[75 - 5 : 75 + 6, 100 - 5 : 100 + 6] * 0.5 + 1000.0)[::-1]
-    for name in ("field.fits", "field.fits.gz", "field.fits.fz"):
-        cutout = FitsMosaic(tmp_path / name).cutout(request(float(ra), float(dec), npix=11))[..., 0]
-        assert np.argwhere(np.isnan(cutout)).tolist() == [[10, 0]]
-        known = np.isfinite(cutout)
-        np.testing.assert_allclose(cutout[known], expected[known], rtol=1e-4)
 
 
 def test_compressed_floats(tmp_path, field):

@@ -19,12 +19,7 @@ from ._faulty import BODY, FaultyServer, reply, script, silent
 
 needs_flock = pytest.mark.skipif(_politeness.fcntl is None, reason="processes share politeness by flock")
 
-
-@pytest.fixture(autouse=True)
-def runtime_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "*")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_world")
 
 
 def spacing(log):
@@ -129,16 +124,16 @@ def test_runtime_folder_that_cannot_be_used(monkeypatch, tmp_path):
 
 
 @needs_flock
-def test_runtime_folder_that_is_swept_away(runtime_folder):
+def test_runtime_folder_that_is_swept_away(tmp_path):
     gate = HostGate("https://example.org:443", 1e4, 4)
     with gate.turn(Deadline(1)):
-        shutil.rmtree(runtime_folder)
+        shutil.rmtree(tmp_path)
         with gate.turn(Deadline(1)):
             pass
-    assert list(runtime_folder.iterdir())
+    assert list(tmp_path.iterdir())
 
 
-def test_clock_that_was_set_back(runtime_folder):
+def test_clock_that_was_set_back():
     gate = HostGate("https://example.org:443", 10, 4)
     for last, until in [(time.time() + 3600, 0), (0, time.time() + 10**6)]:
         gate._ledger.write(last, until)

@@ -79,6 +79,14 @@ def fail(handler):
     return True
 
 
+def join_threads():
+    """Wait for those of a fetch that was ended."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("galestim-cutouts"):
+            thread.join(20)
+            assert not thread.is_alive()
+
+
 # --- the store ----------------------------------------------------------------------------------------------
 
 
@@ -104,9 +112,7 @@ def test_the_bytes_of_the_service_are_kept_as_they_were(server, store):
 
 
 @pytest.mark.parametrize(
-    "other",
-    [{"ra": 150.1}, {"dec": 2.1}, {"pixel_scale": 0.5}, {"npix": 65}],
-    ids=lambda change: next(iter(change)),
+    "other", [{"ra": 150.1}, {"dec": 2.1}, {"pixel_scale": 0.5}, {"npix": 65}], ids=lambda change: next(iter(change))
 )
 def test_other_cutouts_are_others(server, store, other):
     source = source_of(server)
@@ -251,10 +257,7 @@ def test_an_interruption_sends_nothing_more_and_waits_for_nothing(server, stop):
         answers.throw(stop)
     assert time.monotonic() - start < 10
     go_on.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("galestim-cutouts"):
-            thread.join(20)
-            assert not thread.is_alive()
+    join_threads()
     assert len(server.log) <= 16
 
 
@@ -267,10 +270,7 @@ def test_requests_in_flight_are_cut_short_and_not_tried_again(server):
     asked = len(server.log)
     answers.close()
     start = time.monotonic()
-    for thread in threading.enumerate():
-        if thread.name.startswith("galestim-cutouts"):
-            thread.join(20)
-            assert not thread.is_alive()
+    join_threads()
     assert time.monotonic() - start < 5
     assert len(server.log) <= asked + 4
     go_on.set()

@@ -21,7 +21,6 @@ from galestim.cutouts import (
     Soda,
     Transport,
 )
-from galestim.cutouts.http import _breaker
 from galestim.cutouts.http._secrets import Secrets, shown
 
 from ._faulty import FaultyServer, raw, redirect, reply
@@ -29,11 +28,7 @@ from ._faulty import FaultyServer, raw, redirect, reply
 SECRET = "5ecret/T0ken+42"
 USER = "someone"
 
-
-@pytest.fixture(autouse=True)
-def _own_world(monkeypatch, tmp_path):
-    monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(_breaker, "_breakers", {})
+pytestmark = pytest.mark.usefixtures("own_world")
 
 
 # --- what is shown of a source ------------------------------------------------------------------------------
