@@ -91,20 +91,44 @@ def test_truths_in_any_table(measure):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (
-            Table({"Flux": Y[:, 0], "radius": Y[:, 1]}),
-            "'Flux', 'radius', but none named 'flux'; expected 'flux', ",
-        ),
+        (Table({"Flux": Y[:, 0], "radius": Y[:, 1]}), "'Flux', 'radius', but none named 'flux'; expected 'flux', "),
         (pd.DataFrame(Y, columns=["a", "b"]), "has the columns 'a', 'b', but none named 'flux', 'radius'"),
-        (
-            QTable({"radius": Y[:, 1] * u.nJy, "flux": Y[:, 0]}),
-            "the unit 'nJy' in the column 'radius'; expected 'ar",
-        ),
+        (QTable({"radius": Y[:, 1] * u.nJy, "flux": Y[:, 0]}), "the unit 'nJy' in the column 'radius'; expected 'ar"),
     ],
 )
 def test_other_names_and_units_are_refused(measure, table, message):
     with pytest.raises(ValueError, match=message):
         MEASURES[measure](table)
+
+
+@pytest.mark.parametrize("measure", [name for name in MEASURES if name not in ("tarp, references", "sharpness")])
+def test_truths_that_do_not_fit_or_are_unknown_are_refused(measure):
+    for y in (Y[1:], Y[:, :1]):
+        with pytest.raises(ValueError, match=rf"^y has shape \(.*\); expected \({N}, 2\)"):
+            MEASURES[measure](y)
+    if measure not in ("log_prob", "cdf", "pdf"):
+        with pytest.raises(ValueError, match="Input y contains NaN"):
+            MEASURES[measure](np.where(Y.min() < Y, Y, np.nan))
+
+
+OF_DRAWS = [coverage, coverage_error, crps, energy_score, joint_coverage, l_c2st, pit, sbc_ranks, tarp]
+
+
+@pytest.mark.parametrize("measure", OF_DRAWS)
+def test_draws_that_are_no_posterior_are_refused(measure):
+    draws = POSTERIOR.sample(10, 0)
+    with pytest.raises(
+        ValueError, match=r"^posterior is an array of shape \(60, 10\); expected a Posterior, or draws"
+    ):
+        measure(draws[..., 0], Y)
+    draws[1, 4] = np.inf
+    if measure not in (crps, energy_score):  # which have no score for that galaxy
+        with pytest.raises(ValueError, match=r"^row 1: some draws are NaN or infinite\. Leave such galaxies out, or"):
+            measure(draws, Y)
+    draws[:] = np.nan
+    if measure not in (crps, energy_score):
+        with pytest.raises(ValueError, match=r"^All 60 posteriors are NaN \(missing cutouts\)"):
+            measure(draws, Y)
 
 
 class Known(RegressorMixin, BaseEstimator):

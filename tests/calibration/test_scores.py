@@ -194,28 +194,9 @@ def test_weighted_draws_count_by_their_weight(score):
     assert scores == pytest.approx(gaussian_crps(1.0, 1.0, 0.0), abs=0.03)
 
 
-@pytest.mark.parametrize("score", [log_score, crps, energy_score])
-@pytest.mark.parametrize(
-    ("y", "sentence"),
-    [
-        (
-            np.zeros(2),
-            r"^y has shape \(2, 1\); expected \(3, 1\): a row for each posterior, a column for each",
-        ),
-        (np.zeros((3, 2)), r"^y has shape \(3, 2\); expected \(3, 1\)"),
-        (np.array([0.0, np.nan, 1.0]), "Input y contains NaN"),
-    ],
-)
-def test_truths_that_do_not_fit(score, y, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        score(gaussian(np.zeros(3), 1.0), y)
-
-
-def test_draws_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"^posterior is an array of shape \(3, 10\); expected a Posterior"):
-        crps(np.zeros((3, 10)), np.zeros(3))
-    for score in (crps, energy_score):
-        with pytest.raises(ValueError, match="needs at least 2 draws per galaxy; got 1"):
-            score(np.zeros((3, 1, 1)), np.zeros(3))
-        with pytest.raises(InvalidParameterError, match="'n_samples' parameter of"):
-            score(gaussian(np.zeros(3), 1.0), np.zeros(3), n_samples=1)
+@pytest.mark.parametrize("score", [crps, energy_score])
+def test_one_draw_is_too_few(score):
+    with pytest.raises(ValueError, match="needs at least 2 draws per galaxy; got 1"):
+        score(np.zeros((3, 1, 1)), np.zeros(3))
+    with pytest.raises(InvalidParameterError, match="'n_samples' parameter of"):
+        score(gaussian(np.zeros(3), 1.0), np.zeros(3), n_samples=1)
