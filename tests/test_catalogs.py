@@ -436,8 +436,7 @@ def test_a_catalog_or_the_first_row_that_cannot_be(positions):
 @pytest.mark.parametrize("value", [[True], [1j], [np.datetime64("2020-01-01")]])
 def test_values_that_are_no_numbers(value):
     with raises(
-        ValueError,
-        f"ra has the dtype {np.array(value).dtype}; expected numbers, or text such as '12:30:49.4'.",
+        ValueError, f"ra has the dtype {np.array(value).dtype}; expected numbers, or text such as '12:30:49.4'."
     ):
         Catalog({"ra": value, "dec": [0]})
 

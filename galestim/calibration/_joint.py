@@ -10,13 +10,7 @@ from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, validate_params
 from ..posteriors import DrawsPosterior, Posterior
-from ._inputs import (
-    CONFIDENCE,
-    check_posterior,
-    check_targets,
-    draw_chunks,
-    known_rows,
-)
+from ._inputs import CONFIDENCE, check_posterior, check_targets, draw_chunks, known_rows
 from ._sbc import ranks_among
 from ._uniformity import Uniformity, uniformity
 

@@ -15,14 +15,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils import check_random_state, gen_batches
 
 from .._sklearn import HasMethods, Interval, validate_params
-from ._inputs import (
-    check_finite,
-    check_posterior,
-    check_rows,
-    check_targets,
-    draw_chunks,
-    known_rows,
-)
+from ._inputs import check_finite, check_posterior, check_rows, check_targets, draw_chunks, known_rows
 from ._joint import whitened
 
 _N_WHITENED = 200  # draws that say where a posterior is and how wide

@@ -15,14 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import has_fit_parameter
 
 from .._meta_regressor import MetaRegressor
-from .._sklearn import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    check_sample_weight,
-    fit_context,
-    routing_enabled,
-)
+from .._sklearn import HasMethods, Interval, StrOptions, check_sample_weight, fit_context, routing_enabled
 from .._tables import splittable
 from ..posteriors import DrawsPosterior, Posterior, Tails
 from ._held_out import HeldOut, fit_and_hold_out, latent_values, transforms_of

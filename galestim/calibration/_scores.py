@@ -18,10 +18,7 @@ _MAX_COMPONENTS = 100  # beyond, the pairs of components of an exact CRPS cost m
 _N_SHIFTS = 4  # pairs per draw in an energy score
 _CHUNK = 2**20  # pairs of components held at a time
 
-_OPTIONS: dict = {
-    "n_samples": [Interval(Integral, 2, None, closed="left")],
-    "random_state": ["random_state"],
-}
+_OPTIONS: dict = {"n_samples": [Interval(Integral, 2, None, closed="left")], "random_state": ["random_state"]}
 
 
 def log_score(posterior, y) -> NDArray[np.float64]:
@@ -138,10 +135,7 @@ def crps(posterior, y, *, n_samples=1000, random_state=0) -> NDArray[np.float64]
     return scores
 
 
-@validate_params(
-    {**_OPTIONS, "scale": ["array-like", None]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({**_OPTIONS, "scale": ["array-like", None]}, prefer_skip_nested_validation=True)
 def energy_score(posterior, y, *, scale=None, n_samples=1000, random_state=0) -> NDArray[np.float64]:
     """Energy score: the :func:`crps` of the joint posterior, with distances in the space of all targets.
 

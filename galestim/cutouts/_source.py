@@ -166,12 +166,7 @@ def _of_row(error: Exception) -> CutoutError:
 
 
 def make_requests(
-    catalog: Catalog,
-    source: CutoutSource,
-    *,
-    npix: int,
-    pixel_scale: float | None,
-    pixel_scale_re: float | None,
+    catalog: Catalog, source: CutoutSource, *, npix: int, pixel_scale: float | None, pixel_scale_re: float | None
 ) -> list[CutoutRequest]:
     """One request per row; its pixel scale is not positive where the half-light radius is not."""
     if not len(catalog):

@@ -6,13 +6,7 @@ import numpy as np
 
 from .._sklearn import styled
 from ._estimator import predicted, target_label
-from ._statistics import (
-    BinnedMeans,
-    Correlation,
-    binned_means,
-    bootstrap_correlations,
-    root_mean_squared_error,
-)
+from ._statistics import BinnedMeans, Correlation, binned_means, bootstrap_correlations, root_mean_squared_error
 from ._style import BLUE, GRAY, INK, PALETTE, VERMILION, axes_size, label_logarithms, padded, quiet, require_pyplot
 from ._targets import as_predicted, pair_target
 

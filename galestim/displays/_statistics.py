@@ -37,10 +37,7 @@ class BinnedMeans(NamedTuple):
 
 
 @validate_params(
-    {
-        "n_bins": [Interval(Integral, 1, None, closed="left")],
-        "bin_strategy": [StrOptions({"quantile", "uniform"})],
-    },
+    {"n_bins": [Interval(Integral, 1, None, closed="left")], "bin_strategy": [StrOptions({"quantile", "uniform"})]},
     prefer_skip_nested_validation=True,
 )
 def binned_means(x, y, *, n_bins=10, bin_strategy="quantile") -> BinnedMeans:

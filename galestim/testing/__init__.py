@@ -4,9 +4,4 @@ from ._loopback import LoopbackRequest, LoopbackSky
 from ._services import Answer
 from ._sky import GaussianSky
 
-__all__ = [
-    "Answer",
-    "GaussianSky",
-    "LoopbackRequest",
-    "LoopbackSky",
-]
+__all__ = ["Answer", "GaussianSky", "LoopbackRequest", "LoopbackSky"]

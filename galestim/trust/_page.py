@@ -9,18 +9,7 @@ from itertools import cycle
 
 import numpy as np
 
-from ..displays import (
-    BLUE,
-    GRAY,
-    INK,
-    PALE,
-    PALETTE,
-    VERMILION,
-    CoverageDisplay,
-    PITDisplay,
-    quiet,
-    require_pyplot,
-)
+from ..displays import BLUE, GRAY, INK, PALE, PALETTE, VERMILION, CoverageDisplay, PITDisplay, quiet, require_pyplot
 from ._findings import Findings
 from ._measures import ONE_SIGMA
 

@@ -20,14 +20,7 @@ from ..posteriors import DrawsPosterior, Posterior
 from ..targets import LogTransform
 from ._checks import checked_limits, checks_table, sentences
 from ._findings import Findings
-from ._measures import (
-    Judged,
-    accuracy_table,
-    calibration_table,
-    conditional_table,
-    coverage_table,
-    scores_table,
-)
+from ._measures import Judged, accuracy_table, calibration_table, conditional_table, coverage_table, scores_table
 from ._page import as_html, draw
 from ._robustness import Sample, crops_table, novelty_tables, stability_table
 from ._stage import Stage, image_stage

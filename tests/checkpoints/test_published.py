@@ -376,15 +376,9 @@ def test_another_shape_is_named(load, key, got, expected):
             "has 10 rows; expected 9 (full covariance), 6 (variances alone) or 3 (numbers alone)",
         ),
         ({"vgg.features.0.bias": torch.full((64,), np.nan)}, "'vgg.features.0.bias' has values that are not finite"),
-        (
-            {"vgg.features.0.bias": torch.zeros(64, dtype=int)},
-            "'vgg.features.0.bias' is torch.int64; expected",
-        ),
+        ({"vgg.features.0.bias": torch.zeros(64, dtype=int)}, "'vgg.features.0.bias' is torch.int64; expected"),
         ({"vgg.features.0.bias": "zero"}, "'vgg.features.0.bias' is str; expected a tensor of real numbers"),
-        (
-            {"vgg.features.1.running_mean": torch.zeros(64)},
-            "network has not: 'vgg.features.1.running_mean'",
-        ),
+        ({"vgg.features.1.running_mean": torch.zeros(64)}, "network has not: 'vgg.features.1.running_mean'"),
     ],
 )
 def test_other_contents(load, changes, message):
@@ -420,11 +414,7 @@ def test_another_image_size(load, pixels, size, message):
         (0, 1.2, "bulge_to_total: row 7 is 1.2, outside [0, 1], which LogitTransform takes"),
         (1, -3.0, "half_light_radius: row 7 is -3.0, outside (0, inf)"),
         (2, np.nan, "NaN or infinity in 1 of 300 rows, first in row 7"),
-        (
-            0,
-            0.0,
-            "bulge_to_total: row 7 is 0, which LogitTransform() takes to -inf; expected labels as",
-        ),
+        (0, 0.0, "bulge_to_total: row 7 is 0, which LogitTransform() takes to -inf; expected labels as"),
     ],
 )
 def test_labels_outside_the_domain(load, labels, column, value, message):

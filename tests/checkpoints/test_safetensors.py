@@ -236,10 +236,7 @@ def test_other_estimators_are_refused(fitted, galaxies, path):
     pipeline = make_pipeline(Normalizer("scale"), fitted)
     recalibrated = RecalibratedRegressor(fitted, cv="prefit").fit(*galaxies)
     for other in (pipeline, recalibrated, {"weights": 1}):
-        with pytest.raises(
-            TypeError,
-            match=f"got a {type(other).__name__}; expected a fitted CNN",
-        ):
+        with pytest.raises(TypeError, match=f"got a {type(other).__name__}; expected a fitted CNN"):
             save_estimator(other, path)
     save_estimator(recalibrated.estimator_, path)
     assert_same(load_estimator(path), fitted, galaxies[0])
@@ -362,19 +359,10 @@ def network(**parameters):
     ("change", "said"),
     [
         (lambda d, t: d.update({"format": 3}), "its format is 3, expected 2; update galestim"),
-        (
-            lambda d, t: d.update({"class": "Popen"}),
-            "it names the estimator 'Popen'; expected one of CNN",
-        ),
+        (lambda d, t: d.update({"class": "Popen"}), "it names the estimator 'Popen'; expected one of CNN"),
         (lambda d, t: d.pop("fitted"), "that this galestim can read: 'fitted'"),
-        (
-            parameter("network", {"class": "Popen", "parameters": {}}),
-            "it names the class 'Popen'; expected one of C",
-        ),
-        (
-            parameter("network", {"class": "HarmonicNet", "parameters": {"depth": 3}}),
-            "its HarmonicNet has param",
-        ),
+        (parameter("network", {"class": "Popen", "parameters": {}}), "it names the class 'Popen'; expected one of C"),
+        (parameter("network", {"class": "HarmonicNet", "parameters": {"depth": 3}}), "its HarmonicNet has param"),
         (parameter("network", {"class": "LogTransform", "parameters": {}}), "'network' parameter"),
         (parameter("network", {"path": "os.system"}), "which is no value that galestim writes"),
         (parameter("n_layers", 3), "its PosteriorRegressor has parameters that this galestim does not know"),

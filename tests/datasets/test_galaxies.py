@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 
 from galestim.datasets import _galaxies, make_galaxies
-from galestim.simulation import (
-    LogUniform,
-    MoffatPSF,
-    Uniform,
-    half_light_radius,
-    hsc_like,
-    render,
-    sim_v1_prior,
-)
+from galestim.simulation import LogUniform, MoffatPSF, Uniform, half_light_radius, hsc_like, render, sim_v1_prior
 
 HSC, PRIOR = hsc_like("i"), sim_v1_prior()
 

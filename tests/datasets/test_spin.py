@@ -90,19 +90,13 @@ def test_noise_and_scatter_leave_the_galaxies_alone():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (
-            {"n_samples": 0},
-            r"The 'n_samples' parameter of make_spin_galaxies must be an int in the range \[1, inf\)",
-        ),
+        ({"n_samples": 0}, r"The 'n_samples' parameter of make_spin_galaxies must be an int in the range \[1, inf\)"),
         ({"npix": 0}, r"The 'npix' parameter of make_spin_galaxies must be an int in the range \[1, inf\)"),
         (
             {"noise_factor": -1},
             r"The 'noise_factor' parameter of make_spin_galaxies must be a float in the range \[0\.0, inf\)",
         ),
-        (
-            {"intrinsic_scatter": -0.1},
-            r"The 'intrinsic_scatter' parameter of make_spin_galaxies must be a float in",
-        ),
+        ({"intrinsic_scatter": -0.1}, r"The 'intrinsic_scatter' parameter of make_spin_galaxies must be a float in"),
         ({"band": sdss_like("r")}, r"^band=Band\(.*\); expected three, of i, r and g, or None\.$"),
         ({"band": ["i", "r", "g"]}, r"^band='i'; expected a galestim\.simulation\.Band"),
         ({"band": [replace(IRG[0], correlation=2.0)] * 3}, r"^band has correlated noise; expected correlation=None"),

@@ -219,11 +219,7 @@ def test_an_estimator_that_does_not_crop_is_an_error():
             "images, crops and matrices have shapes (4, 8, 8), (3, 4, 4) and (4, 2, 3); "
             "expected (n, H, W) or (n, H, W, C), the same with h and w, and (n, 2, 3).",
         ),
-        (
-            [(4, 8, 8), (4, 4, 4), (4, 2, 3)],
-            [0, 4],
-            "rows holds 4; expected rows of the 4 images, from 0 to 3.",
-        ),
+        ([(4, 8, 8), (4, 4, 4), (4, 2, 3)], [0, 4], "rows holds 4; expected rows of the 4 images, from 0 to 3."),
     ],
 )
 def test_errors_say_what_is_expected(shapes, rows, sentence):

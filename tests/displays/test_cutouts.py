@@ -186,14 +186,8 @@ def test_errors_say_what_to_do(X, y_pred, keywords, sentence):
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
-        (
-            {"choice": "median"},
-            "The 'choice' parameter of choose_rows must be a str among .* Got 'median' instead",
-        ),
-        (
-            {"n_images": 0},
-            r"The 'n_images' parameter of choose_rows must be an int in the range \[1, inf\). Got 0",
-        ),
+        ({"choice": "median"}, "The 'choice' parameter of choose_rows must be a str among .* Got 'median' instead"),
+        ({"n_images": 0}, r"The 'n_images' parameter of choose_rows must be an int in the range \[1, inf\). Got 0"),
     ],
 )
 def test_a_wrong_choice_names_the_right_ones(galaxies, keywords, sentence):

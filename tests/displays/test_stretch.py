@@ -53,11 +53,7 @@ def test_a_colored_nucleus_does_not_saturate():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_is_shown_within_zero_and_one(channels):
     rng = np.random.default_rng(0)
-    for image in [
-        rng.normal(size=(9, 9, channels)),
-        np.zeros((9, 9, channels)),
-        np.full((2, 1, channels), 4.0),
-    ]:
+    for image in [rng.normal(size=(9, 9, channels)), np.zeros((9, 9, channels)), np.full((2, 1, channels), 4.0)]:
         shown = stretch(image)
         assert shown.min() >= 0
         assert shown.max() <= 1

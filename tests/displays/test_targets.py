@@ -57,12 +57,7 @@ def test_missing_predictions_stay_nan():
             "target=None, but y_true has 2 target(s); "
             "expected one of ['bulge_to_total', 'flux'] or an index below 2.",
         ),
-        (
-            TWO.to_numpy(),
-            TWO.to_numpy(),
-            2,
-            "target=2, but y_true has 2 target(s); expected an index below 2.",
-        ),
+        (TWO.to_numpy(), TWO.to_numpy(), 2, "target=2, but y_true has 2 target(s); expected an index below 2."),
         (
             TWO,
             TWO.rename(columns={"flux": "radius"}),

@@ -213,8 +213,7 @@ def test_same_seed_same_split_in_random_order():
 def test_errors_of_the_split():
     y = np.arange(10.0)
     with pytest.raises(
-        ValueError,
-        match=r"^stratified_train_test_split got no array to split; pass at least one before stratify=\.$",
+        ValueError, match=r"^stratified_train_test_split got no array to split; pass at least one before stratify=\.$"
     ):
         stratified_train_test_split(stratify=y)
     with pytest.raises(ValueError, match="stratified_train_test_split balances a continuous target, but y is None"):

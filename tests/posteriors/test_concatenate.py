@@ -94,21 +94,9 @@ def test_ids_are_kept_and_empty_where_unknown():
     [
         ([], ValueError, "no posteriors to concatenate; expected at least one"),
         ([mixture(), 3], TypeError, "number 1 is a int; expected a sequence of posteriors"),
-        (
-            [mixture(), Posterior.from_draws(mixture().sample(5))],
-            TypeError,
-            "number 1 a DrawsPosterior; expected",
-        ),
-        (
-            [mixture(), mixture()["flux"]],
-            ValueError,
-            r"number 1 has the targets \['flux'\]; expected \['flux', ",
-        ),
-        (
-            [mixture(), mixture(units=["nJy", "kpc"])],
-            ValueError,
-            "half_light_radius has the unit kpc in number 1",
-        ),
+        ([mixture(), Posterior.from_draws(mixture().sample(5))], TypeError, "number 1 a DrawsPosterior; expected"),
+        ([mixture(), mixture()["flux"]], ValueError, r"number 1 has the targets \['flux'\]; expected \['flux', "),
+        ([mixture(), mixture(units=["nJy", "kpc"])], ValueError, "half_light_radius has the unit kpc in number 1"),
         ([mixture(), mixture(units=None)], ValueError, "flux has the unit None in number 1 and nJy in number 0"),
         ([mixture(), mixture(transforms=["log", None])], ValueError, "half_light_radius has the transform Identity"),
         (
