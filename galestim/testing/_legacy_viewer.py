@@ -1,4 +1,7 @@
-"""The Legacy Surveys' sky viewer as a function of an analytic sky and a query: images, their weights, and stars."""
+"""The Legacy Surveys' sky viewer as a function of an analytic sky and a query: images, their weights, and stars.
+
+Written from its ``cutouts.py`` and ``views.py`` (legacysurvey/imagine).
+"""
 
 from __future__ import annotations
 

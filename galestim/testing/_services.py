@@ -1,9 +1,8 @@
-"""Survey services as functions of an analytic sky and a query.
+"""SkyServer and hips2fits as functions of an analytic sky and a query, and what all services answer with.
 
-Written from the services' own source or documentation, so that they can contradict a client: SkyServer's
-``getJpegController.cs`` and ``ImgCutout.cs`` (sciserver/SkyServerWS), the Legacy Surveys viewer's ``cutouts.py`` and
-``views.py`` (legacysurvey/imagine), astroquery's ``hips2fits`` module with its tests against the live service, the
-IVOA recommendation SODA 1.0, and Rubin's ``vo-cutouts``.
+Services are written from their own source or documentation, so that they can contradict a client: here SkyServer's
+``getJpegController.cs`` and ``ImgCutout.cs`` (sciserver/SkyServerWS), and astroquery's ``hips2fits`` module with its
+tests against the live service.
 """
 
 from __future__ import annotations

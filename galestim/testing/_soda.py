@@ -1,6 +1,6 @@
 """An IVOA SODA 1.0 service, and Rubin's, as functions of an analytic sky and a query.
 
-Written from the IVOA recommendation and Rubin's ``vo-cutouts``.
+Written from the IVOA recommendation SODA 1.0 and Rubin's ``vo-cutouts``.
 """
 
 from __future__ import annotations
