@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from pathlib import Path
 
@@ -142,16 +141,16 @@ def _locate(data_home, url: str | None, download_if_missing: bool) -> Path:
             f"The catalog at {address} has {len(body)} bytes of SHA-256 {digest}; expected {SHA256}. Try again; if "
             "SDSS has replaced the catalog, pass its address as url= to take it as it is."
         )
-    _read(io.BytesIO(body), address)  # only what can be read is kept
     with written_whole(file) as path:
         path.write_bytes(body)
+        _read(path, address)  # only what can be read is kept
     return file
 
 
-def _read(file: Path | io.BytesIO, name: str) -> dict[str, NDArray]:
+def _read(file: Path, name: str) -> dict[str, NDArray]:
     """Read the columns that are needed, in whatever case; no warnings, only what cannot be read matters."""
     try:
-        check_fits(file.getvalue() if isinstance(file, io.BytesIO) else file, name)
+        check_fits(file, name)
         with warnings.catch_warnings(action="ignore", category=AstropyUserWarning), fits.open(file) as hdus:
             return {name: np.array(hdus[1].data[name]) for name in COLUMNS}
     except (OSError, IndexError, KeyError, TypeError, ValueError) as error:
