@@ -26,6 +26,8 @@ from galestim.cutouts import (
 from galestim.cutouts._store import request_key
 from galestim.testing import GaussianSky, LoopbackSky
 
+from ._services import fast
+
 SKY = GaussianSky([150.0], [2.0], [100.0], sigma=2.0, background=0.02, footprint=(149, 151, 1, 3))
 
 
@@ -51,10 +53,6 @@ def server():
 @pytest.fixture
 def store(tmp_path):
     return CutoutStore(tmp_path)
-
-
-def fast(**options):
-    return Transport(**{"requests_per_second": 1000, "max_retries": 1, "backoff": 0.01, **options})
 
 
 def source_of(server, **options):

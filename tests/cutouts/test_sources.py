@@ -1,7 +1,5 @@
 """Each service's images have north up, the galaxy at the center and its flux, or an error says why there is none."""
 
-import io
-
 import numpy as np
 import pytest
 from astropy import units as u
@@ -10,8 +8,6 @@ from astropy.io import fits
 
 from galestim.cutouts import (
     BadReplyError,
-    CutoutFetcher,
-    CutoutRequest,
     CutoutStore,
     Hips2Fits,
     LegacySurvey,
@@ -19,11 +15,11 @@ from galestim.cutouts import (
     SkyServer,
     Soda,
     TransientCutoutError,
-    Transport,
 )
 from galestim.testing import GaussianSky, LoopbackSky
 
-BANDS = ("g", "r", "z")
+from ._services import BANDS, cone, fast, gaussians, request
+
 SODA_ID = "ivo://galestim/loopback?"
 HIPS = "galestim/P/loopback/"
 
@@ -49,10 +45,6 @@ EVERY = {**LINEAR, **PICTURES}
 PLACES = [(150.0, 0.0), (150.0, 60.0), (150.0, 89.9), (0.0, 30.0), (359.9999, -60.0)]
 
 
-def fast(**options):
-    return Transport(**{"requests_per_second": 1000, "max_retries": 1, "backoff": 0.01, **options})
-
-
 class Scripted(LoopbackSky):
     """Answers through `script` (handler → bool)."""
 
@@ -62,18 +54,10 @@ class Scripted(LoopbackSky):
         return self.script is not None and self.script(handler)
 
 
-def gaussians(ra, dec, flux=100.0, sigma=2.0, **options):
-    return GaussianSky(np.atleast_1d(ra), np.atleast_1d(dec), np.atleast_1d(flux), sigma, bands=BANDS, **options)
-
-
 def offset(ra, dec, north, east):
     """The position so many arcsec away."""
     moved = SkyCoord(ra, dec, unit="deg").spherical_offsets_by(east * u.arcsec, north * u.arcsec)
     return moved.ra.deg, moved.dec.deg
-
-
-def request(ra=150.0, dec=2.0, pixel_scale=0.5, npix=80):
-    return CutoutRequest(ra, dec, pixel_scale, npix, "a")
 
 
 def peak(image):
@@ -182,10 +166,6 @@ def test_the_reddest_band_is_red(kind):
 
 
 # --- what there is not --------------------------------------------------------------------------------------
-
-
-def cone(radius=1.0, **options):
-    return gaussians(150.0, 2.0, footprint=(150.0, 2.0, radius), **options)
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -406,92 +386,3 @@ def test_soda_refuses_images_that_are_not_one_plane_of_a_sensible_size(shape):
         server.script = script
         with pytest.raises(BadReplyError):
             LINEAR["soda"](server).cutout(request())
-
-
-# --- the camera of the Legacy Surveys -----------------------------------------------------------------------
-
-
-def legacy_camera(server, **options):
-    return LegacySurvey(bands="zg", camera=True, url=server.legacy_url, transport=fast(), **options)
-
-
-def native(**change):
-    return request(pixel_scale=0.262)._replace(**change)
-
-
-def test_legacy_surveys_tell_noise_and_point_spread_function():
-    with LoopbackSky(gaussians(150.0, 2.0)) as server:
-        cutout = legacy_camera(server).cutout(native())
-        image = LegacySurvey(bands="zg", url=server.legacy_url, transport=fast()).cutout(native())
-        assert [record.path for record in server.log] == [
-            "/viewer/fits-cutout",
-            "/viewer/coadd-psf/",
-            "/viewer/fits-cutout",
-        ]
-    np.testing.assert_array_equal(cutout.images[0], image)
-    np.testing.assert_allclose(cutout.noise, 0.01)
-    assert cutout.mask is None
-    assert (cutout.pixel_scale, cutout.zero_point, cutout.psf.shape) == (0.262, 22.5, (1, 63, 63, 2))
-    # a Gaussian of 1.3 arcsec FWHM
-    width = 1 / np.sqrt(4 * np.pi * (cutout.psf[0, ..., 1] ** 2).sum())
-    assert width * 2.3548 * 0.262 == pytest.approx(1.3, rel=0.01)
-
-
-def test_what_legacy_surveys_do_not_cover_is_bad():
-    with LoopbackSky(cone(8 / 3600, background=0.1)) as server:
-        cutout = legacy_camera(server).cutout(native())
-    row, column = np.indices((80, 80)) - 39.5
-    radius = np.hypot(row, column) * 0.262
-    bad = cutout.mask[0, ..., 0]
-    assert bad[radius > 9].all()
-    assert not bad[radius < 7].any()
-    assert np.isfinite(cutout.noise).all()
-
-
-def test_stamps_of_the_coadd_are_turned_north_up():
-    """FITS has the south first: a tail to the north must end up in the rows before the middle."""
-
-    class Tailed(LoopbackSky):
-        def answer(self, path, query):
-            answer = super().answer(path, query)
-            if "coadd-psf" not in path:
-                return answer
-            with fits.open(io.BytesIO(answer.body)) as hdus:
-                for hdu in hdus:
-                    hdu.data[40, 31] += 0.3
-                hdus.writeto(buffer := io.BytesIO())
-            return answer._replace(body=buffer.getvalue())
-
-    with Tailed(gaussians(150.0, 2.0)) as server:
-        psf = legacy_camera(server).cutout(native()).psf[0, ..., 0]
-    assert psf[22, 31] > psf[40, 31]
-    assert psf.sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_both_replies_are_kept(tmp_path):
-    catalog = {"ra": [150.0, 150.001], "dec": [2.0, 2.0]}
-    with LoopbackSky(gaussians(150.0, 2.0)) as server:
-        fetcher = CutoutFetcher(legacy_camera(server), npix=64, cache=tmp_path)
-        first = fetcher.transform(catalog)
-        assert len(server.log) == 4
-        again = fetcher.transform(catalog)
-        assert len(server.log) == 4
-    np.testing.assert_array_equal(first.images, again.images)
-    np.testing.assert_array_equal(first.psf, again.psf)
-
-
-@pytest.mark.parametrize(("options", "change"), [({}, {"pixel_scale": 0.5}), ({"format": "jpeg"}, {})])
-def test_a_camera_of_other_pixels_is_not_told(options, change):
-    with LoopbackSky(gaussians(150.0, 2.0)) as server:
-        with pytest.raises(ValueError, match=r"camera=True with format=.*; expected 'fits' and the native 0.262"):
-            legacy_camera(server, **options).cutout(native(**change))
-        assert server.log == []
-
-
-def test_layers_without_inverse_variance():
-    class Old(LoopbackSky):
-        def answer(self, path, query):
-            return super().answer(path, {name: value for name, value in query.items() if name != "invvar"})
-
-    with Old(gaussians(150.0, 2.0)) as server, pytest.raises(ValueError, match="'ls-dr10' has no inverse variance"):
-        legacy_camera(server).cutout(native())
