@@ -109,7 +109,6 @@ def test_a_file_gives_the_same_estimator(galaxies, path, name):
     assert loaded.history_ == model.history_
     assert loaded.image_shape_ == model.image_shape_ == (12, 12, 1)
     assert (loaded.n_parameters_, loaded.target_names_) == (model.n_parameters_, ["y0", "y1"])
-    assert not hasattr(loaded, "card_")
     # and it is as good as new: it clones, pickles, and goes to a file again
     assert_same(pickle.loads(pickle.dumps(loaded)), model, images)
     before = path.read_bytes()
