@@ -163,9 +163,8 @@ def _shift(image, placement, blocks):
     down, across = (nodes[:, 0, :, 1], nodes[:, 1, 1]) if sideways else (nodes[:, 1, :, 1], nodes[:, 0, 1])
     start = np.stack([down[:, 1], across[:, 1]], axis=1) - (n - 1) / 2
     base = np.floor(start).astype(int)
-    windows = np.full(
-        (len(blocks), *[n + len(_TAPS) - 1] * 2), np.float32(np.nan)
-    )  # for damaged ones, tried again alone
+    # for damaged ones, tried again alone
+    windows = np.full((len(blocks), *[n + len(_TAPS) - 1] * 2), np.float32(np.nan))
     for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
         rows, columns = (slice(first, first + len(window)) for first in corner)
         with suppress(ValueError, CutoutError):
@@ -200,9 +199,8 @@ def resample(image: Image, placement: Placement, k: int, surface_brightness: boo
     shape = (end_row - row, end_column - column)
     error, step = float(placement.error[k]), float(placement.step[k])
     bounds = _window_bounds(image.shape, placement.low[k].tolist(), placement.high[k].tolist())
-    if bounds is None or (
-        shape == (1, 1) and not error <= _BROKEN * step
-    ):  # broken as by the seam of a map of the sky
+    # broken as by the seam of a map of the sky
+    if bounds is None or (shape == (1, 1) and not error <= _BROKEN * step):
         return np.full(shape, np.nan, dtype=np.float32)
     fine = error <= MAP_ERROR and step * max(shape) <= _MAX_SAMPLES * _SPACING
     if not fine and shape != (1, 1):

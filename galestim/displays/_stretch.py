@@ -49,7 +49,6 @@ def _asinh(intensity: NDArray[np.float64], reference: NDArray[np.float64]) -> ND
     white = np.percentile(reference, 99.8)
     if white <= 0:
         return np.zeros_like(intensity)
-    softening = max(
-        10 * float(robust_sigma(reference, about=0)), 0.01 * white
-    )  # the floor is for images without noise
+    # the floor is for images without noise
+    softening = max(10 * float(robust_sigma(reference, about=0)), 0.01 * white)
     return np.arcsinh(intensity / softening) / np.arcsinh(white / softening)

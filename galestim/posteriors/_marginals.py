@@ -263,9 +263,8 @@ class MixtureMarginal:
     def _outermost(self, score: NDArray) -> tuple[NDArray, NDArray]:
         """The least and the greatest of the components' own quantiles."""
         ends = [self.mean + self.std * column[:, None] for column in score.T]
-        return np.stack([end.min(axis=1) for end in ends], axis=1), np.stack(
-            [end.max(axis=1) for end in ends], axis=1
-        )
+        lowest, highest = zip(*((end.min(axis=1), end.max(axis=1)) for end in ends))
+        return np.stack(lowest, axis=1), np.stack(highest, axis=1)
 
     @cached_property
     def _latent_mean_and_std(self) -> tuple[NDArray, NDArray]:
