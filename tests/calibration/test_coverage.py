@@ -116,7 +116,5 @@ def test_columns_of_a_table_are_found_by_the_names_of_the_targets(truth):
     with pytest.raises(ValueError, match="none named 'flux'; expected 'flux', 'radius'"):
         coverage(posterior, table["other", "radius"])
     masked = QTable({"flux": MaskedColumn(truth[:, 0], mask=truth[:, 0] > 2), "radius": truth[:, 1]})
-    with pytest.raises(
-        ValueError, match=r"^Input y contains NaN or infinity in \d+ of 2000 rows, first in row \d+; .* Masked"
-    ):
+    with pytest.raises(ValueError, match=r"^Input y contains NaN or infinity in \d+ of 2000 rows, .* Masked"):
         coverage(posterior, masked)

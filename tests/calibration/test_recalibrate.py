@@ -191,9 +191,7 @@ def test_log_scores_become_those_of_right_posteriors(options):
 
 def test_steps_and_draws_have_no_density():
     X, y = galaxies(100, 0)
-    with pytest.raises(
-        TypeError, match=r"^method='conformal' makes posteriors without a density; for log_prob use 'pi"
-    ):
+    with pytest.raises(TypeError, match=r"^method='conformal' makes posteriors without a density; for log_prob use"):
         RecalibratedRegressor(Claim(), method="conformal").fit(X, y).log_prob(X, y)
     with pytest.raises(TypeError, match="DrawsPosterior has no log_prob"):
         RecalibratedRegressor(Claim(form="draws")).fit(X, y).log_prob(X, y)

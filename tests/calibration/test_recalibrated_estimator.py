@@ -220,25 +220,17 @@ def test_cross_validation_and_search(few):
 
 def test_errors_say_what_to_do():
     X, y = galaxies(60, 0)
-    with pytest.raises(
-        ValueError, match=r"^9 galaxies were held out; expected at least 10, better some hundreds, to "
-    ):
+    with pytest.raises(ValueError, match=r"^9 galaxies were held out; expected at least 10, better some hundreds"):
         RecalibratedRegressor(Claim(), cv="prefit").fit(X[:9], y[:9])
-    with pytest.raises(
-        ValueError, match=r"^cv tests row 0 2 times; expected each row in one test set at most, as KF"
-    ):
+    with pytest.raises(ValueError, match=r"^cv tests row 0 2 times; expected each row in one test set at most, as"):
         RecalibratedRegressor(Claim(), cv=RepeatedKFold(n_repeats=2)).fit(X, y)
     with pytest.raises(ValueError, match=r"^a: row \d+ is -.*, outside \(0, inf\), which LogTransform takes;"):
         RecalibratedRegressor(Claim(transforms="log"), cv="prefit").fit(X, y)
     with pytest.raises(ValueError, match=r"^y has shape \(60, 1\); expected \(60, 2\)"):
         RecalibratedRegressor(Claim(), cv="prefit").fit(X, y[:, 0])
-    with pytest.raises(
-        InvalidParameterError, match="'method' parameter of RecalibratedRegressor must be a str among"
-    ):
+    with pytest.raises(InvalidParameterError, match="'method' parameter of RecalibratedRegressor must be a str"):
         RecalibratedRegressor(Claim(), method="isotonic").fit(X, y)
-    with pytest.raises(
-        InvalidParameterError, match="'estimator' parameter of RecalibratedRegressor must be an objec"
-    ):
+    with pytest.raises(InvalidParameterError, match="'estimator' parameter of RecalibratedRegressor must be an"):
         RecalibratedRegressor(LinearRegression()).fit(X, y)
     with pytest.raises(NotFittedError):
         RecalibratedRegressor(Claim()).predict_posterior(X)

@@ -182,9 +182,7 @@ def test_there_is_no_such_file(tmp_path):
 @pytest.mark.parametrize("name", ["c.csv", "c.fits", "c.parquet", "c.vot", "c.txt"])
 def test_files_that_cannot_be_read(name, tmp_path):
     (tmp_path / name).write_bytes(b"\x00\xff, 1\n,,,,\n")
-    with pytest.raises(
-        ValueError, match=rf"{name} cannot be read: .*\. Expected a CSV, FITS, Parquet or VOTable file"
-    ):
+    with pytest.raises(ValueError, match=rf"{name} cannot be read: .*\. Expected a CSV, FITS, Parquet or VOTable"):
         Catalog(tmp_path / name)
 
 

@@ -130,9 +130,7 @@ def test_huge_images_are_not_decoded(tmp_path, monkeypatch):
     Image.new("L", (12, 12)).save(tmp_path / "a.png")
     Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9999)
-    with pytest.raises(
-        MissingCutoutError, match=r"Refusing to decode the image .*bomb\.png: Image size \(10000 pixels"
-    ):
+    with pytest.raises(MissingCutoutError, match=r"Refusing to decode the image .*bomb\.png: Image size \(10000"):
         ImageDirectory(tmp_path).cutout(request("bomb"))
 
 

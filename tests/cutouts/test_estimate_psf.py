@@ -77,9 +77,8 @@ def test_width_and_shape_of_moffat_stars(field, estimate):
 
 
 def test_full_width(field, estimate):
-    half = (
-        field.truth.max() / 2
-    )  # of the truth drawn on finer pixels, which the pixel has widened as it has the stars
+    # of the truth drawn on finer pixels, which the pixel has widened as it has the stars
+    half = field.truth.max() / 2
     fine = galsim.Convolve(field.psf, galsim.Pixel(1)).drawImage(nx=401, ny=401, scale=0.1, method="no_pixel").array
     assert half == pytest.approx(fine.max() * 100 / 2, rel=0.03)
     width = 0.1 * 2 * np.sqrt((fine > fine.max() / 2).sum() / np.pi)

@@ -181,9 +181,7 @@ def test_edges_and_outside(field):
     assert np.isfinite(results[2]).all()
     for result in (results[1], results[3]):
         assert isinstance(result, MissingCutoutError)
-    with pytest.raises(
-        MissingCutoutError, match=r"NGC 1 at ra=149.98, dec=2 has no pixel in .*field.fits.*; leave it out"
-    ):
+    with pytest.raises(MissingCutoutError, match=r"NGC 1 at ra=149.98, dec=2 has no pixel in .*field.fits.*; leave"):
         FitsMosaic(field).cutout(outside)
 
 
@@ -272,9 +270,7 @@ def test_files_that_cannot_be_used(field, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file '.*none_\*.fits'"):
         FitsMosaic(str(tmp_path / "none_*.fits")).cutout(request())
     fits.PrimaryHDU(np.ones((5, 5))).writeto(tmp_path / "no_wcs.fits")
-    with pytest.raises(
-        ValueError, match=r"no_wcs.fits' has no image with a celestial WCS; it has 0 'PRIMARY' \(5, 5\)"
-    ):
+    with pytest.raises(ValueError, match=r"no_wcs.fits' has no image with a celestial WCS; .* 0 'PRIMARY' \(5, 5\)"):
         FitsMosaic(tmp_path / "no_wcs.fits").cutout(request())
     with pytest.raises(ValueError, match="no image with a celestial WCS at hdu='SCI'"):
         FitsMosaic(field, hdu="SCI").cutout(request())

@@ -50,9 +50,7 @@ def test_zero_points_that_differ_are_not_chosen_from(tmp_path):
 
 
 def test_magnitudes_asked_for_and_none_known(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"has no zero point: none of MAGZERO.*Pass zero_point=, the magnitude of one"
-    ):
+    with pytest.raises(ValueError, match=r"has no zero point: none of MAGZERO.*Pass zero_point=, the magnitude of"):
         zero_point(tmp_path, zero_point="header", BUNIT="adu")
     with pytest.raises(ValueError, match="has ZP=None; expected a number"):
         zero_point(tmp_path, zero_point="ZP")

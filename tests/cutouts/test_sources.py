@@ -243,9 +243,7 @@ def test_a_wrong_address_is_no_hole_in_the_sky(tmp_path):
     with LoopbackSky(gaussians(150.0, 2.0)) as server:
         source = SkyServer(url=server.url + "/dr99/getjpg", transport=fast())
         for n_requests in (1, 2):
-            with pytest.raises(
-                TransientCutoutError, match=r"no image service at .*/dr99/getjpg \(404\).*Check release="
-            ):
+            with pytest.raises(TransientCutoutError, match=r"no image service at .*/dr99/getjpg .*Check release="):
                 source.cutout(request(), store)
             assert len(server.log) == n_requests
 
@@ -254,9 +252,7 @@ def test_a_wrong_address_is_no_hole_in_the_sky(tmp_path):
 def test_an_unknown_layer_is_the_users_mistake_and_not_remembered(format, tmp_path):
     with LoopbackSky(gaussians(150.0, 2.0)) as server:
         source = LegacySurvey(layer="ls-dr99", format=format, url=server.legacy_url, transport=fast())
-        with pytest.raises(
-            ValueError, match="has no layer='ls-dr99'; expected one of those that its address bar shows"
-        ):
+        with pytest.raises(ValueError, match="has no layer='ls-dr99'; expected one of those that its address bar"):
             source.cutout(request(), CutoutStore(tmp_path))
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
@@ -311,9 +307,7 @@ def test_a_legacy_survey_that_stays_broken_is_not_outside(tmp_path):
 def test_what_hips2fits_says_is_passed_on():
     with LoopbackSky(gaussians(150.0, 2.0)) as server:
         source = Hips2Fits("CDS/P/nothing", url=server.hips2fits_url, transport=fast())
-        with pytest.raises(
-            ValueError, match="refuses hips='CDS/P/nothing', projection='TAN': Unknown HiPS: No HiPS matches"
-        ):
+        with pytest.raises(ValueError, match="refuses hips='CDS/P/nothing', projection='TAN': Unknown HiPS: No HiPS"):
             source.cutout(request())
         source = Hips2Fits(HIPS + "g", projection="???", url=server.hips2fits_url, transport=fast())
         with pytest.raises(ValueError, match="Bad WCS"):

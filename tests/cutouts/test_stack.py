@@ -62,9 +62,7 @@ def test_rows_by_number(stack):
 
 def test_rows_of_a_catalog_are_not_taken_for_rows_of_the_stack():
     unnamed = Catalog({"ra": [1.0], "dec": [2.0]})
-    with pytest.raises(
-        ValueError, match="ArrayStack looks images up by object_id, but the catalog has the columns ra"
-    ):
+    with pytest.raises(ValueError, match="ArrayStack looks images up by object_id, but the catalog has the columns"):
         CutoutFetcher(ArrayStack(noise(3, 8, 8)), npix=8, pixel_scale=1).fit(unnamed)
 
 

@@ -305,9 +305,7 @@ def test_truncated_images(tmp_path, extension, kept):
     Image.fromarray(noise).save(file)
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(
-        ValueError, match=rf"^Cannot read the image .*b\.{extension}: .* Expected a complete JPEG or PNG"
-    ):
+    with pytest.raises(ValueError, match=rf"^Cannot read the image .*b\.{extension}: .* Expected a complete JPEG or"):
         load_image_folder(tmp_path)
 
 

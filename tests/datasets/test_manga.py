@@ -153,9 +153,7 @@ def test_without_permission_nothing_is_downloaded(archive, catalog_of, tmp_path)
 def test_the_file_of_sdss_must_be_the_known_one(archive, catalog_of, tmp_path, monkeypatch):
     body = (archive[0] / NAME).read_bytes()
     monkeypatch.setattr(_manga, "URL", archive[1])
-    with pytest.raises(
-        OSError, match=f"{len(body)} bytes of SHA-256 {hashlib.sha256(body).hexdigest()}; expected ac71"
-    ):
+    with pytest.raises(OSError, match=f"{len(body)} bytes of .* {hashlib.sha256(body).hexdigest()}; expected ac71"):
         catalog_of(url=None)
     assert list((tmp_path / "home").iterdir()) == []
     monkeypatch.setattr(_manga, "SHA256", hashlib.sha256(body).hexdigest())
@@ -173,9 +171,7 @@ def test_the_file_of_sdss_must_be_the_known_one(archive, catalog_of, tmp_path, m
 )
 def test_what_is_no_pipe3d_catalog_is_not_kept(archive, catalog_of, tmp_path, damage, why):
     damage(archive[0] / NAME)
-    with pytest.raises(
-        OSError, match=f"{why}.*Expected a FITS table, extension 1, with the columns plateifu, mangaid"
-    ):
+    with pytest.raises(OSError, match=f"{why}.*Expected a FITS table, extension 1, with the columns plateifu"):
         catalog_of()
     assert list((tmp_path / "home").iterdir()) == []
 
@@ -244,9 +240,7 @@ def test_images_are_reduced_as_they_arrive(catalog_of, server):
 def test_galaxies_outside_the_footprint_are_left_out_and_said_to_be(archive, catalog_of, server):
     overwrite(archive, pipe3d(objra=("D", [150.0, 150.1, 210.0, *RA[3:]], "degree")))
     source = SkyServer(url=server.skyserver_url)
-    with pytest.warns(
-        UserWarning, match=r"2 of 4 galaxies .* 1 of them for R_e < 0.75 .* The first is 8485-1901: .*footprint"
-    ):
+    with pytest.warns(UserWarning, match=r"2 of 4 galaxies .* 1 of them for R_e < 0.75 .* is 8485-1901: .*footprint"):
         data = catalog_of(fetch_images=True, source=source, cache=False, reducer=Downsampler(80))
     assert data.catalog["object_id"].tolist() == ["8138-12703", "8997-3701"]
     assert data.lambda_r.tolist() == [0.48, 0.58]

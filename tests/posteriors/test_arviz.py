@@ -51,9 +51,7 @@ def test_what_cannot_be_a_posterior(galaxies):
         Posterior.from_arviz(data, ["mass"])
     group = data["posterior"]
     wide = {"posterior": group["flux"].expand_dims(band=2).to_dataset(name="flux")}
-    with pytest.raises(
-        ValueError, match=r"flux has the dimensions \('band', 'chain', .*expected chain, draw, and at"
-    ):
+    with pytest.raises(ValueError, match=r"flux has the dimensions \('band', 'chain', .*expected chain, draw, and"):
         Posterior.from_arviz(wide)
     uneven = {"posterior": group["flux"].to_dataset(name="flux").assign(mean=group["flux"].isel(galaxy=0))}
     with pytest.raises(ValueError, match=r"flux \(4, 5\), mean \(1, 5\); expected as many in each"):

@@ -96,9 +96,7 @@ def test_ids_go_with_their_galaxies(posterior):
     "ids", [["a"], [1, 2, 3, 4], "abcd", [["a", "b", "c", "d"]], ["a", None, "b", "c"], [b"a"] * 4]
 )
 def test_ids_that_are_not_a_name_for_each_galaxy(galaxies, ids):
-    with pytest.raises(
-        ValueError, match=r"ids has shape .* and the dtype .*; expected \(4,\) and str: a name for each"
-    ):
+    with pytest.raises(ValueError, match=r"ids has shape .* and the dtype .*; expected \(4,\) and str: a name for"):
         galaxies.ids = ids
 
 
@@ -116,9 +114,7 @@ def test_an_index_that_selects_no_galaxies(galaxies, index):
 
 
 def test_an_index_of_two_dimensions_is_explained(galaxies):
-    with pytest.raises(
-        IndexError, match="an index of 2 dimensions; expected an int, a slice, or a one-dimensional index"
-    ):
+    with pytest.raises(IndexError, match="an index of 2 dimensions; expected an int, a slice, or a one-dimensional"):
         galaxies[[[0, 1]]]
 
 
@@ -214,13 +210,9 @@ def test_deriving_from_draws_keeps_them_and_their_weights(draws):
 
 
 def test_what_cannot_be_derived(galaxies):
-    with pytest.raises(
-        ValueError, match=r"total: the function returned shape \(4,\); expected \(4, 9\), a value per draw."
-    ):
+    with pytest.raises(ValueError, match=r"total: the function returned shape \(4,\); expected \(4, 9\), a value"):
         galaxies.derive(lambda targets: targets["flux"].sum(axis=1), "total", n_samples=9)
-    with pytest.raises(
-        ValueError, match=r"target_names=.*'flux', 'flux'\]; expected 4 different names, one for each"
-    ):
+    with pytest.raises(ValueError, match=r"target_names=.*'flux', 'flux'\]; expected 4 different names, one for"):
         galaxies.derive(bulge_flux, "flux")
 
 
@@ -289,7 +281,5 @@ def test_rows_by_a_condition_that_is_not_known_of_all(galaxies):
 
 
 def test_levels_whose_columns_would_be_the_same(galaxies):
-    with pytest.raises(
-        ValueError, match=r"levels=\[0.95, 0.9545\]; columns are named by whole percents \[95, 95\], and two"
-    ):
+    with pytest.raises(ValueError, match=r"levels=\[0.95, 0.9545\]; columns are named by whole percents \[95, 95\]"):
         galaxies.summary(levels=[0.95, 0.9545])

@@ -29,16 +29,12 @@ def test_a_magnitude_shows_its_zero_point():
 
 @pytest.mark.parametrize("zero_point", ["AB", None, np.nan, np.inf])
 def test_wrong_zero_point(zero_point):
-    with pytest.raises(
-        ValueError, match=f"zero_point={zero_point!r}; expected the magnitude of a flux of 1, a finite"
-    ):
+    with pytest.raises(ValueError, match=f"zero_point={zero_point!r}; expected the magnitude of a flux of 1, a"):
         Magnitude(zero_point)
 
 
 @pytest.mark.parametrize(("function", "missing"), [(bulge_flux, "bulge_to_total"), (Magnitude(0.0), "flux")])
 def test_a_missing_target_is_named(function, missing):
     posterior = DrawsPosterior(np.ones((1, 3, 2)), target_names=["size", "spin"])
-    with pytest.raises(
-        ValueError, match=f"no target '{missing}' among 'size', 'spin'; name the targets of the posterior"
-    ):
+    with pytest.raises(ValueError, match=f"no target '{missing}' among 'size', 'spin'; name the targets of the"):
         posterior.derive(function, "new")

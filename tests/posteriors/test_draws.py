@@ -119,9 +119,7 @@ def test_a_draw_that_is_not_finite_hides_its_target_only():
 
 @pytest.mark.parametrize("method", ["log_prob", "pdf"])
 def test_draws_have_no_density(method):
-    with pytest.raises(
-        TypeError, match=f"a DrawsPosterior has no {method}: draws say where .* Use the MixturePosterior"
-    ):
+    with pytest.raises(TypeError, match=f"a DrawsPosterior has no {method}: draws .* Use the MixturePosterior"):
         getattr(DrawsPosterior(np.zeros((1, 2, 1))), method)([[0.0]])
 
 

@@ -233,9 +233,7 @@ def test_own_transforms_are_written_as_draws(path):
 def test_units_must_have_a_name_that_astropy_knows(path):
     counts = u.def_unit("adu_of_mine")
     posterior = mixture(2, 1, 1, target_names=["flux"], units=[counts])
-    with pytest.raises(
-        ValueError, match=r"flux: astropy does not know the unit 'adu_of_mine' by its name.*enabled_units"
-    ):
+    with pytest.raises(ValueError, match=r"flux: astropy does not know the unit 'adu_of_mine' .*enabled_units"):
         posterior.write(path)
     with u.add_enabled_units([counts]):
         assert_same(round_trip(posterior, path), posterior)

@@ -245,9 +245,7 @@ def test_wrong_arguments(change, message):
 
 
 def test_wrong_points(galaxies):
-    with pytest.raises(
-        ValueError, match=r"y has shape \(4, 2\); expected \(4, 3\) or \(4, q, 3\), a row per galaxy."
-    ):
+    with pytest.raises(ValueError, match=r"y has shape \(4, 2\); expected \(4, 3\) or \(4, q, 3\), a row per"):
         galaxies.log_prob(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"y has shape \(3, 3\)"):
         galaxies.cdf(np.zeros((3, 3)))

@@ -42,9 +42,7 @@ def test_the_same_seed_gives_the_same_draws(galaxies):
 def test_x_that_is_no_galaxy(galaxies):
     view = galaxies.to_sbi()
     for x in (4, -1, 0.5, view.x):
-        with pytest.raises(
-            ValueError, match=r"expected numbers of galaxies, from 0 to 3, as in the view's x\. Leave"
-        ):
+        with pytest.raises(ValueError, match=r"expected numbers of galaxies, from 0 to 3, as in the view's x\."):
             view.sample_batched((5,), x)
     for x in (None, view.x):
         with pytest.raises(ValueError, match="expected the number of one galaxy, one row of the view's x"):

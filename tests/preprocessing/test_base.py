@@ -113,9 +113,7 @@ def test_other_channels_than_in_fit(transformer, images):
 @every_transformer
 def test_an_image_shape_that_does_not_multiply(transformer, images):
     flat = type(transformer)(**{**transformer.get_params(), "image_shape": (9, 9, 3)})
-    with pytest.raises(
-        ValueError, match=r"X has 189 features, but image_shape=\(9, 9, 3\) needs 9×9×3 = 243; pass the"
-    ):
+    with pytest.raises(ValueError, match=r"X has 189 features, but image_shape=\(9, 9, 3\) needs 9×9×3 = 243; pass"):
         flat.fit(images.reshape(5, -1))
 
 

@@ -139,7 +139,5 @@ def test_bicubic_of_linear_images_is_not_rounded():
 
 
 def test_an_unknown_method_names_those_there_are():
-    with pytest.raises(
-        ValueError, match=r"'method' parameter of Downsampler must be a str among .*'area'.* Got 'box'"
-    ):
+    with pytest.raises(ValueError, match=r"'method' parameter of Downsampler must be .*'area'.* Got 'box'"):
         Downsampler(method="box").fit(noise(2, 4, 4))

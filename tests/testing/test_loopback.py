@@ -81,9 +81,8 @@ def test_skyserver_outside_is_a_404_that_is_a_jpeg(server):
 
 
 def test_skyserver_just_outside_is_black(server):
-    reply = get(
-        server.skyserver_url, ra=150.0, dec=2.6, scale=0.4, width=64, height=64
-    )  # 6 arcmin from the footprint
+    # 6 arcmin from the footprint
+    reply = get(server.skyserver_url, ra=150.0, dec=2.6, scale=0.4, width=64, height=64)
     assert reply.status_code == 200
     assert picture(reply).max() == 0
     assert get(server.skyserver_url, ra=150.0, dec=2.7, scale=0.4, width=64, height=64).status_code == 404
