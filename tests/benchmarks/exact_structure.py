@@ -4,8 +4,8 @@
     python tests/benchmarks/exact_structure.py --smoke --out results      # does it run?
 
 Galaxies of `sim_v2_prior`, alone, in images of 64 px from cameras that are told as they are, but for the level of the
-sky and the width of the star, whose errors are as told; noise is independent, and stars are small enough for their
-stamps. The likelihood is that of the renderer, so what `RefinedRegressor(sampler="tempering")` draws is the posterior,
+sky and the width of the star, whose errors are as told; noise is independent, pixels and stars are of one size, so
+that one prior tells what is known of radii, and stars are small enough for their stamps. The likelihood is that of the renderer, so what `RefinedRegressor(sampler="tempering")` draws is the posterior,
 but for the number of its draws. Compared are root mean squares of the errors of posterior means of B/T, ln R_e, ln F, and of their
 standard deviations, over the root mean square of the Cramér–Rao limits; that is linear about the truth, and knows of no
 other mode. Each part writes a file, which another run does not repeat and the table is made of.
@@ -26,12 +26,21 @@ from galestim.simulation import LogUniform, Uniform, cramer_rao_bound, sim_v2_ca
 
 EDGES = 10, 30, 100, 300, 1000, 3000  # signal to noise
 NPIX, PART = 64, 8
+FWHM, SCALE = 2.5, 0.2  # pixels; arcsec
+
+
+def prior():
+    """Galaxies of galestim-sim-v2 as far as one camera sees them: of a quarter to three times the star's width."""
+    return sim_v2_prior().replace(half_light_radius=LogUniform(0.25 * FWHM * SCALE, 3.0 * FWHM * SCALE))
 
 
 def cameras(low: float, high: float):
     """Cameras of galestim-sim-v2 that hide nothing, at signal-to-noise ratios from `low` to `high`."""
     return sim_v2_cameras().replace(
-        fwhm=LogUniform(1.8, 4.0),
+        fwhm=FWHM,
+        pixel_scale=SCALE,
+        relative_radius=None,
+        max_radius=None,
         beta=Uniform(3.0, 5.0),
         double_share=0.0,
         correlated_share=0.0,
@@ -48,12 +57,12 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 def part(low: float, high: float, n: int, seed: int) -> dict[str, np.ndarray]:
     """Measure `n` galaxies of one range of signal to noise."""
-    prior, band = sim_v2_prior(), cameras(low, high)
-    drawn = SimulatedGalaxies(n, npix=NPIX, band=band, prior=prior, random_state=seed)
+    known, band = prior(), cameras(low, high)
+    drawn = SimulatedGalaxies(n, npix=NPIX, band=band, prior=known, random_state=seed)
     truth, network = scaled(drawn.target), load_pretrained("any-camera", device="cpu")
-    refined, report = RefinedRegressor(network, prior=prior, when="always", sampler="tempering").refine(drawn[:])
+    refined, report = RefinedRegressor(network, prior=known, when="always", sampler="tempering").refine(drawn[:])
     galaxies = {name: values for name, values in drawn.parameters.items() if name != "half_light_radius"}
-    limit = cramer_rao_bound(galaxies, drawn.cameras, npix=NPIX, prior=band.given(drawn.cameras, prior)).std
+    limit = cramer_rao_bound(galaxies, drawn.cameras, npix=NPIX, prior=known).std
     found = {"limit": limit, "low": np.full(n, low), "seconds": np.asarray(report["seconds"])}
     plain = DrawsPosterior(network.predict_posterior(drawn[:]).sample(4000, random_state=0))
     for name, posterior in (("exact", refined), ("network", plain)):
