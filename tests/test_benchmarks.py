@@ -70,6 +70,7 @@ def test_every_script_is_run_here():
         "crops.py",
         "degradation.py",
         "downsampling.py",
+        "exact_structure.py",
         "galsim_oracle.py",
         "harmonic_information.py",
         "memory.py",
@@ -393,6 +394,12 @@ def test_refinement_chains(run, tmp_path):
     table = run("refinement_chains.py", "--smoke", "--out", tmp_path)
     assert "| simulated 0 |" in table
     assert len(list(tmp_path.glob("*.txt"))) == 1
+
+
+def test_exact_posteriors_of_structure(run, tmp_path):
+    assert "| 100–300 (1) |" in run("exact_structure.py", "--smoke", "--out", tmp_path)
+    (part,) = (dict(np.load(path)) for path in tmp_path.glob("*.npz"))
+    assert (part["exact: std"] < part["network: std"]).all()
 
 
 def test_refinement_beside_neighbors(run, tmp_path):

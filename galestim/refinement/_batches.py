@@ -17,6 +17,7 @@ from ._parameters import factor_of
 from ._prior import LogPrior
 from ._refine import N_CANDIDATES, Refined, refine
 from ._starts import starts
+from ._tempering import temper
 
 BATCH = {"cpu": 8 * 96**2, "cuda": 256 * 96**2}  # pixels of galaxies that are refined at a time
 
@@ -37,7 +38,7 @@ def batches(seen: Observed, rows: NDArray, device):
 
 @torch.no_grad()
 def refine_batch(
-    posterior, seen: Observed, rows: NDArray, rng, *, neighbors, prior, model_error, n_samples, device
+    posterior, seen: Observed, rows: NDArray, rng, *, neighbors, prior, model_error, sampler, n_samples, device
 ) -> Refined:
     """Refine some rows, from the posteriors that an estimator has of them."""
     device = resolve_device(device)
@@ -62,4 +63,5 @@ def refine_batch(
     fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
     candidates = starts(likelihood, drawn, N_CANDIDATES, fwhm, generator)
     log_prior = LogPrior(prior, coordinates, torch.as_tensor(seen.zero_point[rows], device=device))
-    return refine(likelihood, log_prior, candidates, n_samples=n_samples, generator=generator)
+    sample = {"importance": refine, "tempering": temper}[sampler]
+    return sample(likelihood, log_prior, candidates, n_samples=n_samples, generator=generator)

@@ -84,6 +84,11 @@ class RefinedRegressor(MetaRegressor):
         What to allow for in galaxies with arms, bars and rings. "infer": the noise is taken to be so much larger as
         what the best model leaves says, for each galaxy. A number: an error of bulge and disk as a share of their
         light in a pixel, independent from pixel to pixel. None: galaxies are what the model is.
+    sampler : {"importance", "tempering"}, default="importance"
+        How posteriors are drawn from. "importance": by proposals about their modes, to which what is known climbs.
+        "tempering": by shapes that go from the prior to the posterior by small steps, all rendered at the end; some
+        ten times slower, and right where modes are far apart and many, as where bulges may be as flat and as large as
+        disks and one may pass for the other.
     n_samples : int, default=1600
         Number of draws for each galaxy, of equal weight; at least 100.
     device : str or torch.device, default="cpu"
@@ -121,6 +126,7 @@ class RefinedRegressor(MetaRegressor):
     .. [4] Raftery & Bao 2010, Biometrics 66, 1162: Incremental Mixture Importance Sampling.
     .. [5] White 1982, Econometrica 50, 1: the sandwich estimate of covariance.
     .. [6] Müller 2013, Econometrica 81, 1805: posteriors of models that are wrong.
+    .. [7] Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B 68, 411: Sequential Monte Carlo samplers.
 
     Examples
     --------
@@ -147,6 +153,7 @@ class RefinedRegressor(MetaRegressor):
         "band": [Band, None],
         "when": [StrOptions({"auto", "always"}), Interval(Real, 0, None, closed="left")],
         "model_error": [Interval(Real, 0, None, closed="left"), StrOptions({"infer"}), None],
+        "sampler": [StrOptions({"importance", "tempering"})],
         "n_samples": [Interval(Integral, 100, None, closed="left")],
         "device": "no_validation",
         "random_state": ["random_state"],
@@ -160,6 +167,7 @@ class RefinedRegressor(MetaRegressor):
         band=None,
         when="auto",
         model_error=None,
+        sampler="importance",
         n_samples=1600,
         device="cpu",
         random_state=0,
@@ -169,6 +177,7 @@ class RefinedRegressor(MetaRegressor):
         self.band = band
         self.when = when
         self.model_error = model_error
+        self.sampler = sampler
         self.n_samples = n_samples
         self.device = device
         self.random_state = random_state
@@ -256,7 +265,8 @@ class RefinedRegressor(MetaRegressor):
             ``status``: "refined", "kept" where the rule says that nothing is gained, "unreliable" where the network's
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
             image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
-            log likelihood, its rms at 32 draws that were rendered; ``chi2`` of the best model per pixel;
+            log likelihood, its rms at 32 draws that were rendered (these two are 0 of tempering, whose ``effective`` counts the shapes that differ);
+            ``chi2`` of the best model per pixel;
             ``noise_factor`` by which noise was taken to be larger for an error of the model that is inferred;
             ``seconds`` that the galaxy took.
 
@@ -319,7 +329,7 @@ class RefinedRegressor(MetaRegressor):
             start = time.process_time()
             found = refine_batch(
                 posterior[batch], seen, batch, rng,
-                neighbors=neighbors, prior=self.prior, model_error=self.model_error,
+                neighbors=neighbors, prior=self.prior, model_error=self.model_error, sampler=self.sampler,
                 n_samples=self.n_samples, device=self.device,
             )  # fmt: skip
             for name, values in natural_draws(found, seen.pixel_scale[batch]).items():

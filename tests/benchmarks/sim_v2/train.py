@@ -16,6 +16,7 @@ galaxies, and an epoch learns from a new look and seven old ones. What comes out
 import argparse
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -30,16 +31,21 @@ from galestim.regression import Transfer
 from galestim.simulation import LogUniform, Mixture, Uniform, sim_v2_cameras, sim_v2_neighbors, sim_v2_prior
 from galestim.targets import LogitTransform
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from _measured_stars import training_stars  # noqa: E402
+
 N_GALAXIES, NPIX = 20_000, (64, 96, 128)
 SEED = 13  # the sets of sim_v2 have others
 
 
 def cameras():
     """Those of the benchmark and of space, known better or less well, and with bad pixels."""
-    none = Uniform(0.0, 0.0)
+    none, stars = Uniform(0.0, 0.0), training_stars()
     return sim_v2_cameras().replace(
-        double_share=0.3,
-        airy_share=0.2,
+        double_share=0.2 if stars else 0.3,
+        airy_share=0.15 if stars else 0.2,
+        stamps=stars,
+        stamp_share=0.15 if stars else 0.0,
         sky_error=LogUniform(0.03, 0.4),
         psf_error=LogUniform(0.006, 0.2),
         noise_error=0.05,
