@@ -265,8 +265,8 @@ class RefinedRegressor(MetaRegressor):
             ``status``: "refined", "kept" where the rule says that nothing is gained, "unreliable" where the network's
             posterior is kept as that of the refinement cannot be relied on, or "missing"; ``signal_to_noise`` of the
             image; ``effective`` number of draws of shapes, and ``k_hat`` of their weights; ``error`` of the emulated
-            log likelihood, its rms at 32 draws that were rendered (these two are 0 of tempering, whose ``effective`` counts the shapes that differ);
-            ``chi2`` of the best model per pixel;
+            log likelihood, its rms at 32 draws that were rendered (these two are 0 of tempering, whose ``effective``
+            counts the shapes that differ); ``chi2`` of the best model per pixel;
             ``noise_factor`` by which noise was taken to be larger for an error of the model that is inferred;
             ``seconds`` that the galaxy took.
 

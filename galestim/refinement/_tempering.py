@@ -11,8 +11,8 @@ import math
 
 import torch
 
-from ._posterior import Posterior, with_radius
 from ._importance import effective, resampled
+from ._posterior import Posterior, with_radius
 from ._refine import Refined, Rendered
 
 N_SHAPES, N_STEPS = 512, 40
@@ -66,7 +66,7 @@ def temper(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
     if likelihood.infers:  # with more noise than before
         u = _tempered(rendered, posterior_by, about, generator)
     exact, known = posterior_by(Exact(likelihood)), Known(likelihood.coordinates, about)
-    value, draws = exact.of_shapes(u)
+    value = exact.of_shapes(u)[0]
     for _ in range(LAST):
         u, value = _moved(u, value, torch.ones_like(value[:, :1]), known, exact, generator)
     draws = exact.of_shapes(u)[1]
@@ -119,7 +119,7 @@ def _next(power: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.
 
 
 def _moved(u, value, power, known: Known, posterior, generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shapes after random moves, and their values, by the rule of Metropolis et al. (1953, J. Chem. Phys. 21, 1087)."""
+    """Shapes after random moves, and their values (Metropolis et al. 1953, J. Chem. Phys. 21, 1087)."""
     inside = posterior.emulator.coordinates.inside
     for i, length in enumerate(MOVES):
         step = (_differences if i % 2 == 0 else _normals)(u, length, generator)

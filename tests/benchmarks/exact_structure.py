@@ -5,10 +5,11 @@
 
 Galaxies of `sim_v2_prior`, alone, in images of 64 px from cameras that are told as they are, but for the level of the
 sky and the width of the star, whose errors are as told; noise is independent, pixels and stars are of one size, so
-that one prior tells what is known of radii, and stars are small enough for their stamps. The likelihood is that of the renderer, so what `RefinedRegressor(sampler="tempering")` draws is the posterior,
-but for the number of its draws. Compared are root mean squares of the errors of posterior means of B/T, ln R_e, ln F, and of their
-standard deviations, over the root mean square of the Cramér–Rao limits; that is linear about the truth, and knows of no
-other mode. Each part writes a file, which another run does not repeat and the table is made of.
+that one prior tells what is known of radii, and stars are small enough for their stamps. The likelihood is that of
+the renderer, so what `RefinedRegressor(sampler="tempering")` draws is the posterior, but for the number of its draws.
+Compared are root mean squares of the errors of posterior means of B/T, ln R_e and ln F, and of their standard
+deviations, over that of the Cramér–Rao limits; these are linear about the truth, and know of no other mode. Each part
+of a run writes a file, which another run does not repeat and the table is made of.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from galestim.simulation import LogUniform, Uniform, cramer_rao_bound, sim_v2_ca
 
 EDGES = 10, 30, 100, 300, 1000, 3000  # signal to noise
 NPIX, PART = 64, 8
+WHO = "exact", "network"
 FWHM, SCALE = 2.5, 0.2  # pixels; arcsec
 
 
@@ -87,11 +89,9 @@ def table(parts: list[dict[str, np.ndarray]]) -> str:
             over = [rms(of[f"{who}: {what}"]) / rms(of["limit"]) for who in WHO for what in ("error", "std")]
             over.insert(2, (abs(2 * of["exact: pit"] - 1) <= 0.6827).mean(0))
             cells = [" / ".join(f"{value:.2f}" for value in each) for each in over]
-            lines.append(f"| {low}–{high} ({len(of['low'])}) | " + " | ".join(cells) + f" | {of['seconds'].mean():.1f} |")
+            cells = [f"{low}–{high} ({len(of['low'])})", *cells, f"{of['seconds'].mean():.1f}"]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-WHO = "exact", "network"
 
 
 def main():

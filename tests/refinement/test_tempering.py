@@ -77,5 +77,5 @@ def test_both_samplers_draw_from_one_posterior(bright):
 
 def test_an_unknown_sampler_is_refused(bright):
     model, images = bright
-    with pytest.raises(InvalidParameterError, match="sampler.*among.*Got .chains"):
+    with pytest.raises(InvalidParameterError, match=r"sampler.*among.*Got .chains"):
         RefinedRegressor(model.estimator, sampler="chains").refine(images)

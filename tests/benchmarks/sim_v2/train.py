@@ -32,7 +32,7 @@ from galestim.simulation import LogUniform, Mixture, Uniform, sim_v2_cameras, si
 from galestim.targets import LogitTransform
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from _measured_stars import training_stars  # noqa: E402
+from _measured_stars import training_stars
 
 N_GALAXIES, NPIX = 20_000, (64, 96, 128)
 SEED = 13  # the sets of sim_v2 have others
