@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import groupby
 
 import astropy.units as u
@@ -11,7 +13,7 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
@@ -22,9 +24,10 @@ from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
 from ._mosaic_images import fill_band
 from ._psf_models import models_of
 from ._remote import Discreet, default_transport
+from ._remote_file import is_url
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
-from ._tiles import alike, entries_of, first_tile, places_of, shown_paths, tiles_of
+from ._tiles import alike, entries_of, first_tile, listed_paths, places_of, shown_paths, tiles_of
 from .http import Transport
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
@@ -235,6 +238,12 @@ class FitsMosaic(ManyAtOnce, Discreet):
         return any(value is not None for value in told)
 
     @property
+    def waits(self) -> bool:  # type: ignore[override]
+        """Whether any file is at an address."""
+        entries = entries_of(self.paths, self.bands, self.hdu).values()
+        return any(is_url(os.fsdecode(path)) for paths, _ in entries for path in listed_paths(paths))
+
+    @property
     def columns(self) -> dict[str, u.UnitBase]:  # type: ignore[override]
         """Columns of the catalog that `psf` needs, and their units."""
         psfs = self.psf.values() if isinstance(self.psf, Mapping) else [self.psf]
@@ -270,7 +279,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         for i, request in enumerate(requests):
             covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
             if covered and i not in errors:
-                yield images[i].copy()
+                yield images[i]
             else:
                 yield errors[i] if i in errors else self._missing(request)
 
@@ -278,7 +287,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         """Images with their cameras."""
         stamp_npix = stamp_npix_of(npix, self.psf_npix)
         chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
-        with threadpool_limits(1, "blas"):
+        with _one_thread():
             errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
         self._look_again(errors)
         known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
@@ -314,7 +323,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
             raise ValueError(f"{shown_paths(self.paths)} got other planes while it was read; fetch again")
         first = 0
-        with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
+        with _one_thread():
             for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
                 errors |= fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
@@ -369,6 +378,16 @@ class FitsMosaic(ManyAtOnce, Discreet):
 
     def _transport(self) -> Transport:
         return default_transport() if self.transport is None else self.transport
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # it looks through all libraries of the process, which takes as long as 100 cutouts
+
+
+def _one_thread():
+    """Products of small matrices by one thread: several would wait for one another."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def _cameras_of(tiles, find, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:

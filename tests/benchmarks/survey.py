@@ -78,8 +78,11 @@ def rate(work, n: int) -> dict[str, float]:
     return {"per_second": round(n / seconds, 1), "per_processor_second": round(n / of_processor, 1)}
 
 
-def on_workers(n: int, pipeline, folder: Path, rows: int) -> float:
-    """Galaxies per second on `n` workers of Dask, once they have everything loaded."""
+def on_workers(n: int, pipeline, folder: Path, rows: int) -> dict[str, float]:
+    """Galaxies per second on `n` workers of Dask, once they have everything loaded, and what each of them costs.
+
+    Processor time is that of the workers, and of this process, where client, scheduler and nannies are.
+    """
     from dask.distributed import Client, LocalCluster
 
     catalog = folder / "catalog.parquet"
@@ -89,9 +92,17 @@ def on_workers(n: int, pipeline, folder: Path, rows: int) -> float:
         Client(cluster) as client,
     ):
         predict_catalog(pipeline, few.to_pydict(), folder / f"few-{n}", client=client, chunk_size=64, verbose=0)
-        clock = time.perf_counter()
+        clock, here, there = time.perf_counter(), time.process_time(), sum(client.run(time.process_time).values())
         predict_catalog(pipeline, catalog, folder / f"workers-{n}", client=client, chunk_size=2048, verbose=0)
-        return round(rows / (time.perf_counter() - clock), 1)
+        seconds = time.perf_counter() - clock
+        of_workers = sum(client.run(time.process_time).values()) - there
+    return {
+        "per_second": round(rows / seconds, 1),
+        "per_processor_second": round(rows / of_workers, 1),
+        "worker_us": round(1e6 * of_workers / rows, 1),
+        "client_us": round(1e6 * (time.process_time() - here) / rows, 1),
+        "busy": round(of_workers / seconds / n, 2),
+    }
 
 
 # ---- a survey of many files
@@ -268,7 +279,7 @@ def survey(options) -> None:
         per_second=round(options.rows / seconds, 1),
         per_processor_second=round(options.rows / of_processor, 1) if options.jobs == 1 else None,
         share=round(options.rows / seconds / min(network["per_second"], cutting["per_second"]), 3),
-        per_second_of_workers=of_workers or None,
+        workers=of_workers or None,
         bytes_per_row=round(n_bytes / options.rows),
         resident_mebibytes={
             "after a tenth": round(memory.seen[n // 10]) if n else None,
