@@ -51,7 +51,8 @@ class FitsMosaic(ManyAtOnce, Discreet):
         An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
         are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole. A
         file may be an address with ``https://`` or ``http://``, if the server serves ranges of bytes; this needs
-        the extra `remote`.
+        the extra `remote`. ``s3://bucket/key`` is the address of an object that anybody may read, at Amazon or where
+        the variable ``AWS_ENDPOINT_URL_S3`` says.
     bands : sequence of str, default=None
         Which bands of a dict to use, and their order; names of a list; what ``{band}`` in a single path stands for,
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
