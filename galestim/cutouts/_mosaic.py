@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from itertools import groupby
 
 import astropy.units as u
@@ -13,7 +12,6 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from threadpoolctl import ThreadpoolController
 
 from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
@@ -21,7 +19,7 @@ from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
-from ._mosaic_images import fill_band
+from ._mosaic_images import fill_band, one_thread
 from ._psf_models import models_of
 from ._remote import Discreet, default_transport
 from ._remote_file import is_url
@@ -288,7 +286,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         """Images with their cameras."""
         stamp_npix = stamp_npix_of(npix, self.psf_npix)
         chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
-        with _one_thread():
+        with one_thread():
             errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
         self._look_again(errors)
         known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
@@ -324,7 +322,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
             raise ValueError(f"{shown_paths(self.paths)} got other planes while it was read; fetch again")
         first = 0
-        with _one_thread():
+        with one_thread():
             for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
                 errors |= fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")
@@ -379,16 +377,6 @@ class FitsMosaic(ManyAtOnce, Discreet):
 
     def _transport(self) -> Transport:
         return default_transport() if self.transport is None else self.transport
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # it looks through all libraries of the process, which takes as long as 100 cutouts
-
-
-def _one_thread():
-    """Products of small matrices by one thread: several would wait for one another."""
-    return _libraries().limit(limits=1, user_api="blas")
 
 
 def _cameras_of(tiles, find, kind, noise, mask, bits, psf, gain, zero_point) -> list[TileCamera]:

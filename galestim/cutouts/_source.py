@@ -66,7 +66,7 @@ class CutoutSource(ABC):
         Whether it makes `Cutouts`, with what it knows of the camera, and not arrays; by default False.
     waits : bool
         Whether its images are waited for, as those of a service, and not made by this processor; by default True.
-        `predict_catalog` has its workers fetch ahead then.
+        Workers of `predict_catalog` fetch ahead then.
     columns : mapping of str to astropy Unit
         Columns of the catalog that a request is to hold, and in which unit; by default none.
     """

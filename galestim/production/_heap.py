@@ -1,7 +1,7 @@
 """Memory that a worker of Dask has freed, kept for its next arrays.
 
-Dask starts workers with ``MALLOC_TRIM_THRESHOLD_=65536``. By that, glibc takes every array of 128 KiB and more anew from
-the system, page by page: 88 page faults for each galaxy, which take as long as its image and prediction.
+Dask starts workers with ``MALLOC_TRIM_THRESHOLD_=65536``. By that, glibc takes every array of 128 KiB and more anew
+from the system, page by page: 88 page faults for each galaxy, which take as long as its image and prediction.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def predict_rows(
 ):
     """Predict all rows of `table`, the first of which has the number `first` in the whole catalog.
 
-    `tick` is told the number of rows that are done. `ahead` fetches the next images while the last ones are looked at.
+    `tick` is told the number of rows that are done. With `ahead`, the next images are fetched meanwhile.
     """
     arrow = optional_import("pyarrow", "predict_catalog")
     catalog, broken = mended(table, task.names)

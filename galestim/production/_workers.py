@@ -31,7 +31,7 @@ def here(model: Model, pieces: Iterable[Piece], task: Task, tick: Callable[[int]
 
 
 def _by_worker(model: Model, piece: Piece, task: Task):
-    """Read a piece and predict it, as one of many workers: a second thread only waits, it does not take a processor."""
+    """Read a piece and predict it, on one processor: a second thread is for waiting."""
     return predict_rows(model, piece.read(), piece.first, task, ahead=model.fetcher.source.waits)
 
 

@@ -104,18 +104,15 @@ def on_workers(n: int, pipeline, folder: Path, rows: int) -> dict[str, float]:
     """Rates on `n` workers of Dask, once they have everything loaded; client, scheduler and nannies are "here"."""
     from dask.distributed import Client, LocalCluster
 
-    options = {"verbose": 0}
+    catalog = folder / "catalog.parquet"
     with (
         LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as options["client"],
+        Client(cluster) as client,
     ):
-        predict_catalog(pipeline, few(folder), folder / f"few-{n}", chunk_size=64, **options)
-        return timed(
-            lambda: predict_catalog(
-                pipeline, folder / "catalog.parquet", folder / f"workers-{n}", chunk_size=2048, **options
-            ),
-            rows,
-        )
+        how = {"client": client, "verbose": 0}
+        predict_catalog(pipeline, few(folder), folder / f"few-{n}", chunk_size=64, **how)
+        out = folder / f"workers-{n}"
+        return timed(lambda: predict_catalog(pipeline, catalog, out, chunk_size=2048, **how), rows)
 
 
 def few(folder: Path) -> dict:
@@ -229,7 +226,8 @@ class Resident(threading.Thread):
         me = psutil.Process()
         while not self._over.wait(0.25):
             self.seen.append(me.memory_info().rss / 2**20)
-            self.of_workers.append(max((one.memory_info().rss for one in me.children(recursive=True)), default=0) / 2**20)
+            others = [one.memory_info().rss for one in me.children(recursive=True)]
+            self.of_workers.append(max(others, default=0) / 2**20)
 
     def end(self):
         self._over.set()
@@ -275,7 +273,8 @@ def survey(options) -> None:
         predict_catalog(pipeline, few(folder), folder / "few", chunk_size=64, **how)
         memory = Resident()
         memory.start()
-        whole = timed(lambda: predict_catalog(pipeline, folder / "catalog.parquet", folder / "out", **how), options.rows)
+        catalog = folder / "catalog.parquet"
+        whole = timed(lambda: predict_catalog(pipeline, catalog, folder / "out", **how), options.rows)
         memory.end()
         done = json.loads((folder / "out" / "_manifest.json").read_text())["progress"]
         of_workers = {str(n): on_workers(n, pipeline, folder, options.rows) for n in options.workers}
