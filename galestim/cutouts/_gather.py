@@ -49,15 +49,19 @@ class ImageGatherer:
         if needs_nan and like.dtype.kind != "f":
             like = like.astype(np.result_type(like.dtype, np.float32))
         self.images = empty_array((n, *like.shape[1:]), like.dtype, memmap)
-        self._chunk: NDArray = np.empty((min(n, max(1, CHUNK_BYTES // _n_bytes(shape, dtype))), *shape), dtype)
+        self._at_once = min(n, max(1, CHUNK_BYTES // _n_bytes(shape, dtype)))
+        self._chunk: NDArray = np.empty((0 if reducer is None else self._at_once, *shape), dtype)
         self._rows: list[int] = []
         self._n_taken = 0
 
     def put(self, row: int, image: NDArray) -> None:
         """Take the cutout of `row`."""
-        self._chunk[len(self._rows)] = image
+        if self._reducer is None:
+            self.images[row] = image
+        else:
+            self._chunk[len(self._rows)] = image
         self._rows.append(row)
-        if len(self._rows) == len(self._chunk):
+        if len(self._rows) == self._at_once:
             self.flush()
 
     def append(self, _, image: NDArray) -> None:
@@ -72,11 +76,12 @@ class ImageGatherer:
 
     def flush(self) -> None:
         """Reduce what was taken since the last time, and write it."""
-        if self._rows:
+        if self._rows and self._reducer is not None:
             self.images[self._rows] = self._reduce(self._chunk[: len(self._rows)])
+        if self._rows:
             release_pages(self.images)
-            self._n_taken += len(self._rows)
-            self._rows.clear()
+        self._n_taken += len(self._rows)
+        self._rows.clear()
 
     def _reduce(self, images: NDArray) -> NDArray:
         return images if self._reducer is None else np.asarray(_reduced(self._reducer, images))

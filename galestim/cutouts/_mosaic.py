@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
@@ -11,7 +12,6 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
 
 from .._camera import PSF_ERROR, SKY_ERROR
 from .._cutouts import Cutouts
@@ -19,12 +19,13 @@ from .._stars import Tile
 from ._errors import CutoutError, MissingCutoutError, TransientCutoutError
 from ._fits_image import FitsImage
 from ._mosaic_camera import Chunk, as_cutouts, fill, stamp_npix_of
-from ._mosaic_images import fill_band
+from ._mosaic_images import fill_band, one_thread
 from ._psf_models import models_of
 from ._remote import Discreet, default_transport
+from ._remote_file import is_url
 from ._source import CutoutRequest, ManyAtOnce
 from ._tile_camera import NOISES, TileCamera, per_band, planes_of
-from ._tiles import alike, entries_of, first_tile, places_of, shown_paths, tiles_of
+from ._tiles import alike, entries_of, first_tile, listed_paths, places_of, shown_paths, tiles_of
 from .http import Transport
 
 _CHUNK_BYTES = 64 * 2**20  # of cutouts made together: sorted by where they lie, so that pages are read once
@@ -48,7 +49,8 @@ class FitsMosaic(ManyAtOnce, Discreet):
         An entry is a file, a pattern such as ``"tiles/*_i.fits"``, or a list of these: the tiles of one band, which
         are joined. Compressed files (``.fz``, ``.gz``) are read too; the latter are unpacked into memory whole. A
         file may be an address with ``https://`` or ``http://``, if the server serves ranges of bytes; this needs
-        the extra `remote`.
+        the extra `remote`. ``s3://bucket/key`` is the address of an object that anybody may read, at Amazon or where
+        the variable ``AWS_ENDPOINT_URL_S3`` says.
     bands : sequence of str, default=None
         Which bands of a dict to use, and their order; names of a list; what ``{band}`` in a single path stands for,
         as in ``FitsMosaic("field_{band}.fits", bands="gri")``. None, all of them.
@@ -235,6 +237,12 @@ class FitsMosaic(ManyAtOnce, Discreet):
         return any(value is not None for value in told)
 
     @property
+    def waits(self) -> bool:  # type: ignore[override]
+        """Whether any file is at an address."""
+        entries = entries_of(self.paths, self.bands, self.hdu).values()
+        return any(is_url(os.fsdecode(path)) for paths, _ in entries for path in listed_paths(paths))
+
+    @property
     def columns(self) -> dict[str, u.UnitBase]:  # type: ignore[override]
         """Columns of the catalog that `psf` needs, and their units."""
         psfs = self.psf.values() if isinstance(self.psf, Mapping) else [self.psf]
@@ -270,7 +278,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         for i, request in enumerate(requests):
             covered = np.isfinite(images[i, npix // 2, npix // 2, 0]) or np.isfinite(images[i]).any()
             if covered and i not in errors:
-                yield images[i].copy()
+                yield images[i]
             else:
                 yield errors[i] if i in errors else self._missing(request)
 
@@ -278,7 +286,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         """Images with their cameras."""
         stamp_npix = stamp_npix_of(npix, self.psf_npix)
         chunk = Chunk.empty(len(requests), npix, n_channels, stamp_npix if self.psf is not None else 1)
-        with threadpool_limits(1, "blas"):
+        with one_thread():
             errors = fill(self._cameras(), requests, chunk, self.pixel_values == "surface_brightness")
         self._look_again(errors)
         known = {name for name in ("psf", "gain") if getattr(self, name) is not None}
@@ -314,7 +322,7 @@ class FitsMosaic(ManyAtOnce, Discreet):
         if sum(tiles[0].n_planes for tiles in bands) != images.shape[-1]:
             raise ValueError(f"{shown_paths(self.paths)} got other planes while it was read; fetch again")
         first = 0
-        with threadpool_limits(1, "blas"):  # its products are small: threads would wait for one another
+        with one_thread():
             for tiles in bands:
                 planes = images[..., first : first + tiles[0].n_planes]
                 errors |= fill_band(tiles, requests, planes, self.pixel_values == "surface_brightness")

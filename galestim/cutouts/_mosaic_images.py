@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from ._errors import CutoutError
 from ._resample import resample_all
 from ._tiles import jobs_of
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # it looks through all libraries of the process, which takes as long as 50 cutouts
+
+
+def one_thread():
+    """Products of small matrices by one thread: several would wait for one another."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def fill_band(tiles, requests, planes, surface_brightness):

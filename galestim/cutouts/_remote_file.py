@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from ._errors import BadReplyError, TransientCutoutError
 from .http import Reply, Transport, shown
@@ -40,12 +42,13 @@ class RemoteFile:
 
     @classmethod
     def of(cls, url: str, transport: Transport) -> RemoteFile:
-        """A ValueError if the address is of another kind."""
+        """The file at an address, a ValueError if that is of another kind."""
+        url = _https_of(url) if url.lower().startswith("s3://") else url
         if not re.match("https?://", url, re.IGNORECASE):
             scheme = url.partition(":")[0]
             raise ValueError(
                 f"an image has an address of the kind {scheme!r}; expected https:// or http://, which objects of "
-                "clouds have, too, or a file on disk."
+                "clouds have, too, s3:// of a public bucket, or a file on disk."
             )
         return cls(url, transport)
 
@@ -89,6 +92,17 @@ class RemoteFile:
                 _check_range(reply, start, end)
 
         return self.transport.get(self.url, byte_range=(start, end), check=check, expect=expect)
+
+
+def _https_of(url: str) -> str:
+    """Where Amazon S3, or the service that AWS_ENDPOINT_URL_S3 names, serves an object that anybody may read."""
+    bucket, _, key = url[5:].partition("/")
+    if not bucket or not key:
+        raise ValueError(f"an image has the address {url!r}; expected s3://bucket/key.")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3", "https://s3.amazonaws.com").rstrip("/")
+    if endpoint == "https://s3.amazonaws.com" and "." not in bucket:  # certificates know names of one part
+        return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
+    return f"{endpoint}/{bucket}/{quote(key)}"
 
 
 def _check_range(reply: Reply, start: int, end: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from math import ceil, floor
 from typing import Protocol
@@ -163,12 +162,13 @@ def _shift(image, placement, blocks):
     down, across = (nodes[:, 0, :, 1], nodes[:, 1, 1]) if sideways else (nodes[:, 1, :, 1], nodes[:, 0, 1])
     start = np.stack([down[:, 1], across[:, 1]], axis=1) - (n - 1) / 2
     base = np.floor(start).astype(int)
-    # for damaged ones, tried again alone
-    windows = np.full((len(blocks), *[n + len(_TAPS) - 1] * 2), np.float32(np.nan))
+    windows = np.empty((len(blocks), *[n + len(_TAPS) - 1] * 2), dtype=np.float32)
     for window, corner in zip(windows, (base + _TAPS[0]).tolist()):
         rows, columns = (slice(first, first + len(window)) for first in corner)
-        with suppress(ValueError, CutoutError):
+        try:
             window[...] = image.read(columns, rows).T if sideways else image.read(rows, columns)
+        except (ValueError, CutoutError):  # damaged: tried again alone
+            window[...] = np.nan
     side = min(n, _SHIFTED_TOGETHER)
     weights = np.zeros((2, len(blocks), len(_TAPS) + 2 * side - 2), dtype=np.float32)
     weights[..., side - 1 : side - 1 + len(_TAPS)] = _powers(start - base).T @ _CARDINAL

@@ -64,6 +64,9 @@ class CutoutSource(ABC):
         Side of a pixel [arcsec] where the user asks for none; None if the source has no scale of its own.
     knows_camera : bool
         Whether it makes `Cutouts`, with what it knows of the camera, and not arrays; by default False.
+    waits : bool
+        Whether its images are waited for, as those of a service, and not made by this processor; by default True.
+        Workers of `predict_catalog` fetch ahead then.
     columns : mapping of str to astropy Unit
         Columns of the catalog that a request is to hold, and in which unit; by default none.
     """
@@ -72,6 +75,7 @@ class CutoutSource(ABC):
     n_channels: int = 1
     pixel_scale: float | None = None
     knows_camera: bool = False
+    waits: bool = True
     columns: Mapping[str, u.UnitBase] = {}
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from textwrap import shorten
@@ -73,9 +73,14 @@ def is_path(paths) -> bool:
     raise TypeError(f"{paths!r} is of type {type(paths).__name__}; expected a path, a pattern, or a list of them")
 
 
+def listed_paths(paths) -> Sequence:
+    """One path, or many of them, as a sequence."""
+    return [paths] if is_path(paths) else paths
+
+
 def places_of(paths, hdus, transport: Transport | None = None) -> Iterator[Place]:
     """Give every tile of a band: a file and an extension. Without `transport`, files are on disk."""
-    patterns = [paths] if is_path(paths) else paths
+    patterns = listed_paths(paths)
     if not len(patterns):
         raise ValueError("a band has no tiles, but an empty list; expected at least one path")
     for pattern in patterns:
@@ -142,7 +147,7 @@ def first_tile(paths, hdus, transport=None) -> FitsImage:
 
 
 def _key(paths, hdus, celestial: bool) -> tuple:
-    return tuple(map(str, [paths] if is_path(paths) else paths)), repr(hdus), celestial
+    return tuple(map(str, listed_paths(paths))), repr(hdus), celestial
 
 
 def _seen(key: tuple) -> list[FitsImage]:

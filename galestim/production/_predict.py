@@ -1,15 +1,17 @@
 """Predictions for some rows of a catalog, as a table of arrow: a function of the model and the rows alone.
 
-It runs here, in other processes or on other machines. While a block of images is looked at, the next one is fetched.
+It runs here, in other processes or on other machines. While a block of images is looked at, the next one is fetched,
+where there is a processor for that or images are waited for.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -51,27 +53,44 @@ class Task:
     schema: Any = None
 
 
-def predict_rows(model: Model, table: Table, first: int, task: Task, tick: Callable[[int], Any] = int):
+def predict_rows(
+    model: Model, table: Table, first: int, task: Task, tick: Callable[[int], Any] = int, *, ahead: bool = True
+):
     """Predict all rows of `table`, the first of which has the number `first` in the whole catalog.
 
-    `tick` is told the number of rows that are done.
+    `tick` is told the number of rows that are done. With `ahead`, the next images are fetched meanwhile.
     """
     arrow = optional_import("pyarrow", "predict_catalog")
     catalog, broken = mended(table, task.names)
-    blocks, stop, done = list(gen_batches(len(catalog), BLOCK)), Event(), []
-    with _quiet(), ThreadPoolExecutor(1, thread_name_prefix="galestim-ahead") as pool:
+    fetch, done = partial(_fetched, model, catalog, broken), []
+    fetched = _ahead if ahead else _in_turn
+    with _quiet(), closing(fetched(fetch, list(gen_batches(len(catalog), BLOCK)))) as blocks:
+        for block, (images, report) in blocks:
+            columns, _ = _columns(model, catalog[block], images, report, first + block.start, task)
+            done.append(_in_order(columns, task.schema, len(report)))
+            tick(len(report))
+    return arrow.concat_tables(done)
+
+
+def _in_turn(fetch: Callable, blocks: list[slice]) -> Generator:
+    """Each block and what `fetch` gives for it."""
+    for block in blocks:
+        yield block, fetch(block, Event())
+
+
+def _ahead(fetch: Callable, blocks: list[slice]) -> Generator:
+    """As `_in_turn`, but the next block is fetched by another thread meanwhile."""
+    stop = Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="galestim-ahead") as pool:
         try:
-            ahead = pool.submit(_fetched, model, catalog, broken, blocks[0], stop)
+            coming = pool.submit(fetch, blocks[0], stop)
             for block, following in zip(blocks, [*blocks[1:], None]):
-                images, report = ahead.result()
+                fetched = coming.result()
                 if following is not None:
-                    ahead = pool.submit(_fetched, model, catalog, broken, following, stop)
-                columns, _ = _columns(model, catalog[block], images, report, first + block.start, task)
-                done.append(_in_order(columns, task.schema, len(report)))
-                tick(len(report))
+                    coming = pool.submit(fetch, following, stop)
+                yield block, fetched
         finally:
             stop.set()  # else an interruption would wait for the block that is under way
-    return arrow.concat_tables(done)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def _summary(posterior) -> dict[str, tuple[NDArray, str | None]]:
         f"{end}_{name}": 0.5 + side * level for name, level in LEVELS.items() for end, side in ends.items()
     }
     quantiles = posterior.quantile(list(probabilities.values()))
-    values = {"mean": posterior.mean(), "std": posterior.std()}
+    values = dict(zip(("mean", "std"), posterior._mean_and_std()))
     values |= {name: quantiles[:, i] for i, name in enumerate(probabilities)}
     units = [None if unit is None else unit.to_string() for unit in posterior.units]
     return {

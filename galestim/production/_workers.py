@@ -14,6 +14,7 @@ from typing import Any
 import joblib
 
 from ..posteriors import optional_import
+from ._heap import give_freed_memory_back, keep_freed_memory
 from ._model import Model
 from ._pieces import Piece
 from ._predict import Task, predict_rows
@@ -23,15 +24,15 @@ _log = logging.getLogger(__name__)
 Done = Iterator[tuple[Piece, Any]]  # a piece, and its table
 
 
-def predict_piece(model: Model, piece: Piece, task: Task, tick: Callable[[int], Any] = int):
-    """Read a piece and predict it."""
-    return predict_rows(model, piece.read(), piece.first, task, tick)
-
-
 def here(model: Model, pieces: Iterable[Piece], task: Task, tick: Callable[[int], Any]) -> Done:
     """One after the other, in this process."""
     for piece in pieces:
-        yield piece, predict_piece(model, piece, task, tick)
+        yield piece, predict_rows(model, piece.read(), piece.first, task, tick)
+
+
+def _by_worker(model: Model, piece: Piece, task: Task):
+    """Read a piece and predict it, on one processor: a second thread is for waiting."""
+    return predict_rows(model, piece.read(), piece.first, task, ahead=model.fetcher.source.waits)
 
 
 # ---- processes of this machine
@@ -50,7 +51,7 @@ def in_processes(model: Model, pieces: Iterable[Piece], task: Task, n_jobs: int,
 
 
 def _with_model_at(path: Path, piece: Piece, task: Task):
-    return piece, predict_piece(_opened(path), piece, task)
+    return piece, _by_worker(_opened(path), piece, task)
 
 
 @lru_cache(maxsize=1)
@@ -111,13 +112,15 @@ def _model_plugin(distributed) -> type:
 
         def setup(self, worker):
             worker.galestim_models = {self.name: pickle.loads(self.pickled)}
+            keep_freed_memory()
 
         def teardown(self, worker):
             worker.galestim_models = {}
+            give_freed_memory_back()
 
     return ModelOfWorker
 
 
 def _with_model_of_worker(name: str, piece: Piece, task: Task):
     worker = optional_import("distributed", "client=").get_worker()
-    return predict_piece(worker.galestim_models[name], piece, task)
+    return _by_worker(worker.galestim_models[name], piece, task)

@@ -1,6 +1,7 @@
 """Rate and memory of `predict_catalog` on a mosaic, beside the rates of its parts: the network and the cutting.
 
     python tests/benchmarks/survey.py --rows 20000                    # the run quoted in docs/benchmarks.md
+    python tests/benchmarks/survey.py --rows 40000 --jobs 2           # in two processes of this machine
     python tests/benchmarks/survey.py --rows 1000000                  # the one of a million rows
     python tests/benchmarks/survey.py --rows 40000 --workers 1 2      # on clusters of one worker of Dask, and of two
     python tests/benchmarks/survey.py --tiles 10000                   # to open a survey of so many small files, twice
@@ -11,13 +12,13 @@
 Galaxies like those that the shipped model knows lie on a grid in a mosaic; the catalog has them again and again, each
 time a fraction of a pixel off. Rates are galaxies per second of the clock, and per second of processor time, all
 threads together, which a busy machine changes little. Where nothing overlaps, a processor that cuts and predicts has
-the rate 1 / (1 / cutting + 1 / network). Memory is resident, of this process (Linux).
+the rate 1 / (1 / cutting + 1 / network). Memory is resident.
 """
 
 import argparse
+import json
 import os
 import re
-import resource
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from _record import record
@@ -78,20 +80,44 @@ def rate(work, n: int) -> dict[str, float]:
     return {"per_second": round(n / seconds, 1), "per_processor_second": round(n / of_processor, 1)}
 
 
-def on_workers(n: int, pipeline, folder: Path, rows: int) -> float:
-    """Galaxies per second on `n` workers of Dask, once they have everything loaded."""
+def spent() -> tuple[float, float]:
+    """Processor seconds of this process, and of those that it has started and that live."""
+    times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return time.process_time(), sum(one.user + one.system for one in times)
+
+
+def timed(work, rows: int) -> dict[str, float]:
+    """Galaxies per second of the clock and of the processor, and microseconds of the processor for each galaxy."""
+    clock, before = time.perf_counter(), spent()
+    work()
+    seconds, after = time.perf_counter() - clock, spent()
+    here, others = (1e6 * (end - start) / rows for start, end in zip(before, after))
+    return {
+        "per_second": round(rows / seconds, 1),
+        "per_processor_second": round(1e6 / (here + others), 1),
+        "us_here": round(here, 1),
+        "us_of_workers": round(others, 1),
+    }
+
+
+def on_workers(n: int, pipeline, folder: Path, rows: int) -> dict[str, float]:
+    """Rates on `n` workers of Dask, once they have everything loaded; client, scheduler and nannies are "here"."""
     from dask.distributed import Client, LocalCluster
 
     catalog = folder / "catalog.parquet"
-    few = pq.read_table(catalog).slice(0, 512)
     with (
         LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        predict_catalog(pipeline, few.to_pydict(), folder / f"few-{n}", client=client, chunk_size=64, verbose=0)
-        clock = time.perf_counter()
-        predict_catalog(pipeline, catalog, folder / f"workers-{n}", client=client, chunk_size=2048, verbose=0)
-        return round(rows / (time.perf_counter() - clock), 1)
+        how = {"client": client, "verbose": 0}
+        predict_catalog(pipeline, few(folder), folder / f"few-{n}", chunk_size=64, **how)
+        out = folder / f"workers-{n}"
+        return timed(lambda: predict_catalog(pipeline, catalog, out, chunk_size=2048, **how), rows)
+
+
+def few(folder: Path) -> dict:
+    """Rows by which workers load everything that they need."""
+    return pq.read_table(folder / "catalog.parquet").slice(0, 512).to_pydict()
 
 
 # ---- a survey of many files
@@ -190,16 +216,18 @@ def processes(seconds: float, out: Path | None) -> None:
 
 
 class Resident(threading.Thread):
-    """Resident memory of this process [MiB], looked at every quarter of a second."""
+    """Resident memory of this process, and of the largest that it started [MiB], every quarter of a second."""
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.seen, self._over = [], threading.Event()
+        self.seen, self.of_workers, self._over = [], [], threading.Event()
 
     def run(self):
+        me = psutil.Process()
         while not self._over.wait(0.25):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.seen.append(pages * resource.getpagesize() / 2**20)
+            self.seen.append(me.memory_info().rss / 2**20)
+            others = [one.memory_info().rss for one in me.children(recursive=True)]
+            self.of_workers.append(max(others, default=0) / 2**20)
 
     def end(self):
         self._over.set()
@@ -241,16 +269,14 @@ def survey(options) -> None:
         images = fetcher.transform(some)
         network = rate(lambda: summarized(model, images), len(images))
         cutting = rate(lambda: fetcher.transform(some), len(images))
+        pipeline, how = make_pipeline(fetcher, model), {"n_jobs": options.jobs, "verbose": 0}
+        predict_catalog(pipeline, few(folder), folder / "few", chunk_size=64, **how)
         memory = Resident()
         memory.start()
-        clock, processor = time.perf_counter(), time.process_time()
-        jobs = None if options.jobs == 1 else options.jobs
-        done = predict_catalog(
-            make_pipeline(fetcher, model), folder / "catalog.parquet", folder / "out", n_jobs=jobs, verbose=0
-        )
-        seconds, of_processor = time.perf_counter() - clock, time.process_time() - processor
+        catalog = folder / "catalog.parquet"
+        whole = timed(lambda: predict_catalog(pipeline, catalog, folder / "out", **how), options.rows)
         memory.end()
-        pipeline = make_pipeline(fetcher, model)
+        done = json.loads((folder / "out" / "_manifest.json").read_text())["progress"]
         of_workers = {str(n): on_workers(n, pipeline, folder, options.rows) for n in options.workers}
         n_bytes = sum(path.stat().st_size for path in (folder / "out").iterdir())
     n = len(memory.seen)
@@ -258,23 +284,23 @@ def survey(options) -> None:
     record(
         options.out,
         what="survey",
-        rows=done.n_rows,
-        ok=done.n_ok,
+        rows=done["rows"],
+        ok=done["ok"],
         jobs=options.jobs,
         processors=len(os.sched_getaffinity(0)),
         network=network,
         cutting=cutting,
         one_processor_in_turn=round(in_turn, 1),
-        per_second=round(options.rows / seconds, 1),
-        per_processor_second=round(options.rows / of_processor, 1) if options.jobs == 1 else None,
-        share=round(options.rows / seconds / min(network["per_second"], cutting["per_second"]), 3),
-        per_second_of_workers=of_workers or None,
+        **whole,
+        share=round(whole["per_second"] / min(network["per_second"], cutting["per_second"]), 3),
+        workers=of_workers or None,
         bytes_per_row=round(n_bytes / options.rows),
         resident_mebibytes={
             "after a tenth": round(memory.seen[n // 10]) if n else None,
             "in the middle": round(memory.seen[n // 2]) if n else None,
             "at the end": round(memory.seen[-1]) if n else None,
             "at most": round(max(memory.seen)) if n else None,
+            "of a worker, at most": round(max(memory.of_workers)) if n else None,
         },
     )
 

@@ -60,7 +60,7 @@ def test_a_service_that_only_fails_is_left_alone(fault, caplog):
     with FaultyServer(fault) as server:
         start = time.monotonic()
         said = reasons(SkyServer(url=server.url(), transport=impatient()))
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 30  # to ask for all takes two minutes
     assert len(said) == 400
     unsent = [reason for reason in said if "not sent" in reason]
     assert len(unsent) > 150
@@ -102,7 +102,7 @@ def test_all_transports_know_and_other_services_are_asked():
 def test_it_is_asked_again_after_a_rest(monkeypatch):
     monkeypatch.setattr(_breaker, "REST", 0.5)
     with FaultyServer(*[reply(b"", 503)] * 3, reply()) as server:
-        transport = impatient(max_retries=0, max_in_flight=1)
+        transport = impatient(max_retries=0, max_in_flight=1, timeouts=(5, 5, 30))
         open_breaker(server.url(""))
         with pytest.raises(TransientCutoutError, match=DOWN):
             transport.get(server.url())
@@ -133,7 +133,7 @@ def test_the_cache_still_answers(tmp_path):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_refusals_are_answers(status):
     with FaultyServer(reply(b"no", status)) as server:
-        transport = impatient()
+        transport = impatient(timeouts=(5, 5, 6 * PATIENCE))
         start = time.monotonic()
         while time.monotonic() - start < 3 * PATIENCE:
             with pytest.raises(TransientCutoutError, match=f"answered {status}"):
@@ -160,9 +160,9 @@ def test_a_request_that_fails_alone_is_not_the_service():
 def test_a_service_that_sometimes_answers_is_there(every):
     counted = iter(range(10**6))
     with FaultyServer(lambda handler: reply(BODY, 503 if next(counted) % every else 200)(handler)) as server:
-        transport = impatient(max_retries=0, timeouts=(2, 2, 0.6))
+        transport = impatient(max_retries=0, timeouts=(4, 4, 4))  # its patience is 0.67 s
         start, said = time.monotonic(), []
-        while time.monotonic() - start < 0.5 or len(said) <= 20:  # on a busy machine, few fit into the time
+        while time.monotonic() - start < 1 or len(said) < 20:
             try:
                 transport.get(server.url())
             except TransientCutoutError as error:

@@ -17,6 +17,7 @@ from galestim.cutouts import CutoutRequest, FitsMosaic, Transport
 from galestim.cutouts import _header_index as header_index
 from galestim.cutouts import _tiles as tiles_module
 from galestim.cutouts._errors import CutoutError, TransientCutoutError
+from galestim.cutouts._remote_file import RemoteFile
 
 pytest.importorskip("fsspec")
 SIDE = 1000
@@ -222,11 +223,23 @@ def test_a_login_is_that_of_the_mosaic_and_not_of_another_one(server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://127.0.0.1/a.fits", "file:///etc/passwd", "s3://bucket/a.fits", "simplecache::https://127.0.0.1/a"]
+    "url", ["ftp://127.0.0.1/a.fits", "file:///etc/passwd", "gs://bucket/a.fits", "simplecache::https://127.0.0.1/a"]
 )
 def test_addresses_of_other_kinds_are_refused(url):
     with pytest.raises(ValueError, match=r"an address of the kind '\w+'; expected https:// or http://"):
         FitsMosaic(url).cutout(request())
+
+
+def test_objects_of_public_buckets(server, tmp_path, monkeypatch):
+    path, server.files["/survey/dr1/a%20b.fits"] = field(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"{server.url}/")
+    cutout = FitsMosaic("s3://survey/dr1/a b.fits", transport=HASTY).cutout(request())
+    np.testing.assert_array_equal(cutout, FitsMosaic(path).cutout(request()))
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    assert RemoteFile.of("s3://stpubdata/hst/a.fits", HASTY).url == "https://stpubdata.s3.amazonaws.com/hst/a.fits"
+    assert RemoteFile.of("S3://a.survey/b.fits", HASTY).url == "https://s3.amazonaws.com/a.survey/b.fits"
+    with pytest.raises(ValueError, match="an image has the address 's3://survey'; expected s3://bucket/key"):
+        FitsMosaic("s3://survey").cutout(request())
 
 
 def test_what_cannot_be_read_in_parts(server, tmp_path):

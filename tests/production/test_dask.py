@@ -1,4 +1,6 @@
 import os
+import platform
+import resource
 import signal
 import threading
 import time
@@ -10,6 +12,8 @@ import pytest
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 from galestim import CNNRegressor, CompactCNN, predict_catalog
+from galestim.production._model import Model
+from galestim.production._workers import _model_plugin
 
 distributed = pytest.importorskip("distributed")
 
@@ -48,6 +52,25 @@ def test_a_cluster_changes_nothing_even_if_a_worker_is_killed(survey, tmp_path, 
         predict_catalog(survey.model, catalog, tmp_path / "killed", client=client, **options)
         killer.join()
         assert visible(tmp_path / "killed") == visible(tmp_path / "serial")
+
+
+def page_faults():
+    """Of fifty arrays of a mebibyte, which have 256 pages each."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(2**17)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_keeps_freed_memory_while_it_has_a_model(survey, cluster):
+    with distributed.Client(cluster) as client:
+        plugin = _model_plugin(distributed)(Model.of(survey.model))
+        client.register_plugin(plugin, name=plugin.name)
+        assert max(client.run(page_faults).values()) < 50 * 256 / 4
+        client.unregister_worker_plugin(plugin.name)
+        assert min(client.run(page_faults).values()) > 50 * 256 / 2
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -2,7 +2,10 @@ import json
 import os
 import pickle
 import shutil
+import threading
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +18,14 @@ from sklearn.model_selection import GridSearchCV
 from galestim import Catalog, make_pipeline, predict_catalog
 from galestim._io.files import locked_folder
 from galestim.calibration import RecalibratedRegressor
+from galestim.cutouts import FitsMosaic, SkyServer
 from galestim.posteriors import Posterior
-from galestim.production import read_predictions
+from galestim.production import _predict, read_predictions
+from galestim.production._model import Model
+from galestim.production._pieces import Piece
+from galestim.production._rows import MemoryRows
+from galestim.production._survey import _task
+from galestim.production._workers import _by_worker
 
 
 def parts_of(folder):
@@ -101,6 +110,31 @@ def test_blocks_that_are_fetched_ahead(survey, tmp_path, monkeypatch):
     posterior = survey.model.predict_posterior(survey.catalog)
     np.testing.assert_allclose(blocked["flux_mean"], posterior.mean()[:, 1], rtol=2e-5)
     assert blocked["row"].tolist() == list(range(300))
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_worker_fetches_ahead_only_what_it_waits_for(survey, waits, monkeypatch):
+    threads = []
+
+    def fetched(*args):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return images_of(*args)
+
+    images_of = _predict._fetched
+    monkeypatch.setattr(_predict, "BLOCK", 7)
+    model, table = Model.of(survey.points), MemoryRows(survey.catalog[:14])
+    task = _task(model, [table], ["object_id"], {}, False)
+    task = replace(task, schema=_predict.tried(model, survey.catalog[:2], task)[0])
+    monkeypatch.setattr(_predict, "_fetched", fetched)
+    monkeypatch.setattr(FitsMosaic, "waits", waits)
+    _by_worker(model, Piece(0, 0, table, 0, 14), task)
+    assert threads == [not waits] * 2
+
+
+def test_only_images_at_addresses_are_waited_for():
+    assert not FitsMosaic({"g": ["a.fits", Path("b.fits")], "r": "c_*.fits"}).waits
+    assert FitsMosaic({"g": ["a.fits", "https://survey.example.org/b.fits"]}).waits
+    assert SkyServer().waits
 
 
 def test_full_posteriors_are_files_of_posteriors(survey, tmp_path):
