@@ -25,6 +25,8 @@ extensions = [
     "sphinx_design",
     "llms_txt",
     "mathml",
+    "thumbnails",
+    "internal_links",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]

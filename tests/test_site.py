@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from docutils.core import publish_doctree
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,3 +56,21 @@ def test_signs_are_as_in_latex():
 def test_llms_txt_takes_the_first_sentence_of_the_text(source, sentence):
     tree = publish_doctree(source, settings_overrides={"doctitle_xform": False})
     assert extension("llms_txt").first_sentence(tree) == sentence
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    good = '<a href="b.html#here">x</a> <a href="https://example.org/none">x</a> <a href="#top" id="top">x</a>'
+    (tmp_path / "a.html").write_text(good)
+    (tmp_path / "b.html").write_text(
+        '<p id="here"></p> <a href="c.html">x</a> <a href="a.html#there">x</a> <img src="d.png">'
+    )
+    found = extension("internal_links").broken(tmp_path)
+    assert [link for _, link in found] == ["c.html", "a.html#there", "d.png"]
+    assert {path.name for path, _ in found} == {"b.html"}
+
+
+def test_thumbnails_are_small_and_keep_their_shape(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (600, 1800, 4), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "figure.png")
+    assert extension("thumbnails").shrink(tmp_path / "figure.png", tmp_path / "images" / "small.webp") == (480, 160)
+    assert (tmp_path / "images" / "small.webp").stat().st_size < 30_000

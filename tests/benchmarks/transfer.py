@@ -68,30 +68,27 @@ def spin_cutouts(n: int, seed: int):
     return cutouts, pd.Series(drawn.lambda_r, name="lambda_r"), drawn.pearson_ceiling
 
 
-def spin_estimators(seed: int, epochs: int) -> dict:
+def spin_estimators(seed: int, epochs: int, rates) -> dict:
     shipped = load_pretrained("any-camera")
     make = partial(PosteriorRegressor, max_epochs=epochs, random_state=seed)
     few = {"dropout": 0.2, "validation_fraction": 15 / 85}
     return {
         "scratch": make(shipped.network, **few),
         "scratch, small": make(HarmonicNet(hidden=64, blocks=1), **few),
-        **{name: make(warm_start_from=Transfer(shipped, lr_factor=f), **few) for name, f in STARTS.items()},
+        **{name: make(warm_start_from=Transfer(shipped, lr_factor=STARTS[name]), **few) for name in rates},
     }
 
 
 def measure_spin(options, done) -> None:
     X_test, y_test, ceiling = spin_cutouts(options.test, 1)
-    X, y, _ = spin_cutouts(max(options.labels) * len(options.seeds), 2)
     for n in options.labels:
-        for number, seed in enumerate(options.seeds):
-            rows = slice(
-                number * max(options.labels), number * max(options.labels) + n
-            )  # other galaxies for each seed
-            for name, model in spin_estimators(seed, options.epochs).items():
+        for seed in options.seeds:
+            X, y, _ = spin_cutouts(n, 2 + seed)  # other galaxies for each seed
+            for name, model in spin_estimators(seed, options.epochs, options.rates).items():
                 if ("spin", name, n, seed) in done:
                     continue
                 start = time.process_time()
-                posterior = model.fit(X[rows], y[rows]).predict_posterior(X_test)
+                posterior = model.fit(X, y).predict_posterior(X_test)
                 record(
                     options.out,
                     what="spin",
@@ -119,16 +116,19 @@ def learner(seed: int, epochs: int, **parameters) -> CNNRegressor:
     return CNNRegressor(**{**recipe, "max_epochs": epochs, "random_state": seed, **parameters})
 
 
-def sources(options, images) -> dict:
-    """Estimators that learned from much, none of it a label of a spiral."""
+def learned_from_simulated(options, images) -> CNNRegressor:
     simulated = make_spin_galaxies(options.simulated, npix=106, random_state=5)
+    seen = CenterCrop(SIDE).fit_transform(simulated.images) / 255
+    return learner(0, max(options.epochs // 3, 1)).fit(seen, simulated.lambda_r)
+
+
+def learned_from_unlabeled(options, images) -> CNNRegressor:
     measured = handmade_features(images)
     measured = (measured - measured.mean(axis=0)) / measured.std(axis=0)
-    learn = learner(0, max(options.epochs // 3, 1))
-    return {
-        "simulated": learn.fit(CenterCrop(SIDE).fit_transform(simulated.images) / 255, simulated.lambda_r),
-        "unlabeled": learner(0, max(options.epochs // 2, 1)).fit(small(images), measured),
-    }
+    return learner(0, max(options.epochs // 2, 1)).fit(small(images), measured)
+
+
+SOURCES = {"simulated": learned_from_simulated, "unlabeled": learned_from_unlabeled}  # no label of a spiral in any
 
 
 def measure_spirals(options, done) -> None:
@@ -138,14 +138,14 @@ def measure_spirals(options, done) -> None:
     rest, test = np.split(order, [max(len(order) - options.test, len(order) * 5 // 7)])
     seen, judged = small(data.images[np.sort(rest)]), small(data.images[test])
     labels = np.asarray(data.catalog["spiral"], dtype=float)[np.sort(rest)]
-    known = sources(options, data.images[np.sort(rest)])
+    known = {kind: SOURCES[kind](options, data.images[np.sort(rest)]) for kind in options.sources}
     for n in (n for n in options.labels if n <= len(rest)):
         for seed in options.seeds:
             rows = np.random.default_rng([seed, n]).permutation(len(rest))[:n]
             starts = {"scratch": {}}
             for kind, source in known.items():
-                for name, factor in STARTS.items():
-                    start = {"network": None, "warm_start_from": Transfer(source, lr_factor=factor)}
+                for name in options.rates:
+                    start = {"network": None, "warm_start_from": Transfer(source, lr_factor=STARTS[name])}
                     starts[f"{kind}, {name}"] = start
             for name, parameters in starts.items():
                 if ("spirals", name, n, seed) in done:
@@ -182,6 +182,8 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--test", type=int, default=1000, help="galaxies to judge by; 400 of the real ones")
+    parser.add_argument("--sources", nargs="*", default=list(SOURCES), help="of `spirals`, beside from scratch")
+    parser.add_argument("--rates", nargs="+", default=list(STARTS), help="of what is taken over")
     parser.add_argument("--simulated", type=int, default=3000, help="galaxies of the simulated source of `spirals`")
     parser.add_argument("--out", type=Path, help="append results to this file, and skip what it has")
     options = parser.parse_args()
