@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docutils import nodes
 from PIL import Image
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 SIZE = (480, 320)  # pixels at most: twice what a card shows
@@ -51,6 +52,8 @@ def visit(self, node):
     """Write the small file, and an element that shows it; the text beside it says what it is of."""
     builder, page, number = self.builder, node["page"], node["figure"]
     if figures := drawn_figures(builder.env, page):
+        if number >= len(figures):
+            raise ExtensionError(f"thumbnail of {page}: figure {number} of {len(figures)}, counted from 0.")
         name = f"thumbnail-{page.replace('/', '-')}-{number}.webp"
         width, height = shrink(figures[number], Path(builder.outdir, builder.imagedir, name))
         self.body.append(
