@@ -47,7 +47,7 @@ SMALLER = {
     r"SimulatedGalaxies\(20000": "SimulatedGalaxies(40",
     r"make_sky\(200, shape=\(2000, 2000\)": "make_sky(5, shape=(300, 300)",
     r"SkyServer\(\)": "SkyServer(url=server.skyserver_url)",
-    r"LocalCluster\(n_workers=8": "LocalCluster(n_workers=1, processes=False, dashboard_address=None",
+    r"LocalCluster\(n_workers=8": "LocalCluster(n_workers=1, processes=False, dashboard_address=':0'",
     r'"/shared/runs': '"runs',
     r"image_size=\d+": "n_passes=2, image_size=36",
 }

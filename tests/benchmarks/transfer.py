@@ -32,7 +32,7 @@ from galestim.datasets import load_image_folder, make_spin_galaxies
 from galestim.regression import Transfer
 from galestim.simulation import render, render_stars, sdss_like
 
-STARTS = {"frozen": 0.0, "a tenth of the rate": 0.1, "three tenths": 0.3, "the same rate": 1.0}
+STARTS = {"frozen": 0.0, "a tenth of the rate": 0.1, "three tenths": 0.3}
 NPIX = 80  # of `spin`: 32 arcsec
 SIDE = 48  # of `spirals`: the middle 3.8 of 8.5 half-light radii
 
