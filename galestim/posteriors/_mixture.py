@@ -174,15 +174,12 @@ class MixturePosterior(Posterior):
         counts, order = drawn.choices(self.weights[rows])
         normal = drawn.normal(self.n_targets)
         means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
-        factors = factors.astype(np.float32)
         for j, transform in enumerate(self.transforms):
-            offset = np.zeros(normal.shape[1], dtype=np.float32)
+            latent = np.repeat(means[j], counts)
             for factor, z in zip(factors[j * self.n_targets :], normal[: j + 1]):
                 step = np.repeat(factor, counts)
                 step *= z
-                offset += step
-            latent = np.repeat(means[j], counts)
-            latent += offset
+                latent += step
             with np.errstate(all="ignore"):
                 draws[..., j] = transform.inverse(latent).take(order)
 

@@ -60,7 +60,7 @@ def _stepped(emulator, u, gradient, matrix, damping) -> torch.Tensor:
 def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor, n: int, worse: float) -> Modes:
     """The `n` best distinct ones of ``(G, S, d)``, the best first, with Laplace's approximation of their evidence.
 
-    Those that are `worse` than the best by more than that are none.
+    One whose evidence is below that of the best by more than `worse` is none.
     """
     covariance = torch.linalg.inv(matrix)
     covariance = (covariance + covariance.mT) / 2

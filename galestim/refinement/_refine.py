@@ -119,7 +119,7 @@ def _search(rendered: Rendered, generator) -> Modes:
 
 
 def _best_of_both(u: torch.Tensor, value: torch.Tensor, coordinates) -> torch.Tensor:
-    """Shapes of the largest `value` ``(G, N_STARTS, d)``: in turns of bulges smaller, and larger, than their disks."""
+    """Shapes of the largest `value` ``(G, N_STARTS, d)``, in turns with smaller and with larger bulges than disks."""
     shapes = coordinates.shapes(u)
     larger = shapes["bulge_ln_radius"] > shapes["disk_ln_radius"]
     before = (value[:, None] > value[..., None]) & (larger[:, None] == larger[..., None])  # (G, N, N)

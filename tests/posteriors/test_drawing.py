@@ -24,7 +24,8 @@ def test_numbers_are_normal_and_independent_of_galaxy_to_galaxy():
 def test_normal_numbers_are_finite_and_not_told_by_others():
     """Also those that come of one pair of even ones, half of all apart, and an odd number of them."""
     z = numbers_of(1, 200_001).normal(1)[0]
-    assert z.shape == (200_001,) and np.isfinite(z).all()
+    assert z.shape == (200_001,)
+    assert np.isfinite(z).all()
     first, second = z[:100_000], z[100_001:]
     for power in (1, 2):
         assert abs(np.corrcoef(first**power, second**power)[0, 1]) < 4 / np.sqrt(100_000)
