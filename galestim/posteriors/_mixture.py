@@ -174,12 +174,15 @@ class MixturePosterior(Posterior):
         counts, order = drawn.choices(self.weights[rows])
         normal = drawn.normal(self.n_targets)
         means, factors = (part[rows].reshape(len(counts), -1).T.copy() for part in (self.means, self.scale_trils))
+        factors = factors.astype(_enough(factors))
         for j, transform in enumerate(self.transforms):
-            latent = np.repeat(means[j], counts)
+            offset = np.zeros(normal.shape[1], dtype=factors.dtype)
             for factor, z in zip(factors[j * self.n_targets :], normal[: j + 1]):
                 step = np.repeat(factor, counts)
                 step *= z
-                latent += step
+                offset += step
+            latent = np.repeat(means[j], counts)
+            latent += offset
             with np.errstate(all="ignore"):
                 draws[..., j] = transform.inverse(latent).take(order)
 
@@ -306,6 +309,12 @@ def _outer(weights: NDArray, d: NDArray) -> NDArray:
     """Weighted sum of ``d dᵀ`` over the second axis."""
     with np.errstate(all="ignore"):  # it may be too large for a float64
         return np.swapaxes(weights[..., None] * d, 1, 2) @ d
+
+
+def _enough(factors: NDArray) -> type:
+    """Precision of offsets from means: float32, where it has such numbers, is right to a millionth of them."""
+    size = np.abs(factors[factors != 0])
+    return np.float32 if size.size and size.min() > 1e-30 and size.max() < 1e30 else np.float64
 
 
 def _factors(rows: NDArray) -> NDArray[np.float64]:

@@ -57,8 +57,11 @@ def _stepped(emulator, u, gradient, matrix, damping) -> torch.Tensor:
     return emulator.coordinates.inside(u + shortened)
 
 
-def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor, n: int) -> Modes:
-    """The `n` best distinct ones of ``(G, S, d)``, the best first, with Laplace's approximation of their evidence."""
+def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor, n: int, worse: float) -> Modes:
+    """The `n` best distinct ones of ``(G, S, d)``, the best first, with Laplace's approximation of their evidence.
+
+    One whose evidence is below that of the best by more than `worse` is none.
+    """
     covariance = torch.linalg.inv(matrix)
     covariance = (covariance + covariance.mT) / 2
     evidence = value + 0.5 * torch.logdet(covariance)
@@ -74,6 +77,6 @@ def modes(u: torch.Tensor, value: torch.Tensor, matrix: torch.Tensor, n: int) ->
         off = u[:, :s] - u[:, s, None]
         distance = (off[..., None, :] @ matrix[:, :s] @ off[..., None])[..., 0, 0]
         again = ((distance < SAME * u.shape[-1]) & evidence[:, :s].isfinite()).any(1)
-        evidence[:, s] = torch.where(again | (evidence[:, s] < evidence[:, 0] - WORSE), -torch.inf, evidence[:, s])
+        evidence[:, s] = torch.where(again | (evidence[:, s] < evidence[:, 0] - worse), -torch.inf, evidence[:, s])
     order = evidence.argsort(1, descending=True)[:, :n]
     return Modes(u[rows, order], covariance[rows, order], evidence[rows, order])

@@ -9,7 +9,7 @@ import torch
 
 from ._emulator import Emulator
 from ._importance import Mixture, at_modes, effective, resampled
-from ._modes import Modes, climbed, modes
+from ._modes import WORSE, Modes, climbed, modes
 from ._pareto import LARGEST_K, pareto_smoothed
 from ._posterior import Posterior, Sample, with_radius
 
@@ -107,15 +107,24 @@ def _search(rendered: Rendered, generator) -> Modes:
     for i in range(SEARCHES):
         emulator = rendered.emulator()
         value = -0.5 * emulator.fit(u).positive()[1] + emulator.coordinates.normal(u)
-        order = value.argsort(1, descending=True)[:, :N_STARTS]
-        start = u.gather(1, order[..., None].expand(-1, -1, u.shape[-1]))
+        start = _best_of_both(u, value, emulator.coordinates)
         place, value, matrix = climbed(emulator, start, STEPS)
-        found = modes(place, value, matrix, N_MODES)
+        last = i == SEARCHES - 1
+        found = modes(place, value, matrix, N_MODES, WORSE if last else torch.inf)
         around = at_modes(found).draw(N_MODES * (N_AROUND - 1), generator)
         fit = rendered.add(torch.cat([found.place, emulator.coordinates.inside(around)], 1))
-        rendered.refer(fit, infer=likelihood.infers and i == SEARCHES - 1)
+        rendered.refer(fit, infer=likelihood.infers and last)
         u = torch.cat([found.place, start], 1)
     return found.widened(likelihood.noise_factor, likelihood.coordinates.known) if likelihood.infers else found
+
+
+def _best_of_both(u: torch.Tensor, value: torch.Tensor, coordinates) -> torch.Tensor:
+    """Shapes of the largest `value` ``(G, N_STARTS, d)``, in turns with smaller and with larger bulges than disks."""
+    shapes = coordinates.shapes(u)
+    larger = shapes["bulge_ln_radius"] > shapes["disk_ln_radius"]
+    before = (value[:, None] > value[..., None]) & (larger[:, None] == larger[..., None])  # (G, N, N)
+    order = before.sum(-1).argsort(dim=1, stable=True)[:, :N_STARTS]
+    return u.gather(1, order[..., None].expand(-1, -1, u.shape[-1]))
 
 
 def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int, generator):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from scipy import stats
 
 from galestim.posteriors import DrawsPosterior
@@ -18,6 +19,17 @@ def test_numbers_are_normal_and_independent_of_galaxy_to_galaxy():
     assert stats.kstest(means * np.sqrt(1000), "norm").pvalue > 1e-3
     assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 4 / np.sqrt(len(means))
     assert abs((z[0] * z[1]).mean(axis=1)).max() < 5 / np.sqrt(1000)
+
+
+def test_normal_numbers_are_finite_and_not_told_by_others():
+    """Also those that come of one pair of even ones, half of all apart, and an odd number of them."""
+    z = numbers_of(1, 200_001).normal(1)[0]
+    assert z.shape == (200_001,)
+    assert np.isfinite(z).all()
+    first, second = z[:100_000], z[100_001:]
+    for power in (1, 2):
+        assert abs(np.corrcoef(first**power, second**power)[0, 1]) < 4 / np.sqrt(100_000)
+    assert (abs(z) > 4).sum() == pytest.approx(200_001 * 2 * stats.norm.sf(4), abs=4 * np.sqrt(13))
 
 
 def test_choices_are_as_frequent_as_their_weights():

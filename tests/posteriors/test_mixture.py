@@ -286,6 +286,8 @@ def test_huge_and_tiny_mixtures_have_the_shape_of_others(scale):
     for statistic in ("mean", "std", "median", "mode"):
         np.testing.assert_allclose(getattr(scaled, statistic)() / scale, getattr(one, statistic)(), rtol=1e-6)
     np.testing.assert_allclose(scaled.kurtosis(), one.kurtosis(), rtol=1e-9)
+    draws = scaled.sample(100, random_state=0) / scale
+    np.testing.assert_allclose(draws, one.sample(100, random_state=0), rtol=1e-4, atol=1e-5)
     for kind in ("hdi", "equal_tailed"):
         ends = scaled.credible_interval(0.8, kind) / scale
         np.testing.assert_allclose(ends, one.credible_interval(0.8, kind), rtol=1e-5)
