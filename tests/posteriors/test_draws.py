@@ -80,11 +80,11 @@ def test_weights_choose_the_samples():
 @pytest.mark.parametrize("transform", ["identity", "log", "logit"])
 def test_summaries_approach_those_of_the_mixture(transform):
     mixture = MixturePosterior([[[0.2], [0.7]]], [[[[0.4]], [[0.3]]]], transforms=transform)
-    posterior = DrawsPosterior(mixture.sample(200_000, random_state=1))
+    posterior = DrawsPosterior(mixture.sample(200_000, random_state=0))
     std = mixture.std()[0, 0]
     assert posterior.mean() == pytest.approx(mixture.mean(), abs=0.01 * std)
     assert posterior.median() == pytest.approx(mixture.median(), abs=0.02 * std)
-    assert posterior.mode() == pytest.approx(mixture.mode(), abs=0.1 * std)
+    assert posterior.mode() == pytest.approx(mixture.mode(), abs=0.2 * std)  # scatters by .06
     ends = mixture.credible_interval(0.6827, "hdi")
     np.testing.assert_allclose(posterior.credible_interval(0.6827, "hdi"), ends, atol=0.1 * std)
 
