@@ -57,12 +57,12 @@ def scaled(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[..., :1], np.log(values[..., 1:3])], axis=-1)
 
 
-def part(low: float, high: float, n: int, seed: int) -> dict[str, np.ndarray]:
+def part(low: float, high: float, n: int, seed: int, sampler: str) -> dict[str, np.ndarray]:
     """Measure `n` galaxies of one range of signal to noise."""
     known, band = prior(), cameras(low, high)
     drawn = SimulatedGalaxies(n, npix=NPIX, band=band, prior=known, random_state=seed)
     truth, network = scaled(drawn.target), load_pretrained("any-camera", device="cpu")
-    refined, report = RefinedRegressor(network, prior=known, when="always", sampler="tempering").refine(drawn[:])
+    refined, report = RefinedRegressor(network, prior=known, when="always", sampler=sampler).refine(drawn[:])
     galaxies = {name: values for name, values in drawn.parameters.items() if name != "half_light_radius"}
     limit = cramer_rao_bound(galaxies, drawn.cameras, npix=NPIX, prior=known).std
     found = {"limit": limit, "low": np.full(n, low), "seconds": np.asarray(report["seconds"])}
@@ -98,6 +98,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=64, help="in each range")
     parser.add_argument("--ranges", type=int, nargs="+", default=range(len(EDGES) - 1), help="which of the ranges")
+    parser.add_argument("--sampler", default="tempering", help='of the exact posteriors; or "importance"')
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -110,7 +111,7 @@ def main():
             path = options.out / f"{options.seed}_{i}_{first}.npz"
             if not path.exists():
                 seed = 1_000_000 + 10_000 * options.seed + 1000 * i + first
-                np.savez(path, **part(*EDGES[i : i + 2], min(PART, n - first), seed))
+                np.savez(path, **part(*EDGES[i : i + 2], min(PART, n - first), seed, options.sampler))
     print(table([dict(np.load(path)) for path in sorted(options.out.glob("*.npz"))]))
 
 
