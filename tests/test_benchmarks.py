@@ -400,7 +400,7 @@ def test_refinement_chains(run, tmp_path):
 def test_exact_posteriors_of_structure(run, tmp_path):
     assert "| 100–300 (1) |" in run("exact_structure.py", "--smoke", "--out", tmp_path)
     (part,) = (dict(np.load(path)) for path in tmp_path.glob("*.npz"))
-    assert (part["exact: std"] < part["network: std"]).all()
+    assert (abs(part["exact: error"]) < 5 * part["exact: std"]).all()
 
 
 def test_refinement_beside_neighbors(run, tmp_path):
