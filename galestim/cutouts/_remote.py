@@ -185,7 +185,25 @@ class RemoteSource(Discreet, CutoutSource):
     # --- inherited by it ------------------------------------------------------------------------------------
 
     def cutout(self, request: CutoutRequest, store: CutoutStore | None = None) -> NDArray:
-        """Make one cutout, as `CutoutSource.cutout`; from `store`, a folder of downloaded bytes, if it is there."""
+        """Make one cutout, from `store` if it is there.
+
+        Parameters
+        ----------
+        request : CutoutRequest
+        store : CutoutStore or None, default=None
+            Folder of downloaded bytes.
+
+        Returns
+        -------
+        ndarray of shape (npix, npix, n_channels)
+
+        Raises
+        ------
+        MissingCutoutError
+            If there is no such image.
+        TransientCutoutError
+            If it could not be had this time.
+        """
         request = _canonical(request)
         self.check(request)
         if store is None:

@@ -187,8 +187,17 @@ class CropDisplay:
             In the units of the images.
         matrices : array-like of shape (n_samples, 2, 3)
             Position (x, y) in the image, in pixels, is ``matrix @ (x_crop, y_crop, 1)``.
-        galaxy_light, neighbor_light, n_images, rows, random_state, axes
-            As for `from_estimator`.
+        galaxy_light, neighbor_light : array-like of shape (n_samples, H, W) or (n_samples, H, W, C), default=None
+            Light of the galaxy and of all else in each image, where these are known: then it is written below each
+            crop how much of either it holds.
+        n_images : int, default=6
+            How many to show, drawn at random; or all if there are fewer.
+        rows : array-like of int, default=None
+            Which rows to show instead.
+        random_state : int, RandomState instance or None, default=None
+            Draws the images.
+        axes : array-like of matplotlib Axes, default=None
+            Where to draw; by default a new figure.
         **plot_kwargs
             As for `plot`.
 

@@ -147,8 +147,12 @@ class GaussianSky:
             The same for the disk.
         psf_fwhm : float, default=1.3
             Full width at half maximum of the PSF [arcsec].
-        bands, background, footprint
-            As `GaussianSky` takes them.
+        bands : sequence of str, default=("g", "r", "i")
+            Names of the bands.
+        background : float or array-like of shape (n_bands,), default=0.0
+            Surface brightness of the empty sky [flux per arcsec²].
+        footprint : tuple of 3 or 4 floats or None, default=None
+            Where there is data, as `GaussianSky` takes it.
 
         Returns
         -------
