@@ -2,15 +2,17 @@
 
     python tests/benchmarks/sim_v2/train.py --out lonely.safetensors --lonely --epochs 56   # hours of one core
     python tests/benchmarks/sim_v2/train.py --out crowded.safetensors --start lonely.safetensors   # an hour more
-    python tests/benchmarks/sim_v2/train.py --out any.safetensors --start crowded.safetensors --epochs 28   # and more
+    python tests/benchmarks/sim_v2/train.py --out more.safetensors --start crowded.safetensors --epochs 28   # more
+    python tests/benchmarks/sim_v2/train.py --out any.safetensors --start more.safetensors --epochs 17   # the last
     python tests/benchmarks/sim_v2/train.py --out x.safetensors --smoke   # does it run?
 
 Galaxies and cameras are those of galestim-sim-v2, lonely at first and then with neighbors, as galestim-sim-v2-crowded
-has them, masked by `NeighborMasker`; in images of 64, 96 and 128 pixels, besides a few galaxies of one profile and
-cameras of telescopes in space. They are known less well, or better: the sky to 0.03 to 0.4 of its noise, the width of
-the point-spread function to 0.6 to 20 %, the noise to 5 %. Half of the images have bad pixels. Each look is at other
-galaxies, and an epoch learns from a new look and seven old ones. What comes out is judged by
-`python tests/benchmarks/sim_v2 --model any-camera.safetensors`, with `--crowded` and without.
+has them, masked by `NeighborMasker`; in images of 64, 96 and 128 pixels, besides a few galaxies of one profile,
+cameras of telescopes in space, and stars of Hubble where these are there, other ones than those that judge. They are
+known less well, or better: the sky to 0.03 to 0.4 of its noise, the width of the point-spread function to 0.6 to
+20 %, the noise to 5 %. Half of the images have bad pixels. Each look is at other galaxies, and an epoch learns from a
+new look and seven old ones. What comes out is judged by `python tests/benchmarks/sim_v2 --model
+any-camera.safetensors`, with `--crowded` and without.
 """
 
 import argparse
