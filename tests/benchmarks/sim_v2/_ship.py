@@ -22,8 +22,8 @@ LIMITS = [
     "Galaxies of a bulge and a disk, behind NeighborMasker. in_domain() flags most of what is unlike these.",
     "Neighbors within 2.5 widths of the point-spread function are not masked: fluxes come out nearly one σ too high "
     "in the median. Of two equal galaxies within one width, more than a quarter are taken for one, with confidence.",
-    "Half of the galaxies that it learned from are alone: 68 % intervals hold 70 % of the truths where all are, and 67 % "
-    "among 1.2 neighbors per image in the mean.",
+    "Half of the galaxies that it learned from are alone: 68 % intervals hold 70 % of the truths where all are, and "
+    "67 % among 1.2 neighbors per image in the mean.",
     "A point-spread function told with a wrong width or profile makes radii wrong without a flag: say how well it is "
     "known by psf_error=, which widens them.",
     "Bulge-to-total ratios above an S/N of 300 are less sharp than the image would let them be; see the numbers.",
