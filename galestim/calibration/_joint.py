@@ -79,7 +79,7 @@ def joint_coverage(posterior, y, *, n_samples=200, confidence=0.95, random_state
     >>> test.p_value < 0.001
     True
     >>> test.levels[29].item(), test.ecdf[29].item(), test.high[29].item()
-    (0.3, 0.396, 0.362)
+    (0.3, 0.4, 0.362)
     """
     posterior = check_posterior(posterior)
     y = check_targets(y, posterior)

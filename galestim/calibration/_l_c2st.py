@@ -119,7 +119,7 @@ def l_c2st(
     0.02
     >>> flagged = test.local_p_value < 0.05
     >>> float(flagged[magnitude < 19].mean().round(2)), float(flagged[magnitude > 20].mean().round(2))
-    (1.0, 0.11)
+    (1.0, 0.16)
     """
     posterior = check_posterior(posterior)
     y = check_targets(y, posterior)
