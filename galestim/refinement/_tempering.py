@@ -61,29 +61,29 @@ def temper(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
     def posterior_by(emulator):
         return Posterior(emulator, prior, about, generator)
 
-    u = _tempered(rendered, posterior_by, about, generator)
+    u, power = _tempered(rendered, posterior_by, about, generator)
     rendered.refer(rendered.add(_some(u)), infer=likelihood.infers)
     if likelihood.infers:  # with more noise than before
-        u = _tempered(rendered, posterior_by, about, generator)
+        u, power = _tempered(rendered, posterior_by, about, generator)
     exact, known = posterior_by(Exact(likelihood)), Known(likelihood.coordinates, about)
     value = exact.of_shapes(u)[0]
     for _ in range(LAST):
         u, value = _moved(u, value, torch.ones_like(value[:, :1]), known, exact, generator)
     draws = exact.of_shapes(u)[1]
-    return _drawn(u, draws, rendered, n_samples, generator)
+    return _drawn(u, draws, power[:, 0] == 1, rendered, n_samples, generator)
 
 
-def _drawn(u: torch.Tensor, draws, rendered: Rendered, n: int, generator) -> Refined:
-    """Draws of equal weight; of these there are as many effective ones as shapes that differ."""
+def _drawn(u: torch.Tensor, draws, arrived: torch.Tensor, rendered: Rendered, n: int, generator) -> Refined:
+    """Draws of equal weight, of which as many are effective as shapes differ, or none of galaxies on the way."""
     chosen = resampled(torch.zeros_like(u[..., 0]), n, generator)
     draws = with_radius({name: values.gather(1, chosen) for name, values in draws.items()})
-    distinct = torch.tensor([len(one.unique(dim=0)) for one in u]).to(u)
+    distinct = torch.tensor([len(one.unique(dim=0)) for one in u]).to(u) * arrived
     none, likelihood = torch.zeros_like(distinct), rendered.likelihood
     return Refined(draws, distinct, none, none, likelihood.chi2(rendered.best), likelihood.noise_factor)
 
 
-def _tempered(rendered: Rendered, posterior_by, about: torch.Tensor, generator) -> torch.Tensor:
-    """Shapes ``(G, K, d)`` of equal weight, by an emulated likelihood."""
+def _tempered(rendered: Rendered, posterior_by, about: torch.Tensor, generator):
+    """Shapes ``(G, K, d)`` of equal weight, and the power ``(G, 1)`` of the emulated likelihood that they reached."""
     coordinates = rendered.likelihood.coordinates
     known = Known(coordinates, about)
     u = coordinates.inside(known.draw(N_SHAPES, generator))
@@ -99,7 +99,7 @@ def _tempered(rendered: Rendered, posterior_by, about: torch.Tensor, generator) 
         u, value = _moved(u, value, power, known, posterior, generator)
         if (power == 1).all():
             break
-    return u
+    return u, power
 
 
 def _some(u: torch.Tensor) -> torch.Tensor:

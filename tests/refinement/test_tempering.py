@@ -75,6 +75,13 @@ def test_both_samplers_draw_from_one_posterior(bright):
     assert np.array_equal(again.draws, tempered.draws)
 
 
+def test_what_has_not_arrived_is_not_relied_on(bright, monkeypatch):
+    model, images = bright
+    monkeypatch.setattr("galestim.refinement._tempering.N_STEPS", 2)
+    report = model.set_params(sampler="tempering").refine(images[:1]).report
+    assert report["status"].tolist() == ["unreliable"]
+
+
 def test_an_unknown_sampler_is_refused(bright):
     model, images = bright
     with pytest.raises(InvalidParameterError, match=r"sampler.*among.*Got .chains"):
