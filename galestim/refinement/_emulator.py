@@ -36,10 +36,11 @@ class Emulator:
         self.middle = samples.mean(2, keepdim=True)
         samples = samples - self.middle
         self.basis = _principal(samples)  # (G, 2, s, R)
-        scores = (samples @ self.basis).to(images)
-        mixed = torch.cat([images.mean(2, keepdim=True), scores.mT @ images], 2)  # (G, 2, 1 + R, p)
+        scores = samples @ self.basis
+        scores = torch.cat([torch.full_like(scores[..., :1], 1 / scores.shape[2]), scores], 3).to(images)
+        mixed = (scores.mT @ images).flatten(1, 2)  # the mean image, and what components add to it
         known = torch.stack([likelihood.images, torch.ones_like(likelihood.images)], 1)
-        columns = likelihood.whitened(torch.cat([known, mixed.flatten(1, 2)], 1))
+        columns = torch.cat([likelihood.whitened(known), likelihood.whitened(mixed)], 1)
         # only products of these matter, which their triangular factor has, too
         columns = torch.linalg.qr(columns.mT, mode="r").R.mT.double().contiguous()
         self.data, self.level = columns[:, 0], columns[:, 1]

@@ -1,11 +1,15 @@
 """Speed of posteriors: prediction and draws, of two revisions, and against GaMPEN's recipe of 1000 passes.
 
     python tests/benchmarks/speed.py --old ../older    # the run quoted in docs/benchmarks.md; a checkout of galestim
+    python tests/benchmarks/speed.py --old ../older --cores   # on two cores that nothing else uses
     python tests/benchmarks/speed.py --smoke
 
 Each revision is timed in processes of its own that take turns, A B A B, in seconds of the processor, so what else
 runs counts little. ``forward`` is the network alone, on tensors. ``recipe`` is GaMPEN's published network and way: in
 single precision, a pass of the whole network for each of 1000 draws, timed on some passes and scaled.
+
+With ``--cores`` the clock counts: of one process with one thread or two, and of two processes at once, each with half
+of the galaxies.
 """
 
 import argparse
@@ -24,17 +28,17 @@ PARTS = ("forward", "predict", "sample", "both")
 N_DRAWS = 1000
 
 
-def least(work, turns: int) -> float:
+def least(work, turns: int, clock=time.process_time) -> float:
     """Seconds of the processor that `work` takes at least, in some turns after a first."""
     seconds = []
     for _ in range(turns + 1):
-        start = time.process_time()
+        start = clock()
         work()
-        seconds.append(time.process_time() - start)
+        seconds.append(clock() - start)
     return min(seconds[1:])
 
 
-def shipped(n: int, turns: int) -> dict[str, float]:
+def shipped(n: int, turns: int, clock=time.process_time) -> dict[str, float]:
     """Microseconds for each of `n` galaxies, of the model that ships: 96 px, no dropout."""
     import torch
 
@@ -57,7 +61,7 @@ def shipped(n: int, turns: int) -> dict[str, float]:
         "sample": lambda: posterior.sample(N_DRAWS, random_state=0),
         "both": lambda: model.predict_posterior(images).sample(N_DRAWS, random_state=0),
     }
-    return {name: round(1e6 * least(work[name], turns) / n, 1) for name in PARTS}
+    return {name: round(1e6 * least(work[name], turns, clock) / n, 1) for name in PARTS}
 
 
 def in_turns(revisions: dict[str, Path], options) -> dict[str, dict[str, list[float]]]:
@@ -71,6 +75,29 @@ def in_turns(revisions: dict[str, Path], options) -> dict[str, dict[str, list[fl
             for part, value in json.loads(done.stdout.splitlines()[-1]).items():
                 found[name][part].append(value)
     return found
+
+
+def on_cores(revisions: dict[str, Path], options) -> dict[str, dict[str, list[float]]]:
+    """Galaxies per second by the clock, posteriors and draws, of each way to use two cores, one of each round."""
+    ways = {"one thread": (1, 1), "two threads": (1, 2), "two processes": (2, 1)}
+    found: dict = {name: {way: [] for way in ways} for name in revisions}
+    for _ in range(options.rounds):
+        for name, path in revisions.items():
+            for way, (processes, threads) in ways.items():
+                found[name][way].append(round(rate(path, processes, threads, options)))
+    return found
+
+
+def rate(path: Path, processes: int, threads: int, options) -> float:
+    """Galaxies per second of processes that run at once."""
+    n = options.galaxies // processes
+    command = [sys.executable, __file__, "--one", "--cores", f"--galaxies={n}", f"--turns={options.turns}"]
+    env = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": str(threads)}
+    running = [
+        subprocess.Popen(command, env=env, cwd=path, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+    ]
+    printed = [one.communicate()[0] for one in running]
+    return sum(1e6 / json.loads(lines.splitlines()[-1])["both"] for lines in printed)
 
 
 def published(n: int, smoke: bool) -> dict[str, object]:
@@ -130,6 +157,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cores", action="store_true", help="one and two cores, by the clock")
     parser.add_argument("--smoke", action="store_true", help="as small as it can be")
     parser.add_argument("--skip-published", action="store_true", help="leave the recipe of 1000 passes out")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -138,9 +166,13 @@ def main():
     if options.smoke:
         options.galaxies, options.rounds, options.turns = 64, 1, 1
     if options.one:
-        print(json.dumps(shipped(options.galaxies, options.turns)))
+        clock = time.perf_counter if options.cores else time.process_time
+        print(json.dumps(shipped(options.galaxies, options.turns, clock)))
         return
     revisions = {"old": options.old.resolve()} if options.old else {}
+    if options.cores:
+        record(options.out, what="cores", galaxies_per_second=on_cores({**revisions, "new": HERE}, options))
+        return
     found = in_turns({**revisions, "new": HERE}, options)
     best = {name: {part: min(values) for part, values in parts.items()} for name, parts in found.items()}
     ratios = {}

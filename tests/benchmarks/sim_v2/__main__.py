@@ -13,6 +13,9 @@ is not known of it, is computed of the first galaxies of a set, and ratios to it
 by is known without the truth: of the camera as it is told, and of the galaxy as it is predicted. A third table is of
 the one camera of sim-v1, beside the model that knows no other.
 
+With `--recalibrated N` there is a table more: what `RecalibratedRegressor` makes of the posteriors, by N other
+galaxies of each size of image, as one can who knows how crowded a survey is.
+
 Crowded galaxies have neighbors, which the limit marginalizes and `NeighborMasker` masks, and bad pixels; what is
 measured of these besides is in `_crowded.py`.
 """
@@ -29,12 +32,12 @@ import _fixed
 import _measures
 import _metrics
 import _model
+import _recalibrated
 import _report
 import _sets
 import _ship
 import numpy as np
 
-from galestim import NeighborMasker
 from galestim.posteriors import Posterior, concatenate
 
 SMOKE = {"renderer": 18, "galsim": 6}
@@ -49,6 +52,7 @@ def main():
     parser.add_argument("--galsim", type=int, default=2000, help="drawn by GalSim; 0 for none")
     parser.add_argument("--limit-galaxies", type=int, default=4000, help="of each set, whose limit is computed")
     parser.add_argument("--crowded", action="store_true", help="galaxies with neighbors")
+    parser.add_argument("--recalibrated", type=int, default=0, metavar="N", help="galaxies to recalibrate on")
     parser.add_argument("--fixed", type=int, default=5000, help="drawn by the renderer for the camera of sim-v1")
     parser.add_argument("--ship", type=Path, metavar="PATH", help="write the model and its card there")
     _model.add_arguments(parser)
@@ -70,6 +74,12 @@ def main():
             drawn = _sets.parts(sets, by, n, options.smoke, options.crowded)
             logging.info("%s: %d parts are drawn", by, len(drawn))
             tables[which] = table(options.out / name, sets, model, by, drawn, n_limits)
+    if options.recalibrated:
+        drawn = _sets.parts(sets, "renderer", numbers["renderer"], options.smoke, options.crowded)
+        n = SMOKE["renderer"] if options.smoke else options.recalibrated
+        posterior = _recalibrated.posterior(model, sets, drawn, n)
+        which = f"{name}, {'crowded, ' if options.crowded else ''}recalibrated"
+        tables[which] = _recalibrated.measured(posterior, drawn)
     n_fixed = SMOKE["renderer"] if options.smoke else options.fixed
     if n_fixed and not options.crowded:
         tables[f"{name}, sim-v1"] = _fixed.compared(model, n_fixed)
@@ -86,8 +96,7 @@ def table(place: Path, sets: Path, model, by: str, parts: list[_sets.Part], n_li
     limits = [_sets.limit(sets, part) for part in parts[: -(-n_limits // len(parts[0]))]]
     logging.info("%s: limits are computed", by)
     crowded = parts[0].neighbors is not None
-    if crowded:
-        parts = [_sets.Part(part.name, NeighborMasker().transform(part.cutouts), *part[2:]) for part in parts]
+    parts = [_sets.masked(part) for part in parts]
     posteriors = [posterior_of(place, model, part) for part in parts]
     logging.info("%s: posteriors are predicted", by)
     known = [_measures.told(posterior, part) for posterior, part in zip(posteriors, parts)]

@@ -19,7 +19,7 @@ import numpy as np
 from _measured_stars import measured_stars
 from numpy.typing import NDArray
 
-from galestim import Cutouts
+from galestim import Cutouts, NeighborMasker
 from galestim.datasets import SimulatedGalaxies
 from galestim.simulation import cramer_rao_bound, half_light_radius, sim_v2_cameras, sim_v2_neighbors, sim_v2_prior
 from galestim.simulation._radial import profile_of
@@ -87,6 +87,13 @@ def part(folder: Path, by: str, number: int, size: int, crowded: bool = False) -
     square = profile_of(galaxies, drawn.cameras.psf, drawn.cameras.pixel_scale).square
     ratio = galaxies["flux"] * np.sqrt(square) / drawn.cameras.sky_noise
     return Part(name, Cutouts.read(path), target, galaxies, drawn.cameras, ratio, neighbors)
+
+
+def masked(part: Part) -> Part:
+    """The same; of crowded galaxies with their neighbors masked."""
+    if part.neighbors is None:
+        return part
+    return part._replace(cutouts=NeighborMasker().transform(part.cutouts))
 
 
 def rounded(galaxies: dict[str, NDArray]) -> dict[str, NDArray]:
