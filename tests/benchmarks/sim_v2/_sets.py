@@ -93,7 +93,7 @@ def masked(part: Part) -> Part:
     """The same; of crowded galaxies with their neighbors masked."""
     if part.neighbors is None:
         return part
-    return part._replace(cutouts=NeighborMasker().transform(part.cutouts))
+    return Part(part.name, NeighborMasker().transform(part.cutouts), *part[2:])
 
 
 def rounded(galaxies: dict[str, NDArray]) -> dict[str, NDArray]:
