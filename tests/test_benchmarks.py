@@ -476,10 +476,17 @@ def test_sim_v2(run, tmp_path, stand_in):
 
 
 def test_sim_v2_crowded(run, tmp_path, stand_in):
-    run("sim_v2", "--smoke", "--crowded", "--galsim", 0, "--out", tmp_path, "--model", stand_in)
+    options = ["--smoke", "--crowded", "--galsim", 0, "--recalibrated", 30]
+    run("sim_v2", *options, "--out", tmp_path, "--model", stand_in)
     text = (tmp_path / "stand_in" / "crowded" / "table.jsonl").read_text()
-    rows = {row["measure"]: row for row in map(json.loads, text.splitlines())}
-    assert {row["recipe"] for row in rows.values()} == {"stand_in, crowded, renderer"}
+    tables: dict = {}
+    for row in map(json.loads, text.splitlines()):
+        tables.setdefault(row["recipe"], {})[row["measure"]] = row
+    assert set(tables) == {"stand_in, crowded, renderer", "stand_in, crowded, recalibrated"}
+    joint, alike = "joint coverage, largest deviation", "68 % intervals hold, no neighbor"
+    assert tables["stand_in, crowded, recalibrated"][joint]["target"] == 0.015
+    assert len({table[alike]["galaxies"] for table in tables.values()}) == 1
+    rows = tables["stand_in, crowded, renderer"]
     assert rows["bins of neighbor distance × flux ratio that cover, of 25"]["target"] == 23
     by_number = [rows[f"68 % intervals hold, {name}"]["galaxies"] for name in ("no neighbor", "one neighbor")]
     assert 0 < sum(by_number) < 18

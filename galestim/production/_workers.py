@@ -13,8 +13,8 @@ from typing import Any
 
 import joblib
 
+from .._heap import give_freed_memory_back, keep_freed_memory
 from ..posteriors import optional_import
-from ._heap import give_freed_memory_back, keep_freed_memory
 from ._model import Model
 from ._pieces import Piece
 from ._predict import Task, predict_rows

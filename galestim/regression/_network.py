@@ -15,6 +15,7 @@ from torch import nn
 
 from .. import __version__
 from .._device import resolve_device
+from .._heap import large_arrays_stay
 from .._images import missing_rows, release_pages
 from .._randomness import AllDraws, own_random_numbers
 from ..networks import ImageNetwork, Inputs, build_network
@@ -130,7 +131,8 @@ class OwnNetwork(SearchableDefaults):
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
-        with torch.inference_mode(), autocast, own_random_numbers(self._seed), self._all_draws():
+        own_seed = own_random_numbers(self._seed)
+        with torch.inference_mode(), autocast, own_seed, self._all_draws(), large_arrays_stay():
             for rows in gen_batches(len(images), PREDICT_BATCH):
                 batch = images[rows]
                 present = ~missing_rows(batch, first_row=rows.start)

@@ -24,6 +24,7 @@ from skorch.helper import predefined_split
 from torch import nn
 from torch.optim import lr_scheduler as scheduler
 
+from .._heap import large_arrays_stay
 from .._progress import progress_bar
 from ._checkpoint import NoCheckpoint
 from ._examples import Batches, Examples
@@ -211,7 +212,8 @@ def train(
         verbose=recipe.verbose,
     )
     net.autocast = recipe.precision == "bfloat16"
-    with progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False, done=done[0]) as net.bar:
+    bar = progress_bar(recipe.max_epochs, "epoch", recipe.verbose, leave=False, done=done[0])
+    with bar as net.bar, large_arrays_stay():
         net.initialize()
         net.notify("on_train_begin", X=training, y=None)
         try:

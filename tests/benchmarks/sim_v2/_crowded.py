@@ -22,12 +22,25 @@ def measured(posterior: Posterior, parts: list[Part], limit: NDArray, scores: ND
     target = np.concatenate([part.target for part in parts])
     ratio = np.concatenate([part.signal_to_noise for part in parts])
     number = np.concatenate([part.galaxies["n_neighbors"] for part in parts])
-    beside = np.concatenate([nearest(part) for part in parts])
-    kept = np.flatnonzero(np.isfinite(in_logarithms(posterior).mean()).all(axis=1))
+    kept = finite(posterior)
     limited = kept[kept < len(limit)]
     rows = errors(posterior[limited], target[limited], ratio[limited], limit[limited], JUDGED, "S/N")[:-1]
     ranges = {name: (*ends, None) for name, ends in NUMBERS.items()}
     rows += errors(posterior[limited], target[limited], number[limited], limit[limited], ranges, "with")[:-1]
+    return rows + flags(posterior[kept], target[kept], scores[kept]) + by_neighbors(posterior, parts)
+
+
+def finite(posterior: Posterior) -> NDArray[np.intp]:
+    """Rows of posteriors whose means are."""
+    return np.flatnonzero(np.isfinite(in_logarithms(posterior).mean()).all(axis=1))
+
+
+def by_neighbors(posterior: Posterior, parts: list[Part]) -> list[Row]:
+    """Coverage by the number of neighbors, and by distance and flux of the nearest."""
+    target = np.concatenate([part.target for part in parts])
+    number = np.concatenate([part.galaxies["n_neighbors"] for part in parts])
+    beside = np.concatenate([nearest(part) for part in parts])
+    kept, rows = finite(posterior), []
     for name, (low, high) in NUMBERS.items():
         chosen = kept[(number[kept] >= low) & (number[kept] < high)]
         if len(chosen) > 1:
@@ -36,7 +49,6 @@ def measured(posterior: Posterior, parts: list[Part], limit: NDArray, scores: ND
             measure = f"68 % intervals hold, {name}"
             rows.append(row("coverage", measure, found.coverage[0], interval, galaxies=len(chosen)))
     crowded = kept[number[kept] > 0]
-    rows += flags(posterior[kept], target[kept], scores[kept])
     return [*rows, bins(posterior[crowded], target[crowded], beside[crowded])]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from _crowded import by_neighbors
 from _measures import BINS, by_range, tails, told
 from _metrics import Row, calibration, conditional
 from _sets import SIDES, Part, masked, part
@@ -41,7 +42,7 @@ def measured(posterior: Posterior, parts: list[Part]) -> list[Row]:
     for names in BINS:
         features = np.column_stack([np.concatenate([of[name] for of in known]) for name in names])
         rows.append(conditional(posterior, target, features, " × ".join(names)))
-    return rows
+    return rows if parts[0].neighbors is None else rows + by_neighbors(posterior, parts)
 
 
 def _split(posterior: Posterior, parts: list[Part]) -> list[Posterior]:
