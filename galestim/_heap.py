@@ -23,7 +23,10 @@ _LARGEST = 2**30, 2**31 - 1
 
 @contextmanager
 def large_arrays_stay() -> Iterator[None]:
-    """Keep arrays of up to 1 GiB, up to 2 GiB together, until the block ends; if no variable says what to keep."""
+    """Keep arrays of up to 1 GiB, up to 2 GiB together, until the block ends; if no variable says what to keep.
+
+    Then what is free goes back to the system.
+    """
     told = any(name.startswith("MALLOC_") for name in os.environ)
     if not told:
         _set(*_LARGEST)
@@ -32,6 +35,7 @@ def large_arrays_stay() -> Iterator[None]:
     finally:
         if not told:
             _set(*_USUAL)
+            _of_libc("malloc_trim", 0)
 
 
 def keep_freed_memory() -> None:
@@ -47,12 +51,17 @@ def give_freed_memory_back() -> None:
 
 
 def _set(mmap: int, trim: int) -> None:
-    """Both thresholds [bytes], where the C library knows of them."""
-    if (mallopt := _mallopt()) is not None:
-        mallopt(_MMAP_THRESHOLD, mmap)
-        mallopt(_TRIM_THRESHOLD, trim)
+    """Both thresholds [bytes]."""
+    _of_libc("mallopt", _MMAP_THRESHOLD, mmap)
+    _of_libc("mallopt", _TRIM_THRESHOLD, trim)
+
+
+def _of_libc(name: str, *values: int) -> None:
+    """Call a function of the C library, where it has it."""
+    if sys.platform == "linux" and (function := getattr(_libc(), name, None)) is not None:
+        function(*values)
 
 
 @cache
-def _mallopt() -> Any:
-    return getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+def _libc() -> Any:
+    return ctypes.CDLL(None)

@@ -229,7 +229,7 @@ def main():
         **ratios,
     )
     if not options.skip_published:
-        training = trained(16 if options.smoke else 32, options.smoke)
+        training = trained(16 if options.smoke else 64, options.smoke)
         record(options.out, what="published", **published(options.images, options.smoke), **training)
 
 
