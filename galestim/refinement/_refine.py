@@ -19,6 +19,7 @@ SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered arou
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
 LATEST = 128  # rendered shapes that emulators are made of
 ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1500)  # draws from adapting proposals, before and after that
+MORE, PLENTY = (1000, 1500, 2000, 3000), 1000.0  # further draws for galaxies that have fewer effective ones
 AGAIN, ENOUGH = 3, 250.0  # so often, more is done for galaxies that have fewer effective draws
 LARGEST_ERROR = 0.2  # of an emulated log likelihood
 
@@ -137,7 +138,15 @@ def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int
     off = rendered.add(shapes).log_evidence - emulator.fit(shapes).log_evidence
     error = (off - off.mean(1, keepdim=True)).square().mean(1).sqrt()
     sample = Sample(Posterior(rendered.emulator(), prior, about, generator), sample.proposal, FINE)
-    return _drawn(sample, rendered, error, n_samples, generator), sample.proposal
+    refined = _drawn(sample, rendered, error, n_samples, generator)
+    rows = torch.nonzero(refined.effective < PLENTY)[:, 0]
+    if len(rows):
+        some = sample.of_rows(rows)
+        some.add(MORE)
+        others = _drawn(some, rendered.of_rows(rows), error[rows], n_samples, generator)
+        refined.replace(rows, others, torch.ones_like(rows, dtype=torch.bool))
+        sample.proposal.replace(rows, some.proposal)
+    return refined, sample.proposal
 
 
 def _drawn(sample: Sample, rendered: Rendered, error: torch.Tensor, n: int, generator) -> Refined:

@@ -4,14 +4,14 @@
     python tests/benchmarks/refinement_chains.py --smoke --out results      # does it run?
 
 Galaxies of galestim-sim-v1 of magnitude 17.5 to 20, drawn by GalSim, and with `--data` two real ones of Hyper
-Suprime-Cam (github.com/pysersic/pysersic), with a wider prior, cut to as many pixels. The camera is known, and the
+Suprime-Cam (github.com/pysersic/pysersic), with a wider prior. The camera is known, and the
 variance of the noise is that of the refined model.
 
-A chain has twelve parameters, none of them solved for, and knows nothing of the refinement's draws: walkers are drawn
-from the prior, and go to the posterior as the likelihood counts ever more, by moves and by being drawn again (Del
-Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B 68, 411). Then all walk until enough draws are effective, of whose
-number emcee's autocorrelation time tells. A few hundred of them are weighted by what GalSim's images make of the
-likelihood, which says what chains that GalSim draws would have found.
+A chain has twelve parameters, none of them solved for. Its walkers are drawn from the prior, and go to the posterior
+as the likelihood counts ever more, by moves and by being drawn again (Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc.
+B 68, 411); as many start at refined draws; those at a mode that is far below the other's are given up. Then all walk
+until enough draws are effective, of whose number emcee's autocorrelation time tells. A few hundred of them are
+weighted by what GalSim's images make of the likelihood, which says what chains that GalSim draws would have found.
 
 Refined with the any-camera network, several times with different random numbers: all draws together say how far the
 refinement is off, their scatter what chance adds to one. Compared are medians, in standard deviations of the chain,
@@ -49,7 +49,9 @@ from _galsim import by_galsim
 
 # along differences of walkers; a tenth of them whole differences, from mode to mode
 MOVES = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DEMove(gamma0=1.0), 0.1), (emcee.moves.DESnookerMove(), 0.1)]
+LOST = 40.0  # log likelihood below the best, at which walkers are at a mode that is none
 STILL = 0.5  # share of the walkers that stay effective as the likelihood counts more
+REAL_PIXELS = 96
 EVERY = 10  # steps of a chain that are kept
 TARGETS = ("bulge_to_total", "half_light_radius", "flux")
 LOGARITHMIC = ("bulge_radius", "disk_radius")
@@ -79,11 +81,11 @@ def simulated(n: int, npix: int, seed: int) -> list[tuple]:
     return [(f"simulated {i}", Cutouts(images[i : i + 1], **known), prior) for i in range(n)]
 
 
-def real(data: Path, npix: int) -> list[tuple]:
+def real(data: Path) -> list[tuple]:
     """Likewise the last two of the examples."""
     found = []
     for one in pysersic(data)[1:]:
-        image, mask = middle(one, npix)
+        image, mask = middle(one, REAL_PIXELS)
         known = {"noise": one.noise, "gain": one.gain, "zero_point": one.zero_point, "mask": mask[None]}
         known |= {"psf": one.psf, "pixel_scale": one.pixel_scale, "sky_error": 0.0, "psf_error": 0.0}
         cutouts = Cutouts(image[None].astype(np.float32), **known)
@@ -125,6 +127,20 @@ class LogPosterior:
         of["flux"] = 10 ** (-0.4 * (of.pop("magnitude") - float(np.asarray(self.cutouts.zero_point).flat[0])))
         return of
 
+    def of_draws(self, draws: dict) -> np.ndarray:
+        """The inverse of `galaxies`."""
+        of = dict(draws)
+        for name in LOGARITHMIC:
+            of[name] = np.log(of[name])
+        of["disk_position_angle"] = near(of["disk_position_angle"], self.start["disk_position_angle"])
+        of["bulge_position_angle"] = near(of["bulge_position_angle"] - of["disk_position_angle"], 0)
+        of["magnitude"] = float(np.asarray(self.cutouts.zero_point).flat[0]) - 2.5 * np.log10(of["flux"])
+        return np.stack([of[name] for name in self.names], axis=-1)
+
+    def near_nothing(self, rng, n: int) -> np.ndarray:
+        """What makes walkers ``(n, 12)`` that are the same different."""
+        return 1e-6 * (self.high - self.low) * rng.standard_normal((n, len(self.low)))
+
     def __call__(self, theta: np.ndarray) -> np.ndarray:
         inside = ((theta > self.low) & (theta < self.high)).all(axis=1)
         found = np.full(len(theta), -np.inf)
@@ -150,32 +166,36 @@ class LogPosterior:
 # ---- the chain
 
 
-def walked(target: LogPosterior, options) -> tuple[np.ndarray, np.ndarray, float]:
+def walked(target: LogPosterior, draws: np.ndarray, options) -> tuple[np.ndarray, np.ndarray, float]:
     """A chain ``(steps, walkers, 12)``, its targets ``(steps, walkers, 3)``, and how many of their draws count."""
     rng = np.random.default_rng(options.seed)
-    walkers = annealed(target, rng, options)
+    walkers = begun(target, np.concatenate([annealed(target, rng, options), draws[: options.shapes]]), rng, options)
     sampler = sampler_of(target, 1.0, rng, options.walkers)
-    begun, effective = time.process_time(), 0.0
-    state = sampler.run_mcmc(walkers, options.steps)  # to forget
+    state = sampler.run_mcmc(walkers, options.steps // 5)  # to forget
     sampler.reset()
-    while effective < options.effective and time.process_time() - begun < options.seconds:
-        state = sampler.run_mcmc(state, max(1, options.steps // EVERY), thin_by=EVERY)
-        chain = sampler.get_chain()
-        found = target.targets(chain.reshape(-1, chain.shape[-1])).reshape(*chain.shape[:2], -1)
-        effective = found[..., 0].size / max(1, emcee.autocorr.integrated_time(found, tol=0).max())
-    return chain, found, effective
+    sampler.run_mcmc(state, options.steps // EVERY, thin_by=EVERY)
+    chain = sampler.get_chain()
+    found = target.targets(chain.reshape(-1, chain.shape[-1])).reshape(*chain.shape[:2], -1)
+    return chain, found, found[..., 0].size / emcee.autocorr.integrated_time(found, tol=0).max()
+
+
+def begun(target: LogPosterior, theta: np.ndarray, rng, options) -> np.ndarray:
+    """Walkers from some of those `theta` that are not far below the best."""
+    value = target(theta)
+    return theta[rng.choice(np.flatnonzero(value > value.max() - LOST), options.walkers)] + target.near_nothing(
+        rng, options.walkers
+    )
 
 
 def annealed(target: LogPosterior, rng, options) -> np.ndarray:
     """Walkers ``(walkers, 12)`` that came from the prior to the posterior."""
-    theta, power = rng.uniform(target.low, target.high, (options.walkers, len(target.low))), 0.0
+    theta, power = rng.uniform(target.low, target.high, (options.shapes, len(target.low))), 0.0
     value = target(theta)
     while power < 1:
         power, weights = next_power(power, value)
         theta = theta[np.searchsorted(weights.cumsum(), (np.arange(len(theta)) + rng.random()) / len(theta) % 1)]
-        state = sampler_of(target, power, rng, len(theta)).run_mcmc(
-            theta + 1e-6 * (target.high - target.low) * rng.standard_normal(theta.shape), options.moves
-        )
+        theta = theta + target.near_nothing(rng, len(theta))
+        state = sampler_of(target, power, rng, len(theta)).run_mcmc(theta, options.moves)
         theta, value = state.coords, state.log_prob / power
     return theta
 
@@ -232,10 +252,11 @@ def near(angle: np.ndarray, middle: float) -> np.ndarray:
 
 
 def of_runs(cutouts, prior, options) -> dict:
-    """Targets ``(runs, draws, 3)`` of refined posteriors, all parameters of the first, and reports."""
+    """Targets ``(runs, draws, 3)`` of refined posteriors, all parameters of one, and reports."""
     runs, reports = refined(cutouts, prior, options.runs)
     targets = [np.column_stack([run[TARGETS[0]], np.log(run[TARGETS[1]]), np.log(run[TARGETS[2]])]) for run in runs]
-    return {"runs": np.array(targets), "names": list(runs[0]), "first": np.array(list(runs[0].values())), **reports}
+    first = np.array(list(runs[int(np.argmax(reports["status"] == "refined"))].values()))
+    return {"runs": np.array(targets), "names": list(runs[0]), "first": first, **reports}
 
 
 def of_chain(cutouts, prior, first: dict, options) -> dict:
@@ -245,9 +266,14 @@ def of_chain(cutouts, prior, first: dict, options) -> dict:
         start[key] = first[key][0] + np.median(near(first[key] - first[key][0], 0))
     target = LogPosterior(cutouts, prior, start)
     begin = time.process_time()
-    chain, found, effective = walked(target, options)
+    chain, found, effective = walked(target, target.of_draws(first), options)
     seconds = time.process_time() - begin
-    result = {"theta": chain.astype(np.float32), "chain": found, "chain_effective": effective, "chain_seconds": seconds}
+    result = {
+        "theta": chain.astype(np.float32),
+        "chain": found,
+        "chain_effective": effective,
+        "chain_seconds": seconds,
+    }
     if isinstance(cutouts.psf, MoffatPSF):
         theta = chain.reshape(-1, chain.shape[-1])
         theta = theta[:: max(1, len(theta) // options.galsim)][: options.galsim]
@@ -308,24 +334,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--galaxies", type=int, default=8, help="simulated ones")
     parser.add_argument("--data", type=Path, help="folder of pysersic_examples")
-    parser.add_argument("--npix", type=int, default=64)
+    parser.add_argument("--npix", type=int, default=64, help="of simulated ones")
     parser.add_argument("--runs", type=int, default=8, help="of the refinement")
-    parser.add_argument("--walkers", type=int, default=300)
+    parser.add_argument("--shapes", type=int, default=300, help="that come from the prior")
     parser.add_argument("--moves", type=int, default=15, help="steps each time the likelihood counts more")
-    parser.add_argument("--steps", type=int, default=250, help="to forget, and between looks at how many draws count")
-    parser.add_argument("--effective", type=float, default=2500.0, help="draws of chains that are enough")
-    parser.add_argument("--seconds", type=float, default=90.0, help="of a chain at the posterior, at most")
+    parser.add_argument("--walkers", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=1500, help="of a chain; a fifth as many before are forgotten")
     parser.add_argument("--galsim", type=int, default=400, help="draws that GalSim draws, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--out", type=Path, required=True, help="folder of what galaxies gave")
     options = parser.parse_args()
     if options.smoke:
-        options.galaxies, options.npix, options.runs, options.walkers, options.moves = 1, 40, 2, 24, 1
-        options.steps, options.effective, options.galsim = 20, 1.0, 2
+        options.galaxies, options.npix, options.runs, options.moves = 1, 40, 2, 1
+        options.shapes, options.walkers, options.steps, options.galsim = 24, 24, 50, 2
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    galaxies = real(options.data, options.npix) if options.data else []
+    galaxies = real(options.data) if options.data else []
     galaxies += simulated(options.galaxies, options.npix, options.seed)
     heads = (
         "galaxy", "S/N", "B/T of the chain", "medians, off by σ", "σ over the chain's", "68 % over the chain's",
@@ -336,7 +361,7 @@ def main():
     for name, cutouts, prior in galaxies:
         path = options.out / f"{name.replace(' ', '_')}_{options.seed}"
         runs = kept(path.with_suffix(".runs.npz"), of_runs, cutouts, prior, options)
-        if runs["status"][0] != "refined":
+        if not (runs["status"] == "refined").any():
             print(f"| {name} | {runs['signal_to_noise'][0]:.0f} | {runs['status'][0]} |", flush=True)
             continue
         first = dict(zip(runs["names"], runs["first"]))
