@@ -9,8 +9,8 @@ import torch
 FREEDOM = 6.0  # degrees of freedom of the proposals
 WIDER = 2.0  # than the curvature at a mode says, in variance: bent posteriors have far tails
 LEAST_SHARE = 0.03  # of a mode
-N_PARTS, N_STEPS = 6, 4  # of a fitted proposal; of its fit
-N_FITTED = 1200  # draws that it is fitted to
+N_PARTS, N_STEPS = 12, 4  # of a fitted proposal; of its fit
+N_FITTED = 2000  # draws that it is fitted to
 EFFECTIVE = 120.0  # draws that weights are tempered for, to which a proposal is fitted
 BEFORE = 60.0  # draws that the covariance of all counts for in a part's
 DEFENSIVE, FAR = 0.1, 4.0  # share of a wide part of the proposal; its variance over that of the draws

@@ -63,7 +63,9 @@ def _half_light_radius(bulge_to_total: torch.Tensor, shapes) -> torch.Tensor:
 class Sample:
     """Draws ``(G, K, d)`` of shapes from proposals that adapt to them, and their weights.
 
-    Weights are those of all proposals as one (adaptive multiple importance sampling).
+    Weights are those of all proposals as one (adaptive multiple importance sampling). That finds good proposals from
+    few draws, but makes posteriors too narrow: where a draw in a tail has a large weight, proposals are raised, and
+    its weight falls. So what counts are draws that come after.
     """
 
     def __init__(self, posterior: Posterior, proposal: Mixture, sizes):
@@ -71,27 +73,29 @@ class Sample:
         self.used: list[tuple[int, Mixture]] = []
         self.log_each: list[torch.Tensor] = []  # log densities (G, K) of the proposals used, at all draws
         self.u, self.log_density = proposal.place[:, :0], proposal.share[:, :0]
-        self.draws: dict[str, torch.Tensor] = {}
         self.add(sizes)
 
     def add(self, sizes) -> None:
         """Draw so many more, from the proposal and those that it becomes."""
-        inside, generator = self.posterior.emulator.coordinates.inside, self.posterior.generator
         for n in sizes:
-            u = inside(self.proposal.draw(n, generator))
-            log_density, draws = self.posterior.of_shapes(u)
+            u, log_density, _ = self._drawn(n)
             self.u, self.log_density = torch.cat([self.u, u], 1), torch.cat([self.log_density, log_density], 1)
-            self.log_each = [
-                torch.cat([known, one.log_density(u)], 1) for known, (_, one) in zip(self.log_each, self.used)
-            ]
+            for i, (_, one) in enumerate(self.used):
+                self.log_each[i] = torch.cat([self.log_each[i], one.log_density(u)], 1)
             self.used.append((n, self.proposal))
             self.log_each.append(self.proposal.log_density(self.u))
-            self.draws = {
-                name: torch.cat([self.draws[name], draws[name]], 1) if self.draws else draws[name] for name in draws
-            }
             self.log_weights = self.log_density - self._log_proposals()
-            heaviest = self._heaviest(self.posterior.emulator)
+            heaviest, generator = self._heaviest(self.posterior.emulator), self.posterior.generator
             self.proposal = fitted(self.u, self.log_weights, generator).beside(heaviest, HEAVY_SHARE)
+
+    def _drawn(self, n: int):
+        u = self.posterior.emulator.coordinates.inside(self.proposal.draw(n, self.posterior.generator))
+        return u, *self.posterior.of_shapes(u)
+
+    def after(self, n: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Log weights ``(G, n)`` and draws, by the names of `Refined.draws`, from the proposal as it has become."""
+        u, log_density, draws = self._drawn(n)
+        return log_density - self.proposal.log_density(u), draws
 
     def of_rows(self, rows: torch.Tensor) -> Sample:
         """That of some galaxies."""
@@ -100,7 +104,6 @@ class Sample:
         some.used = [(n, proposal.of_rows(rows)) for n, proposal in self.used]
         some.log_each = [one[rows] for one in self.log_each]
         some.u, some.log_density, some.log_weights = self.u[rows], self.log_density[rows], self.log_weights[rows]
-        some.draws = {name: values[rows] for name, values in self.draws.items()}
         return some
 
     def _heaviest(self, emulator) -> Mixture:
