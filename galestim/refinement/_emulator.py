@@ -7,6 +7,8 @@ Among some hundred rendered shapes it is right to a hundredth of the noise of a 
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from ._linear import Fit, products, solved
@@ -45,6 +47,14 @@ class Emulator:
         columns = torch.linalg.qr(columns.mT, mode="r").R.mT.double().contiguous()
         self.data, self.level = columns[:, 0], columns[:, 1]
         self.images = columns[:, 2:].unflatten(1, (2, -1))
+
+    def of_rows(self, rows: torch.Tensor) -> Emulator:
+        """That of some galaxies."""
+        some = copy.copy(self)
+        some.profiles = self.profiles.of_rows(rows)
+        for name in ("level_precision", "fluxes", "middle", "basis", "data", "level", "images"):
+            setattr(some, name, getattr(self, name)[rows])
+        return some
 
     def components(self, u: torch.Tensor) -> torch.Tensor:
         """Components ``(G, K, 2, p')`` over the noise, as vectors that have the products that images have."""

@@ -9,8 +9,8 @@ import torch
 FREEDOM = 6.0  # degrees of freedom of the proposals
 WIDER = 2.0  # than the curvature at a mode says, in variance: bent posteriors have far tails
 LEAST_SHARE = 0.03  # of a mode
-N_PARTS, N_STEPS = 6, 4  # of a fitted proposal; of its fit
-N_FITTED = 600  # draws that it is fitted to
+N_PARTS, N_STEPS = 12, 4  # of a fitted proposal; of its fit
+N_FITTED = 2000  # draws that it is fitted to
 EFFECTIVE = 120.0  # draws that weights are tempered for, to which a proposal is fitted
 BEFORE = 60.0  # draws that the covariance of all counts for in a part's
 DEFENSIVE, FAR = 0.1, 4.0  # share of a wide part of the proposal; its variance over that of the draws
@@ -51,8 +51,9 @@ class Mixture:
         """Squared distances of ``(G, K, d)`` from each part, in its widths: ``(G, S, K)``."""
         one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
         inverse = torch.linalg.solve_triangular(self.factor, one.expand_as(self.factor), upper=False)
-        off = u[:, None] @ inverse.mT - (self.place[:, :, None] @ inverse.mT)
-        return off.square().sum(-1)
+        place = (self.place[:, :, None] @ inverse.mT).flatten(1)[:, None]
+        off = u @ inverse.flatten(1, 2).mT - place  # one product for all parts
+        return off.square_().unflatten(-1, self.place.shape[1:]).sum(-1).mT
 
     def of_parts(self, scaled: torch.Tensor) -> torch.Tensor:
         """Log densities of the parts, with their shares, at such distances."""

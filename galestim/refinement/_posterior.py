@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -19,6 +20,10 @@ class Posterior:
 
     def __init__(self, emulator, prior, about: torch.Tensor, generator: torch.Generator):
         self.emulator, self.prior, self.about, self.generator = emulator, prior, about, generator
+
+    def of_rows(self, rows: torch.Tensor) -> Posterior:
+        """That of some galaxies."""
+        return Posterior(self.emulator.of_rows(rows), self.prior.of_rows(rows), self.about[rows], self.generator)
 
     def of_shapes(self, u: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Log density ``(G, K)`` of shapes, and one draw of the fluxes of each, by the names of `Refined.draws`."""
@@ -58,25 +63,48 @@ def _half_light_radius(bulge_to_total: torch.Tensor, shapes) -> torch.Tensor:
 class Sample:
     """Draws ``(G, K, d)`` of shapes from proposals that adapt to them, and their weights.
 
-    Weights are those of all proposals as one (adaptive multiple importance sampling).
+    Weights are those of all proposals as one (adaptive multiple importance sampling). That finds good proposals from
+    few draws, but makes posteriors too narrow: where a draw in a tail has a large weight, proposals are raised, and
+    its weight falls. So what counts are draws that come after.
     """
 
     def __init__(self, posterior: Posterior, proposal: Mixture, sizes):
-        inside, generator = posterior.emulator.coordinates.inside, posterior.generator
+        self.posterior, self.proposal = posterior, proposal
         self.used: list[tuple[int, Mixture]] = []
-        u, log_density, draws = [], [], []
+        self.log_each: list[torch.Tensor] = []  # log densities (G, K) of the proposals used, at all draws
+        self.u, self.log_density = proposal.place[:, :0], proposal.share[:, :0]
+        self.add(sizes)
+
+    def add(self, sizes) -> None:
+        """Draw so many more, from the proposal and those that it becomes."""
         for n in sizes:
-            u.append(inside(proposal.draw(n, generator)))
-            self.used.append((n, proposal))
-            found = posterior.of_shapes(u[-1])
-            log_density.append(found[0])
-            draws.append(found[1])
-            self.u, self.log_density = torch.cat(u, 1), torch.cat(log_density, 1)
+            u, log_density, _ = self._drawn(n)
+            self.u, self.log_density = torch.cat([self.u, u], 1), torch.cat([self.log_density, log_density], 1)
+            for i, (_, one) in enumerate(self.used):
+                self.log_each[i] = torch.cat([self.log_each[i], one.log_density(u)], 1)
+            self.used.append((n, self.proposal))
+            self.log_each.append(self.proposal.log_density(self.u))
             self.log_weights = self.log_density - self._log_proposals()
-            heaviest = self._heaviest(posterior.emulator)
-            proposal = fitted(self.u, self.log_weights, generator).beside(heaviest, HEAVY_SHARE)
-        self.proposal = proposal
-        self.draws = {name: torch.cat([one[name] for one in draws], 1) for name in draws[0]}
+            heaviest, generator = self._heaviest(self.posterior.emulator), self.posterior.generator
+            self.proposal = fitted(self.u, self.log_weights, generator).beside(heaviest, HEAVY_SHARE)
+
+    def _drawn(self, n: int):
+        u = self.posterior.emulator.coordinates.inside(self.proposal.draw(n, self.posterior.generator))
+        return u, *self.posterior.of_shapes(u)
+
+    def after(self, n: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Log weights ``(G, n)`` and draws, by the names of `Refined.draws`, from the proposal as it has become."""
+        u, log_density, draws = self._drawn(n)
+        return log_density - self.proposal.log_density(u), draws
+
+    def of_rows(self, rows: torch.Tensor) -> Sample:
+        """That of some galaxies."""
+        some = copy.copy(self)
+        some.posterior, some.proposal = self.posterior.of_rows(rows), self.proposal.of_rows(rows)
+        some.used = [(n, proposal.of_rows(rows)) for n, proposal in self.used]
+        some.log_each = [one[rows] for one in self.log_each]
+        some.u, some.log_density, some.log_weights = self.u[rows], self.log_density[rows], self.log_weights[rows]
+        return some
 
     def _heaviest(self, emulator) -> Mixture:
         """Parts at the draws of the largest weights, where proposals were too low (Raftery & Bao 2010)."""
@@ -90,8 +118,8 @@ class Sample:
 
     def _log_proposals(self) -> torch.Tensor:
         total = sum(n for n, _ in self.used)
-        each = [math.log(n / total) + one.log_density(self.u) for n, one in self.used]
-        return torch.logsumexp(torch.stack(each), 0)
+        shares = [math.log(n / total) for n, _ in self.used]
+        return torch.logsumexp(torch.stack([share + one for share, one in zip(shares, self.log_each)]), 0)
 
     def shapes(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Shapes ``(G, n, d)`` of equal weight."""

@@ -18,8 +18,11 @@ N_STARTS, N_MODES = 8, 4  # from which to climb; that are kept
 SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
 LATEST = 128  # rendered shapes that emulators are made of
-ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1500)  # draws from adapting proposals, before and after that
-AGAIN, ENOUGH = 3, 250.0  # so often, more is done for galaxies that have fewer effective draws
+ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1000)  # draws from adapting proposals, before and after that
+LAST = 2500  # draws after these, which make the posterior
+PLENTY = 700.0  # effective ones, fewer of which take more
+MORE, LAST_OF_MORE = (1000, 2000, 4000), 8000  # from proposals that go on adapting, and after
+AGAIN, ENOUGH = 3, 150.0  # so often, more is done for galaxies that have fewer effective draws
 LARGEST_ERROR = 0.2  # of an emulated log likelihood
 
 
@@ -159,13 +162,22 @@ def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int
     off = rendered.add(shapes).log_evidence - emulator.fit(shapes).log_evidence
     error = (off - off.mean(1, keepdim=True)).square().mean(1).sqrt()
     sample = Sample(Posterior(rendered.emulator(), prior, about, generator), sample.proposal, FINE)
-    return _drawn(sample, rendered, error, n_samples, generator), sample.proposal
+    refined = _drawn(sample.after(LAST), rendered, error, n_samples, generator)
+    rows = torch.nonzero(refined.effective < PLENTY)[:, 0]
+    if len(rows):
+        some = sample.of_rows(rows)
+        some.add(MORE)
+        others = _drawn(some.after(LAST_OF_MORE), rendered.of_rows(rows), error[rows], n_samples, generator)
+        refined.replace(rows, others, torch.ones_like(rows, dtype=torch.bool))
+        sample.proposal.replace(rows, some.proposal)
+    return refined, sample.proposal
 
 
-def _drawn(sample: Sample, rendered: Rendered, error: torch.Tensor, n: int, generator) -> Refined:
-    """Draws of equal weight."""
-    k_hat = torch.as_tensor(pareto_smoothed(sample.log_weights.cpu().numpy())[1]).to(error)
-    chosen = resampled(sample.log_weights, n, generator)
-    draws = with_radius({name: values.gather(1, chosen) for name, values in sample.draws.items()})
-    likelihood, n_effective = rendered.likelihood, effective(sample.log_weights)
+def _drawn(weighted, rendered: Rendered, error: torch.Tensor, n: int, generator) -> Refined:
+    """Draws of equal weight, from log weights and draws."""
+    log_weights, draws = weighted
+    k_hat = torch.as_tensor(pareto_smoothed(log_weights.cpu().numpy())[1]).to(error)
+    chosen = resampled(log_weights, n, generator)
+    draws = with_radius({name: values.gather(1, chosen) for name, values in draws.items()})
+    likelihood, n_effective = rendered.likelihood, effective(log_weights)
     return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.noise_factor)
