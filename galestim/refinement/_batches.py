@@ -55,13 +55,13 @@ def refine_batch(
         profiles, coordinates, images, variance, gain, level,
         model_error=model_error, beside=None if beside is None else beside.to(device),
     )  # fmt: skip
-    told = posterior.sample(N_CANDIDATES, random_state=rng)
+    told = posterior.sample(2 * N_CANDIDATES, random_state=rng)
     drawn = {
         name: torch.as_tensor(told[..., j] / factor_of(name, posterior.units[j]), device=device)
         for j, name in enumerate(posterior.target_names)
     }
     fwhm = torch.as_tensor(np.array([psf.fwhm for psf in psfs]) / scale, device=device)
-    candidates = starts(likelihood, drawn, N_CANDIDATES, fwhm, generator)
+    candidates = starts(likelihood, drawn, 2 * N_CANDIDATES, fwhm, generator)
     log_prior = LogPrior(prior, coordinates, torch.as_tensor(seen.zero_point[rows], device=device))
     sample = {"importance": refine, "tempering": temper}[sampler]
     return sample(likelihood, log_prior, candidates, n_samples=n_samples, generator=generator)

@@ -132,10 +132,11 @@ class Likelihood:
     def _model(self, components: torch.Tensor) -> torch.Tensor:
         return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
 
-    def chi2(self, components: torch.Tensor) -> torch.Tensor:
-        """Of models of the fluxes that are referred to, per pixel and by noise alone: ``(G,)``."""
-        model = self._model(components)
-        residuals = self._residuals(model) - self.others
+    def chi2(self, components: torch.Tensor, fluxes: torch.Tensor) -> torch.Tensor:
+        """Of models of such fluxes, as for `refer`, per pixel and by noise alone: ``(G,)``."""
+        fluxes = fluxes.to(self.images)
+        model = (fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
+        residuals = self.images - model - fluxes[:, 2:] - self.others
         return (residuals.square() / self._noise(model + self.others)).sum(1) / self.n_pixels.clamp(min=1)
 
     def draw(self, u: torch.Tensor) -> torch.Tensor:

@@ -19,10 +19,11 @@ SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered arou
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
 LATEST = 128  # rendered shapes that emulators are made of
 ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1000)  # draws from adapting proposals, before and after that
-LAST = 2500  # draws after these, which make the posterior
-PLENTY = 700.0  # effective ones, fewer of which take more
+LAST, LEAST = 0.625, 1000  # draws after these, which make the posterior: for each that is asked for, and at least
+PLENTY = 0.175  # effective ones for each that is asked for; where there are fewer, more are drawn
 MORE, LAST_OF_MORE = (1000, 2000, 4000), 8000  # from proposals that go on adapting, and after
 AGAIN, ENOUGH = 3, 150.0  # so often, more is done for galaxies that have fewer effective draws
+POOR, CLEARLY = 1.3, 40.0  # χ² per pixel of galaxies that are refined twice; by how much less in all is better
 LARGEST_ERROR = 0.2  # of an emulated log likelihood
 
 
@@ -104,13 +105,36 @@ class Rendered:
         if infer:
             self.likelihood.infer(self.all_u[rows, place], self.best)
 
+    def chi2(self, fit) -> torch.Tensor:
+        """Of the best of the latest, of which this is the fit: per pixel, by noise alone ``(G,)``."""
+        fluxes, chi2 = fit.positive()
+        rows, best = torch.arange(len(fluxes), device=fluxes.device), chi2.argmin(1)
+        return self.likelihood.chi2(self.all_images[rows, :, self.places[best]], fluxes[rows, best])
+
     def emulator(self) -> Emulator:
         """What is between them."""
         return Emulator(self.likelihood, self.u, self.images)
 
 
 def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, generator) -> Refined:
-    """Refine the galaxies of a `Likelihood`, from shapes ``(G, n, d)`` that might be theirs."""
+    """Refine the galaxies of a `Likelihood`, from shapes ``(G, n, d)`` that might be theirs.
+
+    Those that no shape describes are refined anew from the other half of the candidates, as their best mode is missed
+    more easily, and the better is kept.
+    """
+    fresh = copy.copy(likelihood)
+    first, second = candidates.chunk(2, 1)
+    refined = _refined(likelihood, prior, first, n_samples, generator)
+    rows = torch.nonzero(refined.chi2 > POOR)[:, 0]
+    if len(rows):
+        again = fresh.of_rows(rows), prior.of_rows(rows), second[rows]
+        other = _refined(*again, n_samples, generator)
+        better = (refined.chi2[rows] - other.chi2) * likelihood.n_pixels[rows] > CLEARLY
+        refined.replace(rows, other, better)
+    return refined
+
+
+def _refined(likelihood, prior, candidates: torch.Tensor, n_samples: int, generator) -> Refined:
     rendered = Rendered(likelihood, candidates)
     found = _search(rendered, generator)
     about, proposal = found.place[:, 0], at_modes(found)
@@ -159,25 +183,28 @@ def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int
     emulator = rendered.emulator()
     sample = Sample(Posterior(emulator, prior, about, generator), proposal, ROUGH)
     shapes = sample.shapes(N_CHECKED, generator)
-    off = rendered.add(shapes).log_evidence - emulator.fit(shapes).log_evidence
-    error = (off - off.mean(1, keepdim=True)).square().mean(1).sqrt()
+    fit = rendered.add(shapes)
+    off = fit.log_evidence - emulator.fit(shapes).log_evidence
+    error, chi2 = (off - off.mean(1, keepdim=True)).square().mean(1).sqrt(), rendered.chi2(fit)
     sample = Sample(Posterior(rendered.emulator(), prior, about, generator), sample.proposal, FINE)
-    refined = _drawn(sample.after(LAST), rendered, error, n_samples, generator)
-    rows = torch.nonzero(refined.effective < PLENTY)[:, 0]
+    refined = _drawn(
+        sample.after(max(LEAST, round(LAST * n_samples))), rendered.likelihood, error, chi2, n_samples, generator
+    )
+    rows = torch.nonzero(refined.effective < PLENTY * n_samples)[:, 0]
     if len(rows):
         some = sample.of_rows(rows)
         some.add(MORE)
-        others = _drawn(some.after(LAST_OF_MORE), rendered.of_rows(rows), error[rows], n_samples, generator)
+        known = rendered.likelihood.of_rows(rows), error[rows], chi2[rows]
+        others = _drawn(some.after(LAST_OF_MORE), *known, n_samples, generator)
         refined.replace(rows, others, torch.ones_like(rows, dtype=torch.bool))
         sample.proposal.replace(rows, some.proposal)
     return refined, sample.proposal
 
 
-def _drawn(weighted, rendered: Rendered, error: torch.Tensor, n: int, generator) -> Refined:
+def _drawn(weighted, likelihood, error: torch.Tensor, chi2: torch.Tensor, n: int, generator) -> Refined:
     """Draws of equal weight, from log weights and draws."""
     log_weights, draws = weighted
     k_hat = torch.as_tensor(pareto_smoothed(log_weights.cpu().numpy())[1]).to(error)
     chosen = resampled(log_weights, n, generator)
     draws = with_radius({name: values.gather(1, chosen) for name, values in draws.items()})
-    likelihood, n_effective = rendered.likelihood, effective(log_weights)
-    return Refined(draws, n_effective, k_hat, error, likelihood.chi2(rendered.best), likelihood.noise_factor)
+    return Refined(draws, effective(log_weights), k_hat, error, chi2, likelihood.noise_factor)

@@ -56,6 +56,7 @@ class Exact:
 
 def temper(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, generator) -> Refined:
     """Refine the galaxies of a `Likelihood`, as `refine` does, by shapes that move from prior to posterior."""
+    candidates = candidates.chunk(2, 1)[0]
     rendered, about = Rendered(likelihood, candidates), candidates.mean(1)
 
     def posterior_by(emulator):
@@ -79,7 +80,9 @@ def _drawn(u: torch.Tensor, draws, arrived: torch.Tensor, rendered: Rendered, n:
     draws = with_radius({name: values.gather(1, chosen) for name, values in draws.items()})
     distinct = torch.tensor([len(one.unique(dim=0)) for one in u]).to(u) * arrived
     none, likelihood = torch.zeros_like(distinct), rendered.likelihood
-    return Refined(draws, distinct, none, none, likelihood.chi2(rendered.best), likelihood.noise_factor)
+    return Refined(
+        draws, distinct, none, none, likelihood.chi2(rendered.best, likelihood.fluxes), likelihood.noise_factor
+    )
 
 
 def _tempered(rendered: Rendered, posterior_by, about: torch.Tensor, generator):

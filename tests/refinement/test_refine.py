@@ -4,7 +4,7 @@ import torch
 
 from galestim.refinement._coordinates import Coordinates
 from galestim.refinement._modes import modes
-from galestim.refinement._refine import N_STARTS, _best_of_both
+from galestim.refinement._refine import N_STARTS, Refined, _best_of_both, refine
 from galestim.simulation import sim_v1_prior
 
 COORDINATES = Coordinates(sim_v1_prior())
@@ -43,3 +43,34 @@ def test_a_mode_that_is_worse_counts_if_asked():
     found = modes(u, value, matrix, 2, 20.0)
     assert found.log_evidence.tolist() == [[0.0, -torch.inf]]
     assert found.place[0, 0].item() == 50.0
+
+
+class Told:
+    """A likelihood of which only the number of pixels is asked, and which rows."""
+
+    def __init__(self, rows: torch.Tensor):
+        self.rows, self.n_pixels = rows, torch.full((len(rows),), 1000)
+
+    def of_rows(self, rows: torch.Tensor) -> "Told":
+        return Told(self.rows[rows])
+
+
+def test_galaxies_that_no_shape_describes_are_refined_twice(monkeypatch):
+    # χ² of the first and the second try: described at once; mended; no better; hardly better
+    chi2 = torch.tensor([[1.0, 2.0, 2.0, 2.0], [0.5, 1.5, 2.5, 1.99]])
+    tried = []
+
+    def one_try(likelihood, prior, candidates, n_samples, generator):
+        assert (candidates == len(tried)).all()  # the first half, then the second
+        rows, found = likelihood.rows, chi2[len(tried)]
+        tried.append(rows.tolist())
+        draws = {"flux": torch.full((len(rows), n_samples), float(len(tried)))}
+        return Refined(draws, *(torch.zeros(len(rows)) for _ in range(3)), found[rows], torch.ones(len(rows)))
+
+    monkeypatch.setattr("galestim.refinement._refine._refined", one_try)
+    candidates = torch.cat([torch.zeros(4, 5, 2), torch.ones(4, 5, 2)], 1)
+    told = Told(torch.arange(4))
+    refined = refine(told, told, candidates, n_samples=3, generator=torch.Generator())
+    assert tried == [[0, 1, 2, 3], [1, 2, 3]]
+    assert refined.draws["flux"][:, 0].tolist() == [1, 2, 1, 1]
+    torch.testing.assert_close(refined.chi2, torch.tensor([1.0, 1.5, 2.0, 2.0]))
