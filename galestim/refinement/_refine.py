@@ -23,7 +23,8 @@ LAST, LEAST = 0.625, 1000  # draws after these, which make the posterior: for ea
 PLENTY = 0.175  # effective ones for each that is asked for; where there are fewer, more are drawn
 MORE, LAST_OF_MORE = (1000, 2000, 4000), 8000  # from proposals that go on adapting, and after
 AGAIN, ENOUGH = 3, 150.0  # so often, more is done for galaxies that have fewer effective draws
-POOR, CLEARLY = 1.3, 40.0  # χ² per pixel of galaxies that are refined twice; by how much less in all is better
+MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
+CLEARLY = 40.0  # by how much χ² is less where another search has found a better mode
 LARGEST_ERROR = 0.2  # of an emulated log likelihood
 
 
@@ -125,7 +126,7 @@ def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, gener
     fresh = copy.copy(likelihood)
     first, second = candidates.chunk(2, 1)
     refined = _refined(likelihood, prior, first, n_samples, generator)
-    rows = torch.nonzero(refined.chi2 > POOR)[:, 0]
+    rows = torch.nonzero(refined.chi2 > MISFIT)[:, 0]
     if len(rows):
         again = fresh.of_rows(rows), prior.of_rows(rows), second[rows]
         other = _refined(*again, n_samples, generator)

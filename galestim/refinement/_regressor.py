@@ -25,11 +25,10 @@ from ._beside import checked_neighbors
 from ._observed import Observed, observed
 from ._parameters import PARAMETERS, check_targets, factor_of, natural_draws, unit_of
 from ._pareto import LARGEST_K
-from ._refine import LARGEST_ERROR
+from ._refine import LARGEST_ERROR, MISFIT
 
 AUTO = 150.0  # signal to noise of an image above which refinement gains
 LEAST_EFFECTIVE = 50.0  # draws of shapes, fewer of which are not relied on
-MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
 
 
 class Refinement(NamedTuple):
