@@ -58,7 +58,10 @@ def flags(posterior: Posterior, target: NDArray, scores: NDArray) -> list[Row]:
     truth = np.column_stack([target[:, 0], np.log(target[:, 1:])])
     wrong = (abs(truth - logarithms.mean()) > FAR_OFF * np.sqrt(logarithms.var())).any(axis=1)
     flagged = float((scores > 1).mean())
-    rows = [row("flags", "share flagged", flagged, target=MOST_FLAGGED, galaxies=len(scores))]
+    rows = [
+        row("flags", f"share beyond {FAR_OFF} σ", float(wrong.mean()), galaxies=len(scores)),
+        row("flags", "share flagged", flagged, target=MOST_FLAGGED, galaxies=len(scores)),
+    ]
     if 0 < wrong.sum() < len(wrong):
         area = roc_auc_score(wrong, np.nan_to_num(scores, nan=np.inf, posinf=1e9))
         what = f"AUROC of the score for errors beyond {FAR_OFF} σ ({wrong.sum()} galaxies)"
