@@ -68,6 +68,7 @@ def test_every_script_is_run_here():
         "camera_cutouts.py",
         "catalog_spin.py",
         "crops.py",
+        "crowded_networks.py",
         "degradation.py",
         "downsampling.py",
         "exact_structure.py",
@@ -493,6 +494,21 @@ def test_sim_v2_crowded(run, tmp_path, stand_in):
     assert any(measure.startswith("RMSE / limit, S/N 30–1000") for measure in rows)
     limits = np.concatenate([np.load(path) for path in (tmp_path / "sets").glob("limit_crowded*.npy")])
     assert ((limits > 0) & (limits < [0.3, 1.0, 1.0])).all()
+
+
+def test_crowded_networks(run, tmp_path):
+    options = ["crowded_networks.py", "--smoke", "--out", tmp_path, "--only"]
+    run(*options, "harmonic, masked")
+    table = run(*options, "harmonic, masked", "stn")
+    first, second = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())  # what is done stays
+    assert (first["network"], second["network"]) == ("harmonic, masked", "stn")
+    assert (first["galaxies"], first["epochs"]) == (32, 1)
+    for run_ in (first, second):
+        found = {row["measure"]: row for row in run_["rows"]}
+        assert 0 <= found["share beyond 5 σ"]["value"][0] <= 1
+        ratio = next(row for name, row in found.items() if name.startswith("RMSE / limit, S/N 30–1000"))
+        assert all(0 < low <= high for low, high in zip(ratio["low"], ratio["high"]))
+    assert "| stn | 32 × 1 |" in table
 
 
 def test_the_training_of_sim_v2(run, tmp_path):
