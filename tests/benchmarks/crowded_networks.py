@@ -49,7 +49,7 @@ from galestim.networks import VGG16, GaussianHead
 from galestim.simulation import sim_v2_cameras, sim_v2_neighbors, sim_v2_prior
 from galestim.targets import LogitTransform
 
-NPIX, SEED = 64, 50_000  # seeds of the set that judges are from 40_000 on
+NPIX, SEED = 64, 50_000  # the galaxies that judge have 40_000, 40_003, …
 TRANSFORMS = [LogitTransform(margin=1e-4), "log", "log"]
 SHIPPED = "any-camera, masked"
 N_BATCHES = 4  # on which the time of an epoch is measured
@@ -117,9 +117,9 @@ def seconds_of_a_look(model, cutouts: Cutouts, target: Table) -> float:
 def taught(model, cutouts: Cutouts, target: Table, options) -> dict:
     """Train the model for as long as may be; how long that was."""
     looks = int(60 * options.minutes / seconds_of_a_look(model, cutouts, target))
-    epochs = min(-(-looks // len(cutouts)), options.most_epochs)
-    n, start = min(len(cutouts), max(looks // max(epochs, 1), model.batch_size)), time.process_time()
-    model.set_params(max_epochs=max(epochs, 1)).fit(cutouts[:n], target[:n])
+    epochs = max(1, min(-(-looks // len(cutouts)), options.most_epochs))
+    n, start = min(len(cutouts), max(looks // epochs, model.batch_size)), time.process_time()
+    model.set_params(max_epochs=epochs).fit(cutouts[:n], target[:n])
     minutes = round((time.process_time() - start) / 60, 2)
     return {"galaxies": n, "epochs": len(model.history_), "minutes": minutes, "weights": model.n_parameters_}
 
