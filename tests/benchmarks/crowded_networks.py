@@ -164,7 +164,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="as small as it can be")
     options = parser.parse_args()
     if options.smoke:
-        options.galaxies, options.test_galaxies, options.limit_galaxies, options.units = 32, 12, 12, 8
+        options.galaxies, options.test_galaxies, options.limit_galaxies, options.units = 32, 12, 6, 8
         options.minutes, options.most_epochs = 0.001, 1
     known = [*networks(options), SHIPPED]
     if unknown := set(options.only or ()) - set(known):
@@ -180,7 +180,7 @@ def main():
     folder, results = options.out / "sets", options.out / "results.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
     cutouts, target = lessons(folder, options.galaxies)
-    parts = tests(folder, options.test_galaxies, 12 if options.smoke else _sets.PART)
+    parts = tests(folder, options.test_galaxies, _sets.SMOKE_PART if options.smoke else _sets.PART)
     limited = parts[: -(-options.limit_galaxies // len(parts[0]))]
     limit = np.concatenate([_sets.limit(folder, part) for part in limited])
     masker = NeighborMasker()
