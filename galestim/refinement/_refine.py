@@ -14,7 +14,7 @@ from ._pareto import LARGEST_K, pareto_smoothed
 from ._posterior import Posterior, Sample, with_radius
 
 N_CANDIDATES = 40  # shapes that are rendered first
-N_STARTS, N_MODES = 8, 4  # from which to climb; that are kept
+N_STARTS, N_MODES = 16, 4  # from which to climb; that are kept
 SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
 LATEST = 128  # rendered shapes that emulators are made of

@@ -4,14 +4,14 @@
     python tests/benchmarks/refinement_chains.py --smoke --out results      # does it run?
 
 Galaxies of galestim-sim-v1 of magnitude 17.5 to 20, drawn by GalSim, and with `--data` two real ones of Hyper
-Suprime-Cam (github.com/pysersic/pysersic), with a wider prior. The camera is known, and the
-variance of the noise is that of the refined model.
+Suprime-Cam (github.com/pysersic/pysersic), with a wider prior. The camera is known, and the variance of the noise is
+that of the refined model.
 
 A chain has twelve parameters, none of them solved for. Its walkers are drawn from the prior, and go to the posterior
-as the likelihood counts ever more, by moves and by being drawn again (Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc.
-B 68, 411); as many start at refined draws; those at a mode that is far below the other's are given up. Then all walk
-until enough draws are effective, of whose number emcee's autocorrelation time tells. A few hundred of them are
-weighted by what GalSim's images make of the likelihood, which says what chains that GalSim draws would have found.
+as the likelihood counts ever more, by moves and by being drawn again (Del Moral, Doucet & Jasra 2006, J. R. Stat.
+Soc. B 68, 411); as many start at refined draws; those at a mode that is far below the other's are given up. Then some
+of them walk; emcee's autocorrelation time tells how many of their draws are effective. A few hundred are weighted by
+what GalSim's images make of the likelihood, which says what chains that GalSim draws would have found.
 
 Refined with the any-camera network, several times with different random numbers: all draws together say how far the
 refinement is off, their scatter what chance adds to one. Compared are medians, in standard deviations of the chain,
@@ -347,7 +347,7 @@ def main():
     options = parser.parse_args()
     if options.smoke:
         options.galaxies, options.npix, options.runs, options.moves = 1, 40, 2, 1
-        options.shapes, options.walkers, options.steps, options.galsim = 24, 24, 50, 2
+        options.shapes, options.walkers, options.steps, options.galsim = 60, 30, 200, 2
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     galaxies = real(options.data) if options.data else []
