@@ -7,17 +7,16 @@ from typing import NamedTuple
 
 import torch
 
-from ._emulator import Emulator
 from ._importance import Mixture, at_modes, effective, resampled
 from ._modes import WORSE, Modes, climbed, modes
 from ._pareto import LARGEST_K, pareto_smoothed
 from ._posterior import Posterior, Sample, with_radius
+from ._rendered import Rendered
 
 N_CANDIDATES = 40  # shapes that are rendered first
 N_STARTS, N_MODES = 16, 4  # from which to climb; that are kept
 SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
-LATEST = 128  # rendered shapes that emulators are made of
 ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1000)  # draws from adapting proposals, before and after that
 LAST, LEAST = 0.625, 1000  # draws after these, which make the posterior: for each that is asked for, and at least
 PLENTY = 0.175  # effective ones for each that is asked for; where there are fewer, more are drawn
@@ -49,72 +48,6 @@ class Refined(NamedTuple):
             values[rows[which]] = others.draws[name][which]
         for mine, theirs in zip(self[1:], others[1:]):
             mine[rows[which]] = theirs[which]
-
-
-class Rendered:
-    """Shapes of galaxies that were rendered, and their images: the latest ones, each in a place of its own."""
-
-    def __init__(self, likelihood, u: torch.Tensor):
-        images = likelihood.draw(u)
-        n_galaxies, _, _, n_pixels = images.shape
-        self.likelihood, self.n = likelihood, 0  # shapes that are kept
-        self.places = torch.arange(0, device=u.device)  # of the latest that were added
-        self.all_u = u.new_empty(n_galaxies, LATEST, u.shape[2])
-        self.all_images = images.new_empty(n_galaxies, 2, LATEST, n_pixels)
-        self._keep(u, images)
-        self.refer(likelihood.fit(images))
-
-    @property
-    def u(self) -> torch.Tensor:
-        """Shapes ``(G, N, d)``."""
-        return self.all_u[:, : self.n]
-
-    @property
-    def images(self) -> torch.Tensor:
-        """Their images ``(G, 2, N, npix²)``."""
-        return self.all_images[:, :, : self.n]
-
-    def of_rows(self, rows: torch.Tensor) -> Rendered:
-        """Those of some galaxies."""
-        some = copy.copy(self)
-        some.likelihood = self.likelihood.of_rows(rows)
-        some.all_u, some.all_images, some.best = self.all_u[rows], self.all_images[rows], self.best[rows]
-        return some
-
-    def add(self, u: torch.Tensor):
-        """Render more, and compare them with the images."""
-        images = self.likelihood.draw(u)
-        fit = self.likelihood.fit(images)
-        self._keep(u, images)
-        return fit
-
-    def _keep(self, u: torch.Tensor, images: torch.Tensor) -> None:
-        """In free places, or in those of the oldest."""
-        first = int(self.places[-1]) + 1 if self.n else 0
-        self.places = (first + torch.arange(u.shape[1], device=u.device)) % LATEST
-        self.all_u[:, self.places], self.all_images[:, :, self.places] = u, images.transpose(1, 2)
-        self.n = min(self.n + u.shape[1], LATEST)
-
-    def refer(self, fit, infer: bool = False) -> None:
-        """Take noise and residuals from the best of the latest, of which this is the fit."""
-        fluxes, chi2 = fit.positive()
-        rows = torch.arange(len(fluxes), device=fluxes.device)
-        best = (-0.5 * chi2 + self.likelihood.coordinates.normal(self.all_u[:, self.places])).argmax(1)
-        place = self.places[best]
-        self.best = self.all_images[rows, :, place]
-        self.likelihood.refer(fluxes[rows, best], self.best)
-        if infer:
-            self.likelihood.infer(self.all_u[rows, place], self.best)
-
-    def chi2(self, fit) -> torch.Tensor:
-        """Of the best of the latest, of which this is the fit: per pixel, by noise alone ``(G,)``."""
-        fluxes, chi2 = fit.positive()
-        rows, best = torch.arange(len(fluxes), device=fluxes.device), chi2.argmin(1)
-        return self.likelihood.chi2(self.all_images[rows, :, self.places[best]], fluxes[rows, best])
-
-    def emulator(self) -> Emulator:
-        """What is between them."""
-        return Emulator(self.likelihood, self.u, self.images)
 
 
 def refine(likelihood, prior, candidates: torch.Tensor, *, n_samples: int, generator) -> Refined:

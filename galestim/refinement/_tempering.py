@@ -13,7 +13,8 @@ import torch
 
 from ._importance import effective, resampled
 from ._posterior import Posterior, with_radius
-from ._refine import Refined, Rendered
+from ._refine import Refined
+from ._rendered import Rendered
 
 N_SHAPES, N_STEPS = 512, 40
 KEPT = 0.7  # share of the shapes that stay effective in a step
