@@ -130,12 +130,12 @@ class Likelihood:
         self._weigh(model)
 
     def _model(self, components: torch.Tensor) -> torch.Tensor:
-        return (self.fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
+        return _light(self.fluxes, components)
 
     def chi2(self, components: torch.Tensor, fluxes: torch.Tensor) -> torch.Tensor:
         """Of models of such fluxes, as for `refer`, per pixel and by noise alone: ``(G,)``."""
         fluxes = fluxes.to(self.images)
-        model = (fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)
+        model = _light(fluxes, components)
         residuals = self.images - model - fluxes[:, 2:] - self.others
         return (residuals.square() / self._noise(model + self.others)).sum(1) / self.n_pixels.clamp(min=1)
 
@@ -151,3 +151,8 @@ class Likelihood:
         reference = (fluxes @ components)[:, :, 0]
         residuals = reference.neg_().add_(known[:, :1])
         return solved(components, residuals, known[:, 1], self.level_precision, self.fluxes)
+
+
+def _light(fluxes: torch.Tensor, components: torch.Tensor) -> torch.Tensor:
+    """Galaxies ``(G, npix²)`` whose components ``(G, 2, npix²)`` have these fluxes, without the sky."""
+    return (fluxes[:, None, :2] @ components)[:, 0].clamp(min=0)

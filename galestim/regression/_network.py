@@ -131,8 +131,8 @@ class OwnNetwork(SearchableDefaults):
         autocast = torch.autocast(
             torch.device(self.device_).type, torch.bfloat16, enabled=self.precision == "bfloat16"
         )
-        own_seed = own_random_numbers(self._seed)
-        with torch.inference_mode(), autocast, own_seed, self._all_draws(), large_arrays_stay():
+        own_numbers = own_random_numbers(self._seed)
+        with torch.inference_mode(), autocast, own_numbers, self._all_draws(), large_arrays_stay():
             for rows in gen_batches(len(images), PREDICT_BATCH):
                 batch = images[rows]
                 present = ~missing_rows(batch, first_row=rows.start)

@@ -183,11 +183,7 @@ def main():
     parts = tests(folder, options.test_galaxies, _sets.SMOKE_PART if options.smoke else _sets.PART)
     limited = parts[: -(-options.limit_galaxies // len(parts[0]))]
     limit = np.concatenate([_sets.limit(folder, part) for part in limited])
-    masker = NeighborMasker()
-    masked = (
-        masker.transform(cutouts),
-        [_sets.Part(one.name, masker.transform(one.cutouts), *one[2:]) for one in parts],
-    )
+    masked = NeighborMasker().transform(cutouts), [_sets.masked(one) for one in parts]
     logging.info("galaxies and limits are there")
     done = {run["network"] for run in recorded(results)}
     for name in [name for name in options.only if name not in done]:
