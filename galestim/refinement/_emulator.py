@@ -17,6 +17,7 @@ LEAST = 1e-5  # of a principal component, over the largest
 MOST = 40  # principal components
 CHUNK = 2048  # shapes at a time, for the sake of caches
 STEP = 1e-3  # of differences, in coordinates
+OF_IMAGES = ("fluxes", "middle", "basis", "data", "level", "images")
 LOOSE = 0.05  # precision of coordinates without a prior, in their units, of galaxies that say nothing of them
 
 
@@ -33,16 +34,17 @@ class Emulator:
 
     def __init__(self, likelihood, u: torch.Tensor, images: torch.Tensor):
         self.coordinates, self.profiles = likelihood.coordinates, likelihood.profiles
-        self.level_precision, self.fluxes = likelihood.level_precision, torch.zeros_like(likelihood.fluxes).double()
-        samples = self.profiles.samples(self.coordinates.shapes(u)).transpose(1, 2)  # (G, 2, N, s)
+        self.level_precision, self.fluxes = likelihood.level_precision, likelihood.fluxes.double()
+        samples = self._samples(self.coordinates.shapes(u))  # (G, 2, N, s)
         self.middle = samples.mean(2, keepdim=True)
         samples = samples - self.middle
         self.basis = _principal(samples)  # (G, 2, s, R)
         scores = samples @ self.basis
         scores = torch.cat([torch.full_like(scores[..., :1], 1 / scores.shape[2]), scores], 3).to(images)
-        mixed = (scores.mT @ images).flatten(1, 2)  # the mean image, and what components add to it
-        known = torch.stack([likelihood.images, torch.ones_like(likelihood.images)], 1)
-        columns = torch.cat([likelihood.whitened(known), likelihood.whitened(mixed)], 1)
+        mixed = scores.mT @ images  # the mean image, and what components add to it
+        model = (likelihood.fluxes[:, None, :2] @ mixed[:, :, 0])[:, 0] + likelihood.fluxes[:, 2:]
+        known = torch.stack([likelihood.images - model, torch.ones_like(model)], 1)
+        columns = torch.cat([likelihood.whitened(known), likelihood.whitened(mixed.flatten(1, 2))], 1)
         # only products of these matter, which their triangular factor has, too
         columns = torch.linalg.qr(columns.mT, mode="r").R.mT.double().contiguous()
         self.data, self.level = columns[:, 0], columns[:, 1]
@@ -51,25 +53,23 @@ class Emulator:
     def of_rows(self, rows: torch.Tensor) -> Emulator:
         """That of some galaxies."""
         some = copy.copy(self)
-        some.profiles = self.profiles.of_rows(rows)
-        for name in ("level_precision", "fluxes", "middle", "basis", "data", "level", "images"):
+        some.profiles, some.level_precision = self.profiles.of_rows(rows), self.level_precision[rows]
+        for name in OF_IMAGES:
             setattr(some, name, getattr(self, name)[rows])
         return some
 
-    def components(self, u: torch.Tensor) -> torch.Tensor:
-        """Components ``(G, K, 2, p')`` over the noise, as vectors that have the products that images have."""
-        samples = self.profiles.samples(self.coordinates.shapes(u)).transpose(1, 2)
-        scores = (samples - self.middle) @ self.basis
-        return (self.images[:, :, :1] + scores @ self.images[:, :, 1:]).transpose(1, 2)
-
     def fit(self, u: torch.Tensor) -> Fit:
-        """Compare shapes ``(G, K, d)`` with the images."""
-        parts = [self._solved(self.components(some)) for some in u.split(max(1, CHUNK // len(u)), 1)]
+        """Compare shapes ``(G, K, d)`` with the images, in float32, as residuals are small."""
+        single = copy.copy(self)
+        for name in OF_IMAGES:
+            setattr(single, name, getattr(self, name).float())
+        shapes = {name: values.float() for name, values in self.coordinates.shapes(u).items()}
+        size = max(1, CHUNK // len(u))
+        parts = [
+            single._solved(single._changes({name: values[:, i : i + size] for name, values in shapes.items()}))[-1]
+            for i in range(0, u.shape[1], size)
+        ]
         return Fit(*(torch.cat(values, 1) for values in zip(*parts)))
-
-    def _solved(self, components: torch.Tensor) -> Fit:
-        residuals = self.data[:, None].expand(-1, components.shape[1], -1)
-        return solved(components, residuals, self.level, self.level_precision, self.fluxes)
 
     def expanded(self, u: torch.Tensor):
         """Log posterior ``(G, K)`` of shapes ``(G, K, d)`` with their best fluxes, none negative, and its expansion.
@@ -77,20 +77,38 @@ class Emulator:
         That is the gradient ``(G, K, d)`` and Gauss–Newton matrix ``(G, K, d, d)`` of minus its value. Fluxes and sky
         follow (variable projection, with the matrix of Kaufman 1975, BIT 15, 49); they come last.
         """
-        components, d = self.components(u), u.shape[-1]
-        fit = self._solved(components)
+        d, shapes = u.shape[-1], self.coordinates.shapes
+        changes = self._changes(shapes(u))
+        components, residuals, fit = self._solved(changes)
         fluxes, chi2 = fit.positive()
-        residuals = self.data[:, None] - fluxes[..., 2:] * self.level[:, None]
-        residuals = residuals - (fluxes[..., None, :2] @ components)[..., 0, :]
+        more = fluxes - self.fluxes[:, None]
+        residuals = residuals - more[..., 2:] * self.level[:, None] - (more[..., None, :2] @ components)[..., 0, :]
         moved = (u[:, :, None] + STEP * torch.eye(d, dtype=u.dtype, device=u.device)).flatten(1, 2)
-        change = self.components(moved).unflatten(1, (-1, d)) - components[:, :, None]
-        slopes = (fluxes[:, :, None, None, :2] @ change)[..., 0, :] / STEP  # (G, K, d, p')
+        slopes = self._changes(shapes(moved)).unflatten(1, (-1, d)) - changes[:, :, None]
+        slopes = (fluxes[:, :, None, None, :2] @ slopes)[..., 0, :] / STEP  # (G, K, d, p')
         known = self.coordinates.known.to(u)
         gradient = known * u - (slopes @ residuals[..., None])[..., 0]
         cross = products(components, slopes, self.level).mT
         matrix = slopes @ slopes.mT - cross @ torch.cholesky_solve(cross.mT, fit.factor)
         matrix = matrix + torch.diag(known + LOOSE * (1 - known))
         return -0.5 * chi2 + self.coordinates.normal(u), gradient, (matrix + matrix.mT) / 2, fluxes
+
+    def _samples(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.profiles.samples(shapes).transpose(1, 2)
+
+    def _changes(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
+        """By what the components ``(G, K, 2, p')`` of shapes differ from the mean of those that were rendered.
+
+        They are over the noise, as vectors that have the products that images have.
+        """
+        scores = (self._samples(shapes) - self.middle) @ self.basis
+        return (scores @ self.images[:, :, 1:]).transpose(1, 2)
+
+    def _solved(self, changes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Fit]:
+        """Components, residuals from them with the fluxes that likelihoods refer to, and the best fluxes."""
+        components = self.images[:, None, :, 0] + changes
+        residuals = self.data[:, None] - (self.fluxes[:, None, None, :2] @ changes)[..., 0, :]
+        return components, residuals, solved(components, residuals, self.level, self.level_precision, self.fluxes)
 
 
 def _principal(samples: torch.Tensor) -> torch.Tensor:

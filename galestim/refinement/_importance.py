@@ -9,8 +9,8 @@ import torch
 FREEDOM = 6.0  # degrees of freedom of the proposals
 WIDER = 2.0  # than the curvature at a mode says, in variance: bent posteriors have far tails
 LEAST_SHARE = 0.03  # of a mode
-N_PARTS, N_STEPS = 12, 4  # of a fitted proposal; of its fit
-N_FITTED = 2000  # draws that it is fitted to
+N_PARTS, N_STEPS = 8, 4  # of a fitted proposal; of its fit
+N_FITTED = 1000  # draws that it is fitted to
 EFFECTIVE = 120.0  # draws that weights are tempered for, to which a proposal is fitted
 BEFORE = 60.0  # draws that the covariance of all counts for in a part's
 DEFENSIVE, FAR = 0.1, 4.0  # share of a wide part of the proposal; its variance over that of the draws
@@ -48,24 +48,25 @@ class Mixture:
         return self.place[rows, which] + (self.factor[rows, which] @ normal[..., None])[..., 0] * stretch[..., None]
 
     def scaled(self, u: torch.Tensor) -> torch.Tensor:
-        """Squared distances of ``(G, K, d)`` from each part, in its widths: ``(G, S, K)``."""
-        one = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        """Squared distances of ``(G, K, d)`` from each part, in its widths: ``(G, S, K)``, in float32."""
+        one, middle = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device), self.place.mean(1, keepdim=True)
         inverse = torch.linalg.solve_triangular(self.factor, one.expand_as(self.factor), upper=False)
-        place = (self.place[:, :, None] @ inverse.mT).flatten(1)[:, None]
-        off = u @ inverse.flatten(1, 2).mT - place  # one product for all parts
+        place = ((self.place - middle)[:, :, None] @ inverse.mT).flatten(1)[:, None]
+        # one product for all parts
+        off = torch.baddbmm(place.float(), (u - middle).float(), inverse.flatten(1, 2).mT.float(), beta=-1)
         return off.square_().unflatten(-1, self.place.shape[1:]).sum(-1).mT
 
     def of_parts(self, scaled: torch.Tensor) -> torch.Tensor:
         """Log densities of the parts, with their shares, at such distances."""
         d = self.place.shape[-1]
         constant = math.lgamma((FREEDOM + d) / 2) - math.lgamma(FREEDOM / 2) - d / 2 * math.log(FREEDOM * math.pi)
-        log_volume = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)[..., None]
-        each = constant - log_volume - (FREEDOM + d) / 2 * torch.log1p(scaled / FREEDOM)
-        return each + self.share.clamp(min=1e-300).log()[..., None]
+        log_volume = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        highest = constant - log_volume + self.share.clamp(min=1e-30).log()
+        return highest[..., None].to(scaled) - (FREEDOM + d) / 2 * torch.log1p(scaled / FREEDOM)
 
     def log_density(self, u: torch.Tensor) -> torch.Tensor:
         """At ``(G, K, d)``: ``(G, K)``."""
-        return torch.logsumexp(self.of_parts(self.scaled(u)), dim=1)
+        return torch.logsumexp(self.of_parts(self.scaled(u)), dim=1).double()
 
 
 def at_modes(found) -> Mixture:
@@ -82,14 +83,25 @@ def fitted(u: torch.Tensor, log_weights: torch.Tensor, generator: torch.Generato
     """
     chosen = resampled(_tempered(log_weights) * log_weights, N_FITTED, generator)
     draws = u.gather(1, chosen[..., None].expand(-1, -1, u.shape[-1]))
-    d, rows = u.shape[-1], torch.arange(len(u), device=u.device)[:, None]
     middle = draws.mean(1, keepdim=True)
     whole = (draws - middle).mT @ (draws - middle) / N_FITTED
-    whole = whole + 1e-12 * torch.eye(d, device=u.device)
-    own = N_PARTS ** (-2 / d) * whole[:, None]  # of a part, when they share the draws evenly
-    places = draws[rows, torch.randint(N_FITTED, (len(u), N_PARTS), generator=generator, device=u.device)]
-    factor = torch.linalg.cholesky(own).expand(-1, N_PARTS, -1, -1)
-    now = Mixture(places, factor, torch.full(places.shape[:2], 1 / N_PARTS, dtype=u.dtype, device=u.device))
+    width = torch.linalg.cholesky(whole + 1e-12 * torch.eye(u.shape[-1], device=u.device))
+    own = torch.linalg.solve_triangular(width, (draws - middle).mT, upper=False).mT  # of draws, in their widths
+    now = _parts(own.float(), generator)
+    place, factor = middle + now.place.double() @ width.mT, width[:, None] @ now.factor.double()
+    now = Mixture(place, factor, now.share.double())
+    wide = Mixture(middle, FAR**0.5 * width[:, None], torch.ones_like(now.share[:, :1]))
+    return now.beside(wide, DEFENSIVE)
+
+
+def _parts(draws: torch.Tensor, generator: torch.Generator) -> Mixture:
+    """Parts of draws ``(G, N_FITTED, d)`` whose covariance is 1."""
+    n_galaxies, n_draws, d = draws.shape
+    own = N_PARTS ** (-2 / d) * torch.eye(d, device=draws.device)  # of a part, when they share the draws evenly
+    rows = torch.arange(n_galaxies, device=draws.device)[:, None]
+    places = draws[rows, torch.randint(n_draws, (n_galaxies, N_PARTS), generator=generator, device=draws.device)]
+    factor = own.sqrt().expand(n_galaxies, N_PARTS, -1, -1)
+    now = Mixture(places, factor, torch.full_like(places[..., 0], 1 / N_PARTS))
     for _ in range(N_STEPS):
         scaled = now.scaled(draws)
         belongs = torch.softmax(now.of_parts(scaled), dim=1)  # (G, S, K)
@@ -97,9 +109,8 @@ def fitted(u: torch.Tensor, log_weights: torch.Tensor, generator: torch.Generato
         places = (pull @ draws) / pull.sum(-1, keepdim=True).clamp(min=1e-12)
         off = draws[:, None] - places[:, :, None]
         covariance = ((off * pull[..., None]).mT @ off + BEFORE * own) / (count + BEFORE)[..., None]
-        now = Mixture(places, torch.linalg.cholesky(covariance), (count[..., 0] + 1) / (N_FITTED + N_PARTS))
-    wide = Mixture(middle, torch.linalg.cholesky(FAR * whole)[:, None], torch.ones_like(now.share[:, :1]))
-    return now.beside(wide, DEFENSIVE)
+        now = Mixture(places, torch.linalg.cholesky(covariance), (count[..., 0] + 1) / (n_draws + N_PARTS))
+    return now
 
 
 def resampled(log_weights: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:

@@ -17,10 +17,10 @@ N_CANDIDATES = 40  # shapes that are rendered first
 N_STARTS, N_MODES = 16, 4  # from which to climb; that are kept
 SEARCHES, N_AROUND, STEPS = 3, 6, 12  # searches for modes; shapes rendered around each mode; steps of a climb
 FIRST, N_CHECKED = 48, 32  # shapes rendered from the first proposal, and to compare the emulated likelihood with
-ROUGH, FINE = (300, 300, 300), (300, 500, 700, 1000)  # draws from adapting proposals, before and after that
-LAST, LEAST = 0.625, 1000  # draws after these, which make the posterior: for each that is asked for, and at least
+ROUGH, FINE = (400,), (300, 500, 700, 1000)  # draws from adapting proposals, before and after that
+LAST, LEAST = 1.25, 1000  # draws after these, which make the posterior: for each that is asked for, and at least
 PLENTY = 0.175  # effective ones for each that is asked for; where there are fewer, more are drawn
-MORE, LAST_OF_MORE = (1000, 2000, 4000), 8000  # from proposals that go on adapting, and after
+MORE, LAST_OF_MORE = (1000, 2000), 3.75  # from proposals that go on adapting, and after: for each that is asked for
 AGAIN, ENOUGH = 3, 150.0  # so often, more is done for galaxies that have fewer effective draws
 MISFIT = 1.5  # χ² per pixel of a model that does not describe its image
 CLEARLY = 40.0  # by how much χ² is less where another search has found a better mode
@@ -121,15 +121,15 @@ def _sampled(rendered: Rendered, prior, about, proposal: Mixture, n_samples: int
     off = fit.log_evidence - emulator.fit(shapes).log_evidence
     error, chi2 = (off - off.mean(1, keepdim=True)).square().mean(1).sqrt(), rendered.chi2(fit)
     sample = Sample(Posterior(rendered.emulator(), prior, about, generator), sample.proposal, FINE)
-    refined = _drawn(
-        sample.after(max(LEAST, round(LAST * n_samples))), rendered.likelihood, error, chi2, n_samples, generator
-    )
+    last = sample.after(max(LEAST, round(LAST * n_samples)))
+    refined = _drawn(last, rendered.likelihood, error, chi2, n_samples, generator)
     rows = torch.nonzero(refined.effective < PLENTY * n_samples)[:, 0]
     if len(rows):
         some = sample.of_rows(rows)
         some.add(MORE)
         known = rendered.likelihood.of_rows(rows), error[rows], chi2[rows]
-        others = _drawn(some.after(LAST_OF_MORE), *known, n_samples, generator)
+        last = some.after(max(LEAST, round(LAST_OF_MORE * n_samples)))
+        others = _drawn(last, *known, n_samples, generator)
         refined.replace(rows, others, torch.ones_like(rows, dtype=torch.bool))
         sample.proposal.replace(rows, some.proposal)
     return refined, sample.proposal

@@ -128,20 +128,21 @@ class Profiles:
 
         Returns
         -------
-        samples : Tensor of float64, shape (G, K, 2, s)
+        samples : Tensor of shape (G, K, 2, s)
+            Of the type that `shapes` have.
         """
         size = shapes["x_offset"].shape
-        flat = {name: values.reshape(-1).double() for name, values in shapes.items()}
+        flat = {name: values.reshape(-1) for name, values in shapes.items()}
         galaxy = torch.arange(size[0], device=self.device).repeat_interleave(size[1])
-        kx, ky = (torch.as_tensor(k, device=self.device) for k in self.sparse)
+        kx, ky = (torch.as_tensor(k, device=self.device).to(flat["x_offset"]) for k in self.sparse)
         phase = flat["x_offset"][:, None] * kx + flat["y_offset"][:, None] * ky
-        seen = self.sparse_transfer[self.camera[galaxy]]
+        seen = self.sparse_transfer[self.camera[galaxy]].to(phase)
         if self.slope is not None:
             seen[:, 1] *= (flat["psf_width"] * self.width_error[galaxy])[:, None]
         waves = (seen[:, :, None] * torch.stack([phase.cos(), phase.sin()], 1)[:, None]).flatten(1, 2)
         found = []
         for name in ("bulge", "disk"):
-            profile, xx, xy, yy = self._component(flat, name, self.pixel_scale[galaxy].double())
+            profile, xx, xy, yy = self._component(flat, name, self.pixel_scale[galaxy].to(phase))
             found.append((profile(xx * kx**2 + xy * (kx * ky) + yy * ky**2) * waves).flatten(1))
         return torch.stack(found, 1).view(*size, 2, -1)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv, loggamma
 
 MIN_INDEX, MAX_INDEX = 0.5, 6.2  # below 0.5 (a Gaussian) the transform is no longer positive
-DEGREE, N_NODES, N_SAMPLES = 20, 64, 200
+DEGREE, N_NODES, N_SAMPLES, N_ROWS = 20, 64, 200, 32_769
 NEGLIGIBLE = 1e-5  # transforms are fitted relative to themselves above, absolutely below
 
 
@@ -51,12 +51,14 @@ def _scales(n, module):
     return turnover, module.log1p((largest / turnover) ** 2)
 
 
-@lru_cache(maxsize=1)
-def _coefficients() -> NDArray:
-    """Coefficients of ln F: Chebyshev's in ln n (rows) of those of powers in ln(1 + k²/k₀²) (columns)."""
+@lru_cache(maxsize=4)
+def _coefficients(device) -> torch.Tensor:
+    """Coefficients of ln F, a polynomial in ln(1 + k²/k₀²): a table, evenly spaced in the angle of ln n."""
     angles = np.pi * (np.arange(N_NODES) + 0.5) / N_NODES
     rows = [_fit(MIN_INDEX * (MAX_INDEX / MIN_INDEX) ** ((u + 1) / 2)) for u in np.cos(angles)]
-    return np.linalg.solve(chebyshev.chebvander(np.cos(angles), N_NODES - 1), np.array(rows))
+    of_order = np.linalg.solve(chebyshev.chebvander(np.cos(angles), N_NODES - 1), np.array(rows))
+    table = np.cos(np.outer(np.linspace(0, np.pi, N_ROWS), np.arange(N_NODES))) @ of_order
+    return torch.as_tensor(table, device=device)
 
 
 def _fit(n: float) -> NDArray:
@@ -78,13 +80,13 @@ class SersicTransforms:
     """
 
     def __init__(self, sersic_index: torch.Tensor):
-        n = sersic_index.double()
+        n, table = sersic_index.double(), _coefficients(sersic_index.device)
         position = 2 * torch.log(n / MIN_INDEX) / np.log(MAX_INDEX / MIN_INDEX) - 1
-        angle = torch.arccos(position.clamp(-1 + 1e-9, 1 - 1e-9))
-        basis = torch.cos(angle[:, None] * torch.arange(N_NODES, device=n.device))
-        coefficients = basis @ torch.as_tensor(_coefficients(), device=n.device)
-        turnover, span = _scales(n, torch)
+        place = torch.arccos(position.clamp(-1, 1)) * ((N_ROWS - 1) / np.pi)
+        row = place.long().clamp(max=N_ROWS - 2)
+        coefficients = torch.lerp(table[row], table[row + 1], (place - row)[:, None])
         self.coefficients = coefficients.to(sersic_index)[:, :, None, None]
+        turnover, span = _scales(n, torch)
         self.turnover = turnover.to(sersic_index)
         self.scale = (2 / span).to(sersic_index)[:, None, None]
 
