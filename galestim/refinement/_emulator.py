@@ -35,7 +35,7 @@ class Emulator:
     def __init__(self, likelihood, u: torch.Tensor, images: torch.Tensor):
         self.coordinates, self.profiles = likelihood.coordinates, likelihood.profiles
         self.level_precision, self.fluxes = likelihood.level_precision, likelihood.fluxes.double()
-        samples = self._samples(self.coordinates.shapes(u))  # (G, 2, N, s)
+        samples = self.profiles.samples(self.coordinates.shapes(u))  # (G, 2, N, s)
         self.middle = samples.mean(2, keepdim=True)
         samples = samples - self.middle
         self.basis = _principal(samples)  # (G, 2, s, R)
@@ -77,15 +77,12 @@ class Emulator:
         That is the gradient ``(G, K, d)`` and Gauss–Newton matrix ``(G, K, d, d)`` of minus its value. Fluxes and sky
         follow (variable projection, with the matrix of Kaufman 1975, BIT 15, 49); they come last.
         """
-        d, shapes = u.shape[-1], self.coordinates.shapes
-        changes = self._changes(shapes(u))
+        changes = self._changes(self.coordinates.shapes(u))
         components, residuals, fit = self._solved(changes)
         fluxes, chi2 = fit.positive()
         more = fluxes - self.fluxes[:, None]
         residuals = residuals - more[..., 2:] * self.level[:, None] - (more[..., None, :2] @ components)[..., 0, :]
-        moved = (u[:, :, None] + STEP * torch.eye(d, dtype=u.dtype, device=u.device)).flatten(1, 2)
-        slopes = self._changes(shapes(moved)).unflatten(1, (-1, d)) - changes[:, :, None]
-        slopes = (fluxes[:, :, None, None, :2] @ slopes)[..., 0, :] / STEP  # (G, K, d, p')
+        slopes = self._slopes(u, fluxes)
         known = self.coordinates.known.to(u)
         gradient = known * u - (slopes @ residuals[..., None])[..., 0]
         cross = products(components, slopes, self.level).mT
@@ -93,16 +90,25 @@ class Emulator:
         matrix = matrix + torch.diag(known + LOOSE * (1 - known))
         return -0.5 * chi2 + self.coordinates.normal(u), gradient, (matrix + matrix.mT) / 2, fluxes
 
-    def _samples(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.profiles.samples(shapes).transpose(1, 2)
-
     def _changes(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
         """By what the components ``(G, K, 2, p')`` of shapes differ from the mean of those that were rendered.
 
         They are over the noise, as vectors that have the products that images have.
         """
-        scores = (self._samples(shapes) - self.middle) @ self.basis
+        scores = (self.profiles.samples(shapes) - self.middle) @ self.basis
         return (scores @ self.images[:, :, 1:]).transpose(1, 2)
+
+    def _slopes(self, u: torch.Tensor, fluxes: torch.Tensor) -> torch.Tensor:
+        """By what galaxies ``(G, K)`` of such fluxes change with each coordinate: ``(G, K, d, p')``."""
+        shapes, one = self.coordinates.shapes(u), torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+        moved, samples = self.coordinates.shapes(u[:, :, None] + STEP * one), self.profiles.samples
+        by = [
+            torch.stack([(moved[name] - shapes[name][..., None]) / STEP for name in names], -1)
+            for names in samples.parameters(shapes)
+        ]  # (G, K, d, m) of each component
+        scores = samples.slopes(shapes).flatten(2, 3) @ self.basis
+        light = (scores @ self.images[:, :, 1:]).unflatten(2, (u.shape[1], -1))
+        return (torch.stack(by, 1) @ (light * fluxes[..., :2].mT[..., None, None])).sum(1)
 
     def _solved(self, changes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Fit]:
         """Components, residuals from them with the fluxes that likelihoods refer to, and the best fluxes."""

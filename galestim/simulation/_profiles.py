@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ._cameras import _groups, _transfer, _waves, band_limit, point_transfer
+from ._cameras import _groups, _transfer, _waves, band_limit
 from ._psf import PSF, Widened
-from ._sersic import SersicTransforms
+from ._samples import COMPONENTS, OWN, Samples
+from ._sersic import elliptical
 
 BATCH = {"cpu": 2**17, "cuda": 2**25}  # wave numbers at a time; on a CPU they stay in its cache
 ONE = 0x3F800000  # bits of 1 in float32
 WIDTH_STEP = 1e-3  # in the logarithm of the width
 SYMMETRIC = 1e-6  # largest imaginary amplitude of a point-spread function that is taken for none
 MARGIN, POINT = 2, 10  # pixels by which galaxies may be off the center; extent of a point over that of its band
-SPARSE = 12, 6  # wave numbers of `samples`: lengths in half a plane, evenly spaced in their logarithm, and directions
 BINS = 6  # 2^6 in an octave of 1 + k², between which profiles are interpolated
 
 
@@ -33,8 +33,8 @@ class Profiles:
     """What draws bulges and disks of G galaxies, each through its own camera, of `psfs` that are `alike`.
 
     Waves over an image are cosines and sines, so that all products are real; that takes half of the work that
-    `render` has, whose images these are. `width_error` (G,) are the errors of the widths of the point-spread
-    functions, as shares of these; None: they are as told.
+    `render` has, whose images these are. `samples` are their transforms at a few wave numbers. `width_error` (G,) are
+    the errors of the widths of the point-spread functions, as shares of these; None: they are as told.
     """
 
     def __init__(self, psfs: Sequence[PSF], pixel_scale: NDArray, npix: int, device, width_error=None):
@@ -52,11 +52,8 @@ class Profiles:
         self.nodes = self._tensor(bits.view(np.float32))  # evenly spaced within each octave
         self.cos, self.sin = self._tensor(np.cos(angle)), self._tensor(np.sin(angle))
         self.slope = self._quadrants([self._slope(*one) for one in distinct]) if width_error is not None else None
-        self.sparse = _sparse(max(limits))
-        self.sparse_transfer = torch.as_tensor(
-            np.array([self._sparse_transfer(*one, width_error is not None) for one in distinct]), device=self.device
-        )
-        self.width_error = self._tensor(np.zeros(len(cameras)) if width_error is None else width_error)
+        self.width_error = None if width_error is None else self._tensor(width_error)
+        self.samples = Samples(distinct, self.camera, max(limits), self.width_error)
 
     def _tensor(self, values) -> torch.Tensor:
         return torch.as_tensor(np.asarray(values), dtype=torch.float32, device=self.device)
@@ -70,13 +67,6 @@ class Profiles:
         wider, narrower = (self._transfer(one, scale) for one in widths)
         return (wider - narrower) / (2 * WIDTH_STEP)
 
-    def _sparse_transfer(self, psf: PSF, scale: float, with_width: bool) -> NDArray:
-        """Amplitudes at the wave numbers of `samples`, and what they change by if the width does: ``(1 or 2, s)``."""
-        widths: list[Any] = [psf, Widened(psf, 1 + 10 * WIDTH_STEP)] if with_width else [psf]
-        own, *wider = (abs(np.diagonal(point_transfer(one, scale, *self.sparse))) for one in widths)
-        area = np.hypot(*self.sparse)
-        return np.stack([own * area, *((one - own) / (10 * WIDTH_STEP) * area for one in wider)])
-
     def _quadrants(self, transfers: list[NDArray]) -> torch.Tensor:
         """Transfer functions ``(cameras, parts, 2, m, m)`` at ky and -ky; parts are real (imaginary)."""
         m = len(transfers[0]) // 2
@@ -87,8 +77,9 @@ class Profiles:
     def of_rows(self, rows: torch.Tensor) -> Profiles:
         """Those of some galaxies."""
         some = copy.copy(self)
-        for name in ("pixel_scale", "camera", "width_error"):
-            setattr(some, name, getattr(self, name)[rows])
+        some.pixel_scale, some.camera = self.pixel_scale[rows], self.camera[rows]
+        some.samples = self.samples.of_rows(rows)
+        some.width_error = None if self.width_error is None else self.width_error[rows]
         return some
 
     def draw(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -108,43 +99,16 @@ class Profiles:
         n_galaxies, n_shapes = shapes["x_offset"].shape
         flat = {name: values.reshape(-1).float() for name, values in shapes.items()}
         galaxy = torch.arange(n_galaxies, device=self.device).repeat_interleave(n_shapes)
-        if self.slope is not None:
+        if self.width_error is not None:
             flat["psf_width"] = flat["psf_width"] * self.width_error[galaxy]
-        parts = [self._component(flat, name, self.pixel_scale[galaxy]) for name in ("bulge", "disk")]
+        scale = self.pixel_scale[galaxy]
+        parts = [elliptical({name: flat[f"{part}_{name}"] for name in OWN}, scale) for part in COMPONENTS]
         size = max(1, BATCH.get(self.device.type, BATCH["cuda"]) // (2 * len(self.k) ** 2))
         images = torch.empty(len(galaxy), 2, self.npix**2, device=self.device)
         for start in range(0, len(galaxy), size):
             rows = slice(start, start + size)
             self._draw(flat, parts, self.camera[galaxy[rows]], rows, images[rows])
         return images.view(n_galaxies, n_shapes, 2, -1)
-
-    def samples(self, shapes: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Transforms of bulges and disks at a few wave numbers, of which their images are nearly linear functions.
-
-        Parameters
-        ----------
-        shapes : dict of str to Tensor of shape (G, K)
-            As for `draw`.
-
-        Returns
-        -------
-        samples : Tensor of shape (G, K, 2, s)
-            Of the type that `shapes` have.
-        """
-        size = shapes["x_offset"].shape
-        flat = {name: values.reshape(-1) for name, values in shapes.items()}
-        galaxy = torch.arange(size[0], device=self.device).repeat_interleave(size[1])
-        kx, ky = (torch.as_tensor(k, device=self.device).to(flat["x_offset"]) for k in self.sparse)
-        phase = flat["x_offset"][:, None] * kx + flat["y_offset"][:, None] * ky
-        seen = self.sparse_transfer[self.camera[galaxy]].to(phase)
-        if self.slope is not None:
-            seen[:, 1] *= (flat["psf_width"] * self.width_error[galaxy])[:, None]
-        waves = (seen[:, :, None] * torch.stack([phase.cos(), phase.sin()], 1)[:, None]).flatten(1, 2)
-        found = []
-        for name in ("bulge", "disk"):
-            profile, xx, xy, yy = self._component(flat, name, self.pixel_scale[galaxy].to(phase))
-            found.append((profile(xx * kx**2 + xy * (kx * ky) + yy * ky**2) * waves).flatten(1))
-        return torch.stack(found, 1).view(*size, 2, -1)
 
     def _draw(self, flat, parts, cameras, rows: slice, out: torch.Tensor) -> None:
         transfer = self.transfer[cameras] if len(self.transfer) > 1 else self.transfer
@@ -159,15 +123,6 @@ class Profiles:
         """Cosines and sines ``(b, m, npix)`` over pixels, from a center that is off by `offset`."""
         cos, sin = (f(offset[:, None, None] * self.k[:, None]) for f in (torch.cos, torch.sin))
         return self.cos * cos + self.sin * sin, self.sin * cos - self.cos * sin
-
-    def _component(self, flat, name: str, pixel_scale: torch.Tensor):
-        """Profiles, and k² in which they are round, as `render` has them: its three coefficients ``(b, 1, 1)``."""
-        profile = SersicTransforms(flat[f"{name}_sersic_index"])
-        angle, axis_ratio = torch.deg2rad(flat[f"{name}_position_angle"]), flat[f"{name}_axis_ratio"]
-        scale = (flat[f"{name}_ln_radius"].exp() / pixel_scale / profile.turnover) ** 2
-        major, minor, sin, cos = scale / axis_ratio, scale * axis_ratio, torch.sin(angle), torch.cos(angle)
-        form = major * sin**2 + minor * cos**2, 2 * (major - minor) * sin * cos, major * cos**2 + minor * sin**2
-        return profile, *(values[:, None, None] for values in form)
 
     def _spectrum(self, part, rows: slice) -> torch.Tensor:
         """Fourier transforms ``(b, 2, m, m)`` at positive and negative ky, from tables of their profiles."""
@@ -202,10 +157,3 @@ class Profiles:
         if seen.shape[1] == 2:  # a point-spread function that is not symmetric
             even, odd = even - total[:, 1] @ x_sin, odd + difference[:, 1] @ x_cos
         return (y_cos.mT @ even - y_sin.mT @ odd).flatten(1)
-
-
-def _sparse(limit: float) -> tuple[NDArray, NDArray]:
-    """Wave numbers (s,) along x and y of `samples`, up to that where cameras end."""
-    length, n_angles = np.geomspace(limit / 150, 0.9 * limit, SPARSE[0]), SPARSE[1]
-    angle = (np.arange(n_angles) + 0.5) * np.pi / n_angles
-    return np.outer(length, np.cos(angle)).ravel(), np.outer(length, np.sin(angle)).ravel()

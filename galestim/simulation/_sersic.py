@@ -104,3 +104,18 @@ class SersicTransforms:
         for i in reversed(range(DEGREE)):
             log_transform = torch.addcmul(self.coefficients[:, i], log_transform, x)
         return torch.exp(log_transform)
+
+
+def elliptical(shapes: dict[str, torch.Tensor], pixel_scale: torch.Tensor):
+    """Profiles of n galaxies, and k² in which they are round: its three coefficients ``(n, 1, 1)``.
+
+    k² is that of `SersicTransforms`: the first times kx², the second times kx ky, and the third times ky², with
+    wave numbers in radians per pixel. Shapes are ``ln_radius`` [arcsec], ``sersic_index``, ``axis_ratio`` and
+    ``position_angle`` [deg].
+    """
+    profile, angle = SersicTransforms(shapes["sersic_index"]), torch.deg2rad(shapes["position_angle"])
+    axis_ratio = shapes["axis_ratio"]
+    scale = (shapes["ln_radius"].exp() / pixel_scale / profile.turnover) ** 2
+    major, minor, sin, cos = scale / axis_ratio, scale * axis_ratio, torch.sin(angle), torch.cos(angle)
+    form = major * sin**2 + minor * cos**2, 2 * (major - minor) * sin * cos, major * cos**2 + minor * sin**2
+    return profile, *(values[:, None, None] for values in form)

@@ -72,3 +72,15 @@ def test_the_gradient_is_that_of_the_value(camera, prior):
         difference = (above - below) / 2e-3
         torch.testing.assert_close(-gradient[..., i], difference, rtol=0.05, atol=0.02 * float(gradient.abs().max()))
     assert (torch.linalg.eigvalsh(matrix) > 0).all()
+
+
+def test_single_precision_is_enough(camera, prior):
+    likelihood = likelihood_of(camera, prior)
+    u = around(likelihood, 1, 4)
+    best = likelihood.draw(u)
+    likelihood.refer(likelihood.fit(best).positive()[0][:, 0], best[:, 0])
+    u = u + 0.1 * around(likelihood, 50, 2)
+    emulator = emulated(likelihood)
+    expected = emulator._solved(emulator._changes(emulator.coordinates.shapes(u)))[-1].log_evidence
+    assert expected.std(1).min() > 3
+    torch.testing.assert_close(emulator.fit(u).log_evidence, expected, atol=0.01, rtol=1e-5)
