@@ -50,9 +50,12 @@ class Rendered:
 
     def _keep(self, u: torch.Tensor, images: torch.Tensor) -> None:
         """In free places, or in those of the oldest."""
-        first = int(self.places[-1]) + 1 if self.n else 0
+        first = (int(self.places[-1]) + 1) % LATEST if self.n else 0
         self.places = (first + torch.arange(u.shape[1], device=u.device)) % LATEST
-        self.all_u[:, self.places], self.all_images[:, :, self.places] = u, images.transpose(1, 2)
+        self.all_u[:, self.places], images = u, images.transpose(1, 2)
+        n = min(u.shape[1], LATEST - first)  # slices, as they are quicker than places
+        self.all_images[:, :, first : first + n] = images[:, :, :n]
+        self.all_images[:, :, : u.shape[1] - n] = images[:, :, n:]
         self.n = min(self.n + u.shape[1], LATEST)
 
     def refer(self, fit, infer: bool = False) -> None:
