@@ -103,10 +103,8 @@ def _moved(shapes, name: str, step: float) -> dict[str, torch.Tensor]:
 
 def _wave_numbers(limit: float) -> tuple[NDArray, NDArray]:
     """Along x and y ``(s,)``, up to that where cameras end."""
-    length, angle = (
-        np.geomspace(limit / 150, 0.9 * limit, LENGTHS),
-        (np.arange(DIRECTIONS) + 0.5) * np.pi / DIRECTIONS,
-    )
+    length = np.geomspace(limit / 150, 0.9 * limit, LENGTHS)
+    angle = (np.arange(DIRECTIONS) + 0.5) * np.pi / DIRECTIONS
     return np.outer(length, np.cos(angle)).ravel(), np.outer(length, np.sin(angle)).ravel()
 
 

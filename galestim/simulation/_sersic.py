@@ -82,8 +82,8 @@ class SersicTransforms:
     def __init__(self, sersic_index: torch.Tensor):
         n, table = sersic_index.double(), _coefficients(sersic_index.device)
         position = 2 * torch.log(n / MIN_INDEX) / np.log(MAX_INDEX / MIN_INDEX) - 1
-        place = torch.arccos(position.clamp(-1, 1)) * ((N_ROWS - 1) / np.pi)
-        row = place.long().clamp(max=N_ROWS - 2)
+        place = torch.arccos(position.clamp(-1 + 1e-9, 1 - 1e-9)) * ((N_ROWS - 1) / np.pi)
+        row = place.long().clamp(0, N_ROWS - 2)  # that of NaN is any
         coefficients = torch.lerp(table[row], table[row + 1], (place - row)[:, None])
         self.coefficients = coefficients.to(sersic_index)[:, :, None, None]
         turnover, span = _scales(n, torch)

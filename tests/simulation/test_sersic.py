@@ -6,6 +6,7 @@ from scipy.special import gammaincinv, j0
 
 from galestim.simulation._sersic import (
     MAX_INDEX,
+    MIN_INDEX,
     SersicTransforms,
     enclosed_light,
     half_light_scale,
@@ -66,3 +67,13 @@ def test_slope_in_the_index_is_right_too():
     for value, slope in zip(n.tolist(), n.grad):
         expected = (sersic_transform(one, value + step) - sersic_transform(one, value - step)) / (2 * step)
         np.testing.assert_allclose(slope, expected[0], atol=1e-4)
+
+
+def test_an_unknown_index_has_no_transform_and_limits_have_slopes():
+    n = torch.tensor([np.nan, MIN_INDEX, MAX_INDEX], dtype=torch.float64, requires_grad=True)
+    transforms = SersicTransforms(n)
+    found = transforms(torch.ones(3, 1, 1, dtype=torch.float64))[:, 0, 0]
+    assert torch.isnan(found[0])
+    assert torch.isfinite(found[1:]).all()
+    found[1:].sum().backward()
+    assert torch.isfinite(n.grad[1:]).all()
