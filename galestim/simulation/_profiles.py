@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._cameras import _groups, _transfer, _waves, band_limit
 from ._psf import PSF, Widened
-from ._samples import COMPONENTS, OWN, Samples
+from ._samples import COMPONENTS, Samples
 from ._sersic import elliptical
 
 BATCH = {"cpu": 2**17, "cuda": 2**25}  # wave numbers at a time; on a CPU they stay in its cache
@@ -102,7 +102,7 @@ class Profiles:
         if self.width_error is not None:
             flat["psf_width"] = flat["psf_width"] * self.width_error[galaxy]
         scale = self.pixel_scale[galaxy]
-        parts = [elliptical({name: flat[f"{part}_{name}"] for name in OWN}, scale) for part in COMPONENTS]
+        parts = [elliptical(flat, name, flat[f"{name}_ln_radius"].exp(), scale) for name in COMPONENTS]
         size = max(1, BATCH.get(self.device.type, BATCH["cuda"]) // (2 * len(self.k) ** 2))
         images = torch.empty(len(galaxy), 2, self.npix**2, device=self.device)
         for start in range(0, len(galaxy), size):
@@ -126,7 +126,7 @@ class Profiles:
 
     def _spectrum(self, part, rows: slice) -> torch.Tensor:
         """Fourier transforms ``(b, 2, m, m)`` at positive and negative ky, from tables of their profiles."""
-        profile, xx, xy, yy = (values[rows] for values in part)
+        profile, xx, xy, yy = part[0][rows], *(values[rows, None, None] for values in part[1:])
         square = self.k.square()
         even, odd = xx * square + yy * square[:, None] + 1, xy * (self.k * self.k[:, None])
         values = torch.stack([even + odd, even - odd], dim=1).clamp_(min=1)

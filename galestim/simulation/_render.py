@@ -11,7 +11,7 @@ import torch
 from ._cameras import Cameras, Grid, Rows
 from ._near import checked_galaxy, near
 from ._parameters import as_tensors
-from ._sersic import SersicTransforms
+from ._sersic import elliptical
 
 MARGIN = 16  # pixels that the image of a galaxy is away from its next copy, besides the extent of a point
 
@@ -279,14 +279,8 @@ class _Component:
     def __init__(self, tensors: Mapping[str, torch.Tensor], name: str, pixel_scale: float | torch.Tensor):
         bulge_flux = tensors["flux"] * tensors["bulge_to_total"]
         self.flux = bulge_flux if name == "bulge" else tensors["flux"] - bulge_flux
-        self.profile = SersicTransforms(tensors[f"{name}_sersic_index"])
-        angle, axis_ratio = torch.deg2rad(tensors[f"{name}_position_angle"]), tensors[f"{name}_axis_ratio"]
-        # North is against the rows, east against the columns: the major axis is along (x, y) = (sin, cos).
-        scale = (tensors[f"{name}_radius"] / pixel_scale / self.profile.turnover) ** 2
-        major, minor, sin, cos = scale / axis_ratio, scale * axis_ratio, torch.sin(angle), torch.cos(angle)
-        self.xx = major * sin**2 + minor * cos**2
-        self.yy = major * cos**2 + minor * sin**2
-        self.xy = 2 * (major - minor) * sin * cos
+        radius = tensors[f"{name}_radius"]
+        self.profile, self.xx, self.xy, self.yy = elliptical(tensors, name, radius, pixel_scale)
 
     def __getitem__(self, rows: Rows) -> _Component:
         """Those of some galaxies."""

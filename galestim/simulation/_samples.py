@@ -90,10 +90,11 @@ class Samples:
 
     def _profile(self, shapes, name: str) -> torch.Tensor:
         """Transforms of one component ``(G, K, 1, s)``."""
-        of = {key: shapes[f"{name}_{key}"].flatten() for key in OWN}
+        flat = {key: values.flatten() for key, values in shapes.items()}
         size, (kx, ky) = shapes["x_offset"].shape, self.k.to(shapes["x_offset"])
         scale = self.pixel_scale[self.camera].to(kx).repeat_interleave(size[1])
-        profile, xx, xy, yy = elliptical(of, scale)
+        profile, *form = elliptical(flat, name, flat[f"{name}_ln_radius"].exp(), scale)
+        xx, xy, yy = (values[:, None, None] for values in form)
         return profile(xx * kx**2 + xy * (kx * ky) + yy * ky**2).view(*size, 1, -1)
 
 

@@ -106,16 +106,19 @@ class SersicTransforms:
         return torch.exp(log_transform)
 
 
-def elliptical(shapes: dict[str, torch.Tensor], pixel_scale: torch.Tensor):
-    """Profiles of n galaxies, and k² in which they are round: its three coefficients ``(n, 1, 1)``.
+def elliptical(shapes, name: str, radius: torch.Tensor, pixel_scale: float | torch.Tensor):
+    """The profiles of n bulges or disks, and k² = xx kx² + xy kx ky + yy ky² in which they are round.
 
-    k² is that of `SersicTransforms`: the first times kx², the second times kx ky, and the third times ky², with
-    wave numbers in radians per pixel. Shapes are ``ln_radius`` [arcsec], ``sersic_index``, ``axis_ratio`` and
-    ``position_angle`` [deg].
+    That k² is the one of `SersicTransforms`; kx and ky are in radians per pixel, radii and pixels in one unit. North
+    is against the rows, east against the columns: the major axis is along (x, y) = (sin, cos).
     """
-    profile, angle = SersicTransforms(shapes["sersic_index"]), torch.deg2rad(shapes["position_angle"])
-    axis_ratio = shapes["axis_ratio"]
-    scale = (shapes["ln_radius"].exp() / pixel_scale / profile.turnover) ** 2
+    profile = SersicTransforms(shapes[f"{name}_sersic_index"])
+    angle, axis_ratio = torch.deg2rad(shapes[f"{name}_position_angle"]), shapes[f"{name}_axis_ratio"]
+    scale = (radius / pixel_scale / profile.turnover) ** 2
     major, minor, sin, cos = scale / axis_ratio, scale * axis_ratio, torch.sin(angle), torch.cos(angle)
-    form = major * sin**2 + minor * cos**2, 2 * (major - minor) * sin * cos, major * cos**2 + minor * sin**2
-    return profile, *(values[:, None, None] for values in form)
+    return (
+        profile,
+        major * sin**2 + minor * cos**2,
+        2 * (major - minor) * sin * cos,
+        major * cos**2 + minor * sin**2,
+    )
