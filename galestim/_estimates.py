@@ -41,7 +41,7 @@ class Estimates(RegressorMixin):
         Returns
         -------
         float
-            -inf if an image that is not missing has no finite estimate.
+            -inf if an image that is not missing has no finite estimate, or one that is too far off to be squared.
 
         Raises
         ------
@@ -64,7 +64,8 @@ class Estimates(RegressorMixin):
         refuse_unknown(np.where(finite[:, None], truth, 0.0))
         if column_names(y) is None:
             warn_of_swapped(truth[finite], predicted[finite])
-        return r2_score(truth[finite], predicted[finite], sample_weight=weight[finite])
+        with np.errstate(over="ignore"):
+            return r2_score(truth[finite], predicted[finite], sample_weight=weight[finite])
 
 
 class PosteriorEstimates(Estimates):

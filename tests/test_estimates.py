@@ -82,6 +82,13 @@ def test_one_warning_names_the_rows_and_the_score_counts_them(fitted, kind):
         assert model.score(images, TARGET, weights) == pytest.approx(model.score(images[kept], TARGET[kept]))
 
 
+def test_estimates_that_are_too_far_off_to_be_squared_score_minus_infinity(fitted, monkeypatch):
+    model, far = fitted["cnn"], TARGET.copy()
+    far[3] = 1e200
+    monkeypatch.setattr(type(model), "predict", lambda self, X: far)
+    assert model.score(IMAGES, TARGET) == -np.inf
+
+
 @pytest.mark.parametrize("kind", ["posterior", "pipeline", "recalibrated"])
 def test_scorers_count_them(fitted, kind):
     model, images = fitted[kind], with_pixels(r2=1e38)

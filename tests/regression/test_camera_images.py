@@ -250,7 +250,7 @@ def test_a_galaxy_without_it_has_no_posterior_and_others_keep_theirs(model, what
         found = medians(model, unknown(what))
     others = np.arange(len(X)) != 2
     assert np.isnan(found[2]).all()
-    assert found[others] == pytest.approx(medians(model, X)[others], rel=1e-6)
+    assert found[others] == pytest.approx(medians(model, X)[others], rel=1e-5)  # of float32, in other batches
     left_out = pytest.warns(UserWarning, match="1 of 120 images are NaN")
     with nullcontext() if what == "image" else pytest.warns(UserWarning, match=message), left_out:
         posterior().fit(unknown(what), Y)
