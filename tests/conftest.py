@@ -10,6 +10,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
+from galestim.cutouts.http import _breaker
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _fresh_workers():
@@ -19,6 +21,12 @@ def _fresh_workers():
     """
     yield
     get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_service_is_down(monkeypatch):
+    """A server may have the port of one that was down in another test."""
+    monkeypatch.setattr(_breaker, "_breakers", {})
 
 
 def pytest_make_parametrize_id(config, val, argname):

@@ -4,15 +4,12 @@ import subprocess
 
 import pytest
 
-from galestim.cutouts.http import _breaker
-
 
 @pytest.fixture
 def own_world(monkeypatch, tmp_path):
-    """No proxy; politeness and services that are down are not those of other tests."""
+    """No proxy; politeness is not that of other tests."""
     monkeypatch.setenv("GALESTIM_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(_breaker, "_breakers", {})
 
 
 @pytest.fixture(scope="module")
