@@ -64,8 +64,9 @@ class Estimates(RegressorMixin):
         refuse_unknown(np.where(finite[:, None], truth, 0.0))
         if column_names(y) is None:
             warn_of_swapped(truth[finite], predicted[finite])
+        counted = finite & (weight != 0)
         with np.errstate(over="ignore"):
-            return r2_score(truth[finite], predicted[finite], sample_weight=weight[finite])
+            return r2_score(truth[counted], predicted[counted], sample_weight=weight[counted])
 
 
 class PosteriorEstimates(Estimates):

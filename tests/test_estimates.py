@@ -87,6 +87,7 @@ def test_estimates_that_are_too_far_off_to_be_squared_score_minus_infinity(fitte
     far[3] = 1e200
     monkeypatch.setattr(type(model), "predict", lambda self, X: far)
     assert model.score(IMAGES, TARGET) == -np.inf
+    assert model.score(IMAGES, TARGET, np.arange(30) != 3) == 1
 
 
 @pytest.mark.parametrize("kind", ["posterior", "pipeline", "recalibrated"])
